@@ -1,0 +1,1 @@
+"""What a change is: instructions, paths, payloads, and the binary codec. Pure; compiled with mypyc where possible."""

@@ -1,0 +1,350 @@
+"""Every error Syncline raises, in one hierarchy.
+
+::
+
+    SynclineError
+    ├─ RealmError                          the database (spec/sdk.md §10)
+    │    ├─ SchemaError                    a model or a schema is not possible
+    │    ├─ PropertyError                  no such property, or no such class
+    │    ├─ TypeMismatchError  (TypeError)    a value does not fit its property
+    │    ├─ ValueRangeError    (ValueError)   a value is out of range: too large, too long, a forbidden name
+    │    ├─ PrimaryKeyError                missing, duplicate or changed primary key
+    │    ├─ TransactionError               not in a write transaction, or in one already
+    │    ├─ WriteTimeoutError  (TimeoutError) the write lock was not free in time
+    │    ├─ InvalidObjectError             the object was deleted, or belongs to another Realm
+    │    ├─ ClosedRealmError               the Realm was closed
+    │    ├─ WrongThreadError               a live object was used on another thread
+    │    ├─ QueryError                     a query that cannot be understood
+    │    ├─ FileError          (OSError)      the file cannot be used
+    │    │    ├─ NotARealmError            not a Realm file
+    │    │    ├─ NewerFormatError          written by a newer Syncline
+    │    │    ├─ DecryptionFailedError     wrong or missing encryption key
+    │    │    ├─ DiskFullError             no space left: the transaction was rolled back
+    │    │    └─ RealmInUseError           another agent holds the file
+    │    ├─ MultipleSyncAgentsError        another process syncs this file already
+    │    └─ NoSubscriptionForWriteError    flexible sync: the object is in no subscription
+    ├─ SyncError (code: SyncErrorCode)     what a session reports (spec/sessions.md §10.3)
+    │    ├─ ClientSessionError 4      ├─ ClientUserError 5          ├─ ClientInternalError 6
+    │    ├─ ClientResetError 7        ├─ UnderlyingAuthError 8      ├─ PermissionDeniedError 9
+    │    ├─ SubscriptionFailedError 10├─ CompensatingWriteError 11  ├─ ConnectionFailedError 12
+    │    └─ TlsHandshakeFailedError 13└─ ServerWarningError 14
+    ├─ SyncAuthError (code: SyncAuthErrorCode, error_code)   login and accounts
+    ├─ SyncPermissionError                 permissions and offers
+    ├─ OperationAbortedError               the session became inactive
+    │    └─ OperationCancelledError        the application cancelled
+    ├─ InvalidSessionError                 the session has ended
+    ├─ ProtocolViolationError              the other side broke the wire protocol (kernel)
+    └─ BadChangesetError                   a changeset cannot be parsed, merged or applied (kernel)
+         └─ TransformError                 two changesets that cannot be merged
+
+The kernel (``changesets``, ``merge``, ``protocol``) raises the last three; applications see them as :class:`SyncError`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import IntEnum
+from typing import Any, ClassVar
+
+__all__ = [
+    "BadChangesetError",
+    "ClientInternalError",
+    "ClientResetError",
+    "ClientSessionError",
+    "ClientUserError",
+    "ClosedRealmError",
+    "CompensatingWriteError",
+    "ConnectionFailedError",
+    "DecryptionFailedError",
+    "DiskFullError",
+    "FileError",
+    "InvalidObjectError",
+    "InvalidSessionError",
+    "MultipleSyncAgentsError",
+    "NewerFormatError",
+    "NoSubscriptionForWriteError",
+    "NotARealmError",
+    "OperationAbortedError",
+    "OperationCancelledError",
+    "PermissionDeniedError",
+    "PrimaryKeyError",
+    "PropertyError",
+    "ProtocolViolationError",
+    "QueryError",
+    "RealmError",
+    "RealmInUseError",
+    "SchemaError",
+    "ServerWarningError",
+    "SubscriptionFailedError",
+    "SyncAuthError",
+    "SyncAuthErrorCode",
+    "SyncError",
+    "SyncErrorCode",
+    "SyncPermissionError",
+    "SynclineError",
+    "TlsHandshakeFailedError",
+    "TransactionError",
+    "TransformError",
+    "TypeMismatchError",
+    "UnderlyingAuthError",
+    "ValueRangeError",
+    "WriteTimeoutError",
+    "WrongThreadError",
+]
+
+
+class SynclineError(Exception):
+    """Base of every error that Syncline raises on purpose."""
+
+
+# --- the database -----------------------------------------------------------------------------------------------------
+
+
+class RealmError(SynclineError):
+    """Base of the database's errors (spec/sdk.md §10)."""
+
+
+class SchemaError(RealmError):
+    """A model class or a schema that cannot exist; the message lists every problem found."""
+
+
+class PropertyError(RealmError, AttributeError):
+    """A class or property that the schema does not have."""
+
+
+class TypeMismatchError(RealmError, TypeError):
+    """A value whose type does not fit its property."""
+
+
+class ValueRangeError(RealmError, ValueError):
+    """A value of the right type that is too large, too long or not allowed."""
+
+
+class PrimaryKeyError(RealmError, ValueError):
+    """A primary key that is missing, taken already, or was to be changed."""
+
+
+class TransactionError(RealmError):
+    """A write outside a write transaction, or a transaction started twice."""
+
+
+class WriteTimeoutError(RealmError, TimeoutError):
+    """The write lock was not free within the given time."""
+
+
+class InvalidObjectError(RealmError):
+    """An object that was deleted, or that belongs to another Realm."""
+
+
+class ClosedRealmError(RealmError):
+    """Use of a Realm, object or query after its Realm was closed."""
+
+
+class WrongThreadError(RealmError):
+    """Use of a live Realm or object on a thread other than the one that opened it."""
+
+
+class QueryError(RealmError, ValueError):
+    """A query that cannot be understood: the message names the place."""
+
+
+class FileError(RealmError, OSError):
+    """The Realm file cannot be opened, read or written."""
+
+
+class NotARealmError(FileError):
+    """The file exists but is not a Realm file."""
+
+
+class NewerFormatError(FileError):
+    """The file was written by a newer version of Syncline."""
+
+
+class DecryptionFailedError(FileError):
+    """The encryption key is wrong or missing."""
+
+
+class DiskFullError(FileError):
+    """No space left for the transaction, which was rolled back; nothing of it was kept."""
+
+
+class RealmInUseError(FileError):
+    """The file is open elsewhere in a way that excludes this use."""
+
+
+class MultipleSyncAgentsError(RealmError):
+    """Another process already syncs this file."""
+
+
+class NoSubscriptionForWriteError(RealmError):
+    """Flexible sync: a created object is in no subscription."""
+
+
+# --- sync -------------------------------------------------------------------------------------------------------------
+
+
+class SyncErrorCode(IntEnum):
+    """Kinds of session errors (spec/sessions.md §10.3)."""
+
+    CLIENT_SESSION = 4
+    CLIENT_USER = 5
+    CLIENT_INTERNAL = 6
+    CLIENT_RESET = 7
+    UNDERLYING_AUTH = 8
+    PERMISSION_DENIED = 9
+    SUBSCRIPTION_FAILED = 10
+    COMPENSATING_WRITE = 11
+    CONNECTION_FAILED = 12
+    TLS_HANDSHAKE_FAILED = 13
+    SERVER_WARNING = 14
+
+
+class SyncError(SynclineError):
+    """Something a sync session reports to the application.
+
+    ``code`` is the kind; ``server_code`` the number on the wire (spec/wire-protocol.md §11) or None; ``is_fatal`` says
+    that the session will not go on by itself; ``user_info`` holds the details of spec/sessions.md §10.1.
+    """
+
+    default_code: ClassVar[SyncErrorCode] = SyncErrorCode.CLIENT_INTERNAL
+    domain: ClassVar[str] = "io.realm.sync"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: SyncErrorCode | None = None,
+        server_code: int | None = None,
+        is_fatal: bool = False,
+        user_info: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = self.default_code if code is None else code
+        self.server_code = server_code
+        self.is_fatal = is_fatal
+        self.user_info: Mapping[str, Any] = dict(user_info or {})
+
+
+class ClientSessionError(SyncError):
+    default_code = SyncErrorCode.CLIENT_SESSION
+
+
+class ClientUserError(SyncError):
+    default_code = SyncErrorCode.CLIENT_USER
+
+
+class ClientInternalError(SyncError):
+    default_code = SyncErrorCode.CLIENT_INTERNAL
+
+
+class ClientResetError(SyncError):
+    default_code = SyncErrorCode.CLIENT_RESET
+
+
+class UnderlyingAuthError(SyncError):
+    default_code = SyncErrorCode.UNDERLYING_AUTH
+
+
+class PermissionDeniedError(SyncError):
+    default_code = SyncErrorCode.PERMISSION_DENIED
+
+
+class SubscriptionFailedError(SyncError):
+    default_code = SyncErrorCode.SUBSCRIPTION_FAILED
+
+
+class CompensatingWriteError(SyncError):
+    default_code = SyncErrorCode.COMPENSATING_WRITE
+
+
+class ConnectionFailedError(SyncError):
+    default_code = SyncErrorCode.CONNECTION_FAILED
+
+
+class TlsHandshakeFailedError(SyncError):
+    default_code = SyncErrorCode.TLS_HANDSHAKE_FAILED
+
+
+class ServerWarningError(SyncError):
+    default_code = SyncErrorCode.SERVER_WARNING
+
+
+class SyncAuthErrorCode(IntEnum):
+    """Kinds of login errors (spec/README.md, *Public names*)."""
+
+    BAD_RESPONSE = 1
+    UNKNOWN = 3
+    INVALID_PARAMETERS = 601
+    MISSING_PARAMETER = 602
+    INVALID_CREDENTIALS = 611
+    UNKNOWN_ACCOUNT = 612
+    EXISTING_ACCOUNT = 613
+    ACCESS_DENIED = 614
+    EXPIRED_TOKEN = 615
+
+
+class SyncAuthError(SynclineError):
+    """A login or account call that the server refused; ``error_code`` is the server's own word for it."""
+
+    domain: ClassVar[str] = "io.realm.sync.auth"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: SyncAuthErrorCode = SyncAuthErrorCode.UNKNOWN,
+        error_code: str | None = None,
+        http_status: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.error_code = error_code
+        self.http_status = http_status
+
+
+class SyncPermissionError(SynclineError):
+    """A permission or offer call that failed."""
+
+    domain: ClassVar[str] = "io.realm.sync.permission"
+
+
+class OperationAbortedError(SynclineError):
+    """A wait ended because the session became inactive."""
+
+
+class OperationCancelledError(OperationAbortedError):
+    """A wait ended because the application cancelled it."""
+
+
+class InvalidSessionError(SynclineError):
+    """The session has ended and cannot be used any more."""
+
+
+# --- the kernel -------------------------------------------------------------------------------------------------------
+
+
+class ProtocolViolationError(SynclineError):
+    """A message that breaks the wire protocol (spec/wire-protocol.md §4, §6.3)."""
+
+
+class BadChangesetError(SynclineError):
+    """A changeset that cannot be parsed, merged or applied; nothing of it is kept (wire error 212).
+
+    ``offset`` is the byte offset in the changeset and ``instruction`` the number of the instruction (from 0), where known.
+    """
+
+    def __init__(self, message: str, *, offset: int | None = None, instruction: int | None = None) -> None:
+        where = ""
+        if offset is not None:
+            where += f" at byte {offset}"
+        if instruction is not None:
+            where += f" (instruction {instruction})"
+        super().__init__(message + where)
+        self.offset = offset
+        self.instruction = instruction
+
+
+class TransformError(BadChangesetError):
+    """Two changesets that contradict each other in a way no rule resolves (spec/merge.md §6)."""

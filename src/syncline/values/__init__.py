@@ -1,0 +1,7 @@
+"""The values that objects hold: identifiers, timestamps, decimals, links; their kinds, order and equality."""
+
+from syncline.values.decimal128 import Decimal128
+from syncline.values.identity import GlobalKey, Key, Link, ObjectId
+from syncline.values.timestamp import Timestamp
+
+__all__ = ["Decimal128", "GlobalKey", "Key", "Link", "ObjectId", "Timestamp"]
