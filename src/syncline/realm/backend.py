@@ -1,0 +1,89 @@
+"""What ``realm/`` knows of sync: two small protocols that ``sync/`` implements and registers.
+
+``realm/`` is a complete local database without this. A configuration with ``sync`` set is handed to the registered
+backend, which says where the file lives and returns one handle per open Realm::
+
+    Realm.open(config)  ─►  backend.resolve_path(sync, path)      where the local file lives
+                        ─►  backend.attach(sync, lease)           a session for that file, shared by its Realms
+    commit              ─►  handle.local_commit(version)          "there is something to upload"
+    realm.sync_session  ─►  handle.session
+    realm.close()       ─►  handle.close()
+
+Changes from the server come the other way without a call: the session integrates them into ``lease.file`` on its own
+thread, and the file's commit hook tells every open Realm (spec/sdk.md §4.2).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from syncline.errors import RealmError
+
+if TYPE_CHECKING:
+    from syncline.storage.file import RealmFile
+
+__all__ = ["FileLease", "SyncBackend", "SyncHandle", "register_sync_backend", "sync_backend"]
+
+
+class FileLease(Protocol):
+    """A counted reference to the one open :class:`~syncline.storage.file.RealmFile` of a path in this process."""
+
+    @property
+    def file(self) -> RealmFile:
+        """The open file; valid until :meth:`close`."""
+
+    def share(self) -> FileLease:
+        """Another reference to the same file, for a session that outlives the Realm that opened it."""
+
+    def close(self) -> None:
+        """Give the reference back; the file closes with its last reference. Calling it again does nothing."""
+
+
+class SyncHandle(Protocol):
+    """The tie between one open Realm and the sync session of its file. Every method may be called on any thread."""
+
+    @property
+    def session(self) -> Any:
+        """The :class:`~syncline.sync.SyncSession`, or None while there is none (spec/sessions.md §17.3)."""
+
+    def local_commit(self, version: int) -> None:
+        """A local write made ``version``; returns at once, the session uploads on its own thread."""
+
+    def close(self) -> None:
+        """The Realm was closed; what becomes of the session is its stop policy (spec/sessions.md §3.4)."""
+
+
+class SyncBackend(Protocol):
+    """What ``sync/`` registers on import with :func:`register_sync_backend`."""
+
+    @property
+    def configuration_type(self) -> type[Any]:
+        """The class of ``RealmConfiguration.sync``, which ``Realm.open`` also accepts by itself."""
+
+    def resolve_path(self, sync: Any, path: str | None) -> str:
+        """The path of the local file for ``sync``; ``path`` is the one the configuration names, if any.
+
+        Creates the directory. Raises for a user that cannot open Realms (spec/sessions.md §17.1).
+        """
+
+    def attach(self, sync: Any, lease: FileLease) -> SyncHandle:
+        """A handle on the session of ``lease.file``, made or shared and started; called once per opened Realm.
+
+        The lease is the Realm's: a session that must outlive it takes ``lease.share()``.
+        """
+
+
+_backend: SyncBackend | None = None
+
+
+def register_sync_backend(backend: SyncBackend) -> None:
+    """Make ``backend`` serve every Realm that is opened with a sync configuration from now on."""
+    global _backend
+    _backend = backend
+
+
+def sync_backend() -> SyncBackend:
+    """The registered backend. Raises RealmError if ``syncline.sync`` was never imported."""
+    if _backend is None:
+        raise RealmError("this configuration has a sync part, but no sync backend is loaded: import syncline.sync first")
+    return _backend
