@@ -1,0 +1,71 @@
+# Everything a newcomer needs: `make demo`, `make test`. Each does all its own set-up; a second run is quick.
+#
+#   .venv           development: an editable, interpreted installation with all tools
+#   .venv-compiled  the package as users install it: the kernel compiled by mypyc if there is a C compiler
+
+PYTHON ?= python3
+VENV := .venv
+COMPILED := .venv-compiled
+SOURCES := $(shell find src -name '*.py')
+# How many processes run the tests.
+JOBS ?= 2
+
+.PHONY: demo test test-pure test-compiled check format bench docs clean help
+
+help:
+	@echo "make demo    a real data set through a real server, two devices, with the plug pulled"
+	@echo "make test    all tests, interpreted; then the kernel's tests compiled"
+	@echo "make check   lint, format, types, import contracts, documentation and its snippets"
+	@echo "make bench   the figures of docs/explanation/performance.md"
+
+$(VENV)/.ready: pyproject.toml setup.py
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --upgrade pip
+	SYNCLINE_PURE=1 $(VENV)/bin/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@
+
+$(COMPILED)/.tools: pyproject.toml
+	$(PYTHON) -m venv $(COMPILED)
+	$(COMPILED)/bin/pip install --quiet --disable-pip-version-check --upgrade pip
+	SYNCLINE_PURE=1 $(COMPILED)/bin/pip install --quiet --disable-pip-version-check '.[dev]'
+	rm -rf build
+	touch $@
+
+$(COMPILED)/.ready: $(COMPILED)/.tools setup.py $(SOURCES)
+	rm -rf build
+	$(COMPILED)/bin/pip install --quiet --disable-pip-version-check --no-deps --force-reinstall .
+	rm -rf build
+	touch $@
+
+demo: $(COMPILED)/.ready
+	$(COMPILED)/bin/syncline demo
+
+test: test-pure test-compiled
+
+test-pure: $(VENV)/.ready
+	SYNCLINE_PURE=1 $(VENV)/bin/python -m pytest -q -n $(JOBS)
+
+test-compiled: $(COMPILED)/.ready
+	$(COMPILED)/bin/python -m pytest -q -n $(JOBS) -p no:cacheprovider \
+		tests/changesets tests/merge tests/storage tests/protocol tests/testing
+
+check: $(VENV)/.ready
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+	$(VENV)/bin/python -m pytest -q tests/docs
+	$(VENV)/bin/mkdocs build --quiet --strict
+
+format: $(VENV)/.ready
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+bench: $(COMPILED)/.ready
+	$(COMPILED)/bin/python bench/whole.py
+
+docs: $(VENV)/.ready
+	$(VENV)/bin/mkdocs serve
+
+clean:
+	rm -rf $(VENV) $(COMPILED) build site src/*.egg-info
