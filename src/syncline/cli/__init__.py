@@ -1,1 +1,1 @@
-"""cli"""
+"""The ``syncline`` command: one module per command, put together in ``main``."""
