@@ -1,1 +1,7 @@
-"""merge"""
+"""How concurrent changes meet: pairwise rules, the driver, the reciprocal step. Pure; compiled with mypyc where possible."""
+
+from syncline.merge.integration import History, WindowEntry, integrate
+from syncline.merge.observer import MergeObserver
+from syncline.merge.transform import transform
+
+__all__ = ["History", "MergeObserver", "WindowEntry", "integrate", "transform"]

@@ -1,0 +1,25 @@
+"""Merging two lists of concurrent changesets: operational transformation (spec/merge.md §3)."""
+
+from __future__ import annotations
+
+from syncline.changesets.changeset import Changeset
+from syncline.merge.observer import MergeObserver
+
+__all__ = ["transform"]
+
+
+def transform(ours: list[Changeset], theirs: list[Changeset], observer: MergeObserver | None = None) -> None:
+    """Rewrite both sides in place, so that ``ours + theirs`` and ``theirs + ours`` lead to the same state.
+
+    Afterwards ``theirs`` can be applied on top of ``ours``, and ``ours`` on top of ``theirs``. A changeset that was
+    changed in any way has ``dirty`` set; the bytes of the others are still right and need no re-encoding. The result
+    does not depend on which side is called ours, except for equal (timestamp, ident) pairs, which must not occur.
+
+    Parameters:
+        ours: the receiver's own changesets, in history order, with real ``origin_file_ident`` (never 0).
+        theirs: the incoming changesets; they take part in the order of (``version``, ``sequence``).
+        observer: told every rule that decided something.
+
+    Raises:
+        TransformError: the two sides contradict each other (spec/merge.md §6). Both are then half merged: drop them.
+    """
