@@ -27,6 +27,7 @@
     │    ├─ ClientSessionError 4      ├─ ClientUserError 5          ├─ ClientInternalError 6
     │    ├─ ClientResetError 7        ├─ UnderlyingAuthError 8      ├─ PermissionDeniedError 9
     │    ├─ SubscriptionFailedError 10├─ CompensatingWriteError 11  ├─ ConnectionFailedError 12
+    │    │                                                          │    └─ ConnectTimeoutError (TimeoutError)
     │    └─ TlsHandshakeFailedError 13└─ ServerWarningError 14
     ├─ SyncAuthError (code: SyncAuthErrorCode, error_code)   login and accounts
     ├─ SyncPermissionError                 permissions and offers
@@ -54,6 +55,7 @@ __all__ = [
     "ClientUserError",
     "ClosedRealmError",
     "CompensatingWriteError",
+    "ConnectTimeoutError",
     "ConnectionFailedError",
     "DecryptionFailedError",
     "DiskFullError",
@@ -260,6 +262,10 @@ class CompensatingWriteError(SyncError):
 
 class ConnectionFailedError(SyncError):
     default_code = SyncErrorCode.CONNECTION_FAILED
+
+
+class ConnectTimeoutError(ConnectionFailedError, TimeoutError):
+    """The server did not answer in time."""
 
 
 class TlsHandshakeFailedError(SyncError):
