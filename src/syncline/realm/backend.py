@@ -20,23 +20,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from syncline.errors import RealmError
 
 if TYPE_CHECKING:
-    from syncline.storage.file import RealmFile
+    from syncline.storage.file import FileLease
 
-__all__ = ["FileLease", "SyncBackend", "SyncHandle", "register_sync_backend", "sync_backend"]
-
-
-class FileLease(Protocol):
-    """A counted reference to the one open :class:`~syncline.storage.file.RealmFile` of a path in this process."""
-
-    @property
-    def file(self) -> RealmFile:
-        """The open file; valid until :meth:`close`."""
-
-    def share(self) -> FileLease:
-        """Another reference to the same file, for a session that outlives the Realm that opened it."""
-
-    def close(self) -> None:
-        """Give the reference back; the file closes with its last reference. Calling it again does nothing."""
+__all__ = ["SyncBackend", "SyncHandle", "register_sync_backend", "sync_backend"]
 
 
 class SyncHandle(Protocol):
