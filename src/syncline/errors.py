@@ -15,6 +15,9 @@
     │    ├─ ClosedRealmError               the Realm was closed
     │    ├─ WrongThreadError               a live object was used on another thread
     │    ├─ QueryError                     a query that cannot be understood
+    │    ├─ ConfigurationError (ValueError)   a configuration that cannot be used
+    │    │    ├─ IllegalCombinationError   settings that exclude each other
+    │    │    └─ MismatchedConfigError     the Realm is open already with other settings
     │    ├─ FileError          (OSError)      the file cannot be used
     │    │    ├─ NotARealmError            not a Realm file
     │    │    ├─ NewerFormatError          written by a newer Syncline
@@ -27,7 +30,7 @@
     │    ├─ ClientSessionError 4      ├─ ClientUserError 5          ├─ ClientInternalError 6
     │    ├─ ClientResetError 7        ├─ UnderlyingAuthError 8      ├─ PermissionDeniedError 9
     │    ├─ SubscriptionFailedError 10├─ CompensatingWriteError 11  ├─ ConnectionFailedError 12
-    │    │                                                          │    └─ ConnectTimeoutError (TimeoutError)
+    │    │                                                           └─ ConnectTimeoutError (TimeoutError)
     │    └─ TlsHandshakeFailedError 13└─ ServerWarningError 14
     ├─ SyncAuthError (code: SyncAuthErrorCode, error_code)   login and accounts
     ├─ SyncPermissionError                 permissions and offers
@@ -45,9 +48,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import IntEnum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 __all__ = [
+    "ERROR_ACTION_TOKEN_KEY",
+    "PATH_OF_REALM_BACKUP_COPY_KEY",
     "BadChangesetError",
     "ClientInternalError",
     "ClientResetError",
@@ -55,13 +60,16 @@ __all__ = [
     "ClientUserError",
     "ClosedRealmError",
     "CompensatingWriteError",
+    "ConfigurationError",
     "ConnectTimeoutError",
     "ConnectionFailedError",
     "DecryptionFailedError",
     "DiskFullError",
     "FileError",
+    "IllegalCombinationError",
     "InvalidObjectError",
     "InvalidSessionError",
+    "MismatchedConfigError",
     "MultipleSyncAgentsError",
     "NewerFormatError",
     "NoSubscriptionForWriteError",
@@ -150,6 +158,18 @@ class QueryError(RealmError, ValueError):
     """A query that cannot be understood: the message names the place."""
 
 
+class ConfigurationError(RealmError, ValueError):
+    """A configuration that cannot be used; raised before any file is touched."""
+
+
+class IllegalCombinationError(ConfigurationError):
+    """Settings that exclude each other."""
+
+
+class MismatchedConfigError(ConfigurationError):
+    """The Realm is open in this process already, with settings that do not agree with these (spec/sdk.md §3.2)."""
+
+
 class FileError(RealmError, OSError):
     """The Realm file cannot be opened, read or written."""
 
@@ -201,11 +221,20 @@ class SyncErrorCode(IntEnum):
     SERVER_WARNING = 14
 
 
+PATH_OF_REALM_BACKUP_COPY_KEY: Final = "recovered_realm_location_path"
+"""Key of ``SyncError.user_info``: the path of the backup copy of a client reset."""
+
+ERROR_ACTION_TOKEN_KEY: Final = "error_action_token"
+"""Key of ``SyncError.user_info``: the token of the error's file action."""
+
+
 class SyncError(SynclineError):
     """Something a sync session reports to the application.
 
-    ``code`` is the kind; ``server_code`` the number on the wire (spec/wire-protocol.md §11) or None; ``is_fatal`` says
-    that the session will not go on by itself; ``user_info`` holds the details of spec/sessions.md §10.1.
+    ``code`` is the kind; ``status`` what realm-core calls the failure (``SyncConnectFailed``, …) or None; ``server_code``
+    the number on the wire (spec/wire-protocol.md §11) or None; ``action`` what the server told the client to do, if
+    anything; ``is_fatal`` says that the session will not go on by itself; ``is_unrecognized`` that this client does not
+    know the code; ``log_url`` where the server logged it; ``user_info`` holds the details of spec/sessions.md §10.1.
     """
 
     default_code: ClassVar[SyncErrorCode] = SyncErrorCode.CLIENT_INTERNAL
@@ -217,15 +246,33 @@ class SyncError(SynclineError):
         *,
         code: SyncErrorCode | None = None,
         server_code: int | None = None,
+        status: str | None = None,
+        action: str | None = None,
         is_fatal: bool = False,
+        is_unrecognized: bool = False,
+        log_url: str = "",
         user_info: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
         self.code = self.default_code if code is None else code
         self.server_code = server_code
+        self.status = status
+        self.action = action
         self.is_fatal = is_fatal
+        self.is_unrecognized = is_unrecognized
+        self.log_url = log_url
         self.user_info: Mapping[str, Any] = dict(user_info or {})
+
+    @property
+    def action_token(self) -> Any:
+        """The :class:`~syncline.sync.ErrorActionToken` for ``SyncSession.immediately_handle_error``, or None."""
+        return self.user_info.get(ERROR_ACTION_TOKEN_KEY)
+
+    @property
+    def backup_path(self) -> str | None:
+        """Client reset only: where the backup copy of the Realm *will* be."""
+        return self.user_info.get(PATH_OF_REALM_BACKUP_COPY_KEY)
 
 
 class ClientSessionError(SyncError):
@@ -280,7 +327,9 @@ class SyncAuthErrorCode(IntEnum):
     """Kinds of login errors (spec/README.md, *Public names*)."""
 
     BAD_RESPONSE = 1
+    BAD_REMOTE_REALM_PATH = 2
     UNKNOWN = 3
+    CLIENT_SESSION_ERROR = 4
     INVALID_PARAMETERS = 601
     MISSING_PARAMETER = 602
     INVALID_CREDENTIALS = 611
