@@ -231,9 +231,9 @@ ERROR_ACTION_TOKEN_KEY: Final = "error_action_token"
 class SyncError(SynclineError):
     """Something a sync session reports to the application.
 
-    ``code`` is the kind; ``status`` what realm-core calls the failure (``SyncConnectFailed``, …) or None; ``server_code``
-    the number on the wire (spec/wire-protocol.md §11) or None; ``action`` what the server told the client to do, if
-    anything; ``is_fatal`` says that the session will not go on by itself; ``is_unrecognized`` that this client does not
+    ``code`` is the kind; ``status`` what realm-core calls the failure (``SyncConnectFailed``, …) or None;
+    ``server_code`` the number on the wire (spec/wire-protocol.md §11) or None; ``action`` what the server told the
+    client to do, if anything; ``is_fatal`` says that the session will not go on by itself; ``is_unrecognized`` that this client does not
     know the code; ``log_url`` where the server logged it; ``user_info`` holds the details of spec/sessions.md §10.1.
     """
 
