@@ -233,8 +233,9 @@ class SyncError(SynclineError):
 
     ``code`` is the kind; ``status`` what realm-core calls the failure (``SyncConnectFailed``, …) or None;
     ``server_code`` the number on the wire (spec/wire-protocol.md §11) or None; ``action`` what the server told the
-    client to do, if anything; ``is_fatal`` says that the session will not go on by itself; ``is_unrecognized`` that this client does not
-    know the code; ``log_url`` where the server logged it; ``user_info`` holds the details of spec/sessions.md §10.1.
+    client to do, if anything; ``is_fatal`` says that the session will not go on by itself; ``is_unrecognized`` that this
+    client does not know the code; ``log_url`` where the server logged it; ``user_info`` holds the details of
+    spec/sessions.md §10.1.
     """
 
     default_code: ClassVar[SyncErrorCode] = SyncErrorCode.CLIENT_INTERNAL
