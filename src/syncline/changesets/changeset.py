@@ -1,4 +1,7 @@
-"""A decoded changeset with what travels beside it, and the cursors of progress (spec/changesets.md §7, spec/merge.md §8.3)."""
+"""A decoded changeset with what travels beside it, and the cursors of progress.
+
+Rules: spec/changesets.md §7, spec/merge.md §8.3.
+"""
 
 from __future__ import annotations
 

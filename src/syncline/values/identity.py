@@ -18,7 +18,7 @@ _COUNTER_LIMIT = 1 << 24
 class ObjectId:
     """A 12-byte identifier: 4 bytes of seconds, 5 random bytes of the process, 3 bytes of a counter.
 
-    ``ObjectId()`` makes a new one; ``ObjectId("64b0…")`` and ``ObjectId(b"…12 bytes…")`` read one. Immutable and ordered.
+    ``ObjectId()`` makes a new one, ``ObjectId("64b0…")`` and ``ObjectId(b"…12 bytes…")`` read one. Immutable, ordered.
     """
 
     __slots__ = ("binary",)

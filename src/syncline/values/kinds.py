@@ -62,3 +62,6 @@ KIND_NAMES: Final[dict[int, str]] = {
     LIST: "list",
     SET: "set",
 }
+
+#: Types of which an object's key can be, the null key apart (spec/changesets.md §6, AddTable).
+KEY_KINDS: Final = (INT, STRING, OBJECT_ID, UUID, GLOBAL_KEY)

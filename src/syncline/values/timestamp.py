@@ -11,7 +11,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Timestamp(NamedTuple):
-    """Seconds and nanoseconds since 1970-01-01T00:00:00Z; both parts carry the same sign, so tuples order as times do."""
+    """Seconds and nanoseconds since 1970-01-01T00:00:00Z, both of the same sign: tuples order as times do."""
 
     seconds: int
     nanoseconds: int = 0

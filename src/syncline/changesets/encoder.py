@@ -1,0 +1,345 @@
+"""Instructions → bytes: the writing half of the codec, in both styles (spec/changesets.md §2 to §6, §4.5).
+
+*Re-encoding style* (whatever went through a merge): all string definitions first, in the order of the changeset's own
+table. *Recording style* (a local transaction): each string directly before the first instruction that needs it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from struct import Struct
+from typing import Final, cast
+from uuid import UUID
+
+from syncline.changesets.changeset import Changeset
+from syncline.changesets.instructions import (
+    ADD_COLUMN,
+    ADD_INTEGER,
+    ADD_TABLE,
+    ARRAY_ERASE,
+    ARRAY_INSERT,
+    ARRAY_MOVE,
+    CLEAR,
+    ERASE_COLUMN,
+    SET_INSERT,
+    UPDATE,
+    AddColumn,
+    AddInteger,
+    AddTable,
+    ArrayErase,
+    ArrayInsert,
+    ArrayMove,
+    Clear,
+    EraseColumn,
+    Instruction,
+    ObjectInstruction,
+    Path,
+    PathInstruction,
+    SetErase,
+    SetInsert,
+    Update,
+)
+from syncline.changesets.limits import INTERN_STRING, MAX_INSTRUCTIONS, MAX_STRING_SIZE
+from syncline.errors import BadChangesetError
+from syncline.values import Decimal128, GlobalKey, Key, Link, ObjectId, Timestamp, kinds
+
+__all__ = ["encode", "encode_detached_key", "encode_integer", "encode_recorded"]
+
+_FLOAT: Final = Struct("<f")
+_DOUBLE: Final = Struct("<d")
+
+
+def encode(changeset: Changeset) -> bytes:
+    """``changeset`` in the re-encoding style; zero bytes if it has no instructions (its strings are dropped then).
+
+    The table of strings keeps its order, unused entries included; strings that the merge brought in follow. Raises
+    BadChangesetError for an instruction that no peer could read.
+    """
+    if not changeset.instructions:
+        return b""
+    encoder = _Encoder()
+    for text in changeset.strings:
+        encoder.string(text)
+    encoder.check_number(len(changeset.instructions))
+    for instruction in changeset.instructions:
+        encoder.instruction(instruction)
+    return b"".join(encoder.definitions + encoder.body)
+
+
+def encode_recorded(instructions: Sequence[Instruction], embedded_classes: Mapping[int, str] | None = None) -> bytes:
+    """``instructions`` of a local transaction in the recording style, byte for byte as realm-core writes them.
+
+    ``embedded_classes`` names, by the number of the instruction in the sequence, the embedded class inside which the
+    instruction acts, if it does: realm-core interns that name before everything else of the instruction although
+    nothing refers to it (spec/changesets.md §4.5). Leaving it out gives an equally valid changeset. The other oddity of
+    §4.5, the "" of a property that is no link, needs no help.
+
+    Raises BadChangesetError for an instruction that no peer could read.
+    """
+    encoder = _Encoder()
+    encoder.check_number(len(instructions))
+    for number, instruction in enumerate(instructions):
+        if embedded_classes and number in embedded_classes:
+            encoder.string(embedded_classes[number])
+        encoder.recorded(instruction)
+    return b"".join(encoder.body)
+
+
+def encode_detached_key(key: Key) -> bytes:
+    """A primary key as it stands outside a changeset (spec/changesets.md §5.4). Raises ValueError for a GlobalKey."""
+    if isinstance(key, str):
+        raw = _text_bytes(key)
+        return b"\x03" + encode_integer(len(raw)) + raw
+    if isinstance(key, GlobalKey):
+        raise ValueError("a GlobalKey does not travel outside changesets")
+    encoder = _Encoder()
+    encoder.key(key)
+    return b"".join(encoder.body)
+
+
+def encode_integer(value: int) -> bytes:
+    """The variable-length integer of spec/changesets.md §2.1, in its shortest form."""
+    if 0 <= value < 0x40:
+        return _SMALL[value]
+    sign = 0
+    if value < 0:
+        sign = 0x40
+        value = -value - 1
+    if value < 0x40:
+        return bytes((sign | value,))
+    out = bytearray()
+    while value >= 0x40:
+        out.append(0x80 | (value & 0x7F))
+        value >>= 7
+    out.append(sign | value)
+    return bytes(out)
+
+
+_INTERN: Final = bytes((INTERN_STRING,))
+_SMALL: Final[list[bytes]] = [bytes((value,)) for value in range(0x40)]
+
+
+def _escaped_bytes(text: str) -> bytes:
+    """Bytes of a string in which surrogates stand for bytes that are not UTF-8."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raise BadChangesetError(f"a string with a lone surrogate cannot travel: {text[:40]!r}") from None
+
+
+def _text_bytes(text: str) -> bytes:
+    """The bytes of a string value or name, of legal length."""
+    try:
+        raw = text.encode()
+    except UnicodeEncodeError:
+        raw = _escaped_bytes(text)
+    if len(raw) > MAX_STRING_SIZE:
+        raise BadChangesetError(f"a string of {len(raw)} bytes, more than {MAX_STRING_SIZE}")
+    return raw
+
+
+class _Encoder:
+    """The output as a list of pieces, and what has been interned so far (text → its encoded index)."""
+
+    def __init__(self) -> None:
+        self.definitions: list[bytes] = []
+        self.body: list[bytes] = []
+        self.references: dict[str, bytes] = {}
+        # consecutive instructions mostly concern one object: its key is encoded once
+        self.last_key: Key = None
+        self.last_key_bytes = b"\x00"
+
+    def check_number(self, count: int) -> None:
+        """A changeset that receivers would refuse for its size must not leave."""
+        if count > MAX_INSTRUCTIONS:
+            raise BadChangesetError(f"{count} instructions in one changeset, more than {MAX_INSTRUCTIONS}")
+
+    # --- strings ---------------------------------------------------------------------------------------------------
+
+    def string(self, text: str) -> bytes:
+        """The reference to ``text``, which is defined first if it is new."""
+        reference = self.references.get(text)
+        if reference is None:
+            reference = self.define(text)
+        return reference
+
+    def define(self, text: str) -> bytes:
+        raw = _text_bytes(text)
+        if len(raw) != len(text) and (canonical := raw.decode("utf-8", "surrogateescape")) != text:
+            return self.string(canonical)  # surrogates that spell proper UTF-8: must not be defined twice
+        reference = encode_integer(len(self.references))
+        self.references[text] = reference
+        self.definitions.append(_INTERN + reference + encode_integer(len(raw)) + raw)
+        return reference
+
+    # --- instructions ----------------------------------------------------------------------------------------------
+
+    def recorded(self, instruction: Instruction) -> None:
+        """Append ``instruction`` with the definitions it needs in front of it."""
+        body = self.body
+        start = len(body)
+        self.instruction(instruction)
+        if instruction.opcode == ADD_COLUMN and cast(AddColumn, instruction).value_type != kinds.LINK:
+            self.string("")  # the absent link target
+        if self.definitions:
+            body[start:start] = self.definitions
+            self.definitions = []
+
+    def instruction(self, instruction: Instruction) -> None:
+        """Append ``instruction``."""
+        opcode = instruction.opcode
+        body = self.body
+        body.append(_SMALL[opcode])
+        body.append(self.string(instruction.table))
+        if isinstance(instruction, ObjectInstruction):
+            self.key(instruction.key)
+            if isinstance(instruction, PathInstruction):
+                self.path_instruction(instruction, opcode)
+        elif opcode == ADD_COLUMN:
+            self.add_column(cast(AddColumn, instruction))
+        elif opcode == ADD_TABLE:
+            self.add_table(cast(AddTable, instruction))
+        elif opcode == ERASE_COLUMN:
+            body.append(self.string(cast(EraseColumn, instruction).field))
+
+    def path_instruction(self, instruction: PathInstruction, opcode: int) -> None:
+        """What follows the key in an instruction with a path."""
+        body = self.body
+        body.append(self.string(instruction.field))
+        path = instruction.path
+        if path:
+            self.path(path)
+        else:
+            body.append(b"\x00")
+        if opcode == UPDATE:
+            update = cast(Update, instruction)
+            self.payload(update.kind, update.value)
+            if path and isinstance(path[-1], int):
+                body.append(encode_integer(update.prior_size))
+            else:
+                body.append(b"\x01" if update.is_default else b"\x00")
+        elif opcode == ARRAY_INSERT:
+            insert = cast(ArrayInsert, instruction)
+            self.payload(insert.kind, insert.value)
+            body.append(encode_integer(insert.prior_size))
+        elif opcode == ARRAY_ERASE:
+            body.append(encode_integer(cast(ArrayErase, instruction).prior_size))
+        elif opcode == ARRAY_MOVE:
+            move = cast(ArrayMove, instruction)
+            body.append(encode_integer(move.ndx_2))
+            body.append(encode_integer(move.prior_size))
+        elif opcode == ADD_INTEGER:
+            body.append(encode_integer(cast(AddInteger, instruction).value))
+        elif opcode == CLEAR:
+            body.append(encode_integer(cast(Clear, instruction).collection))
+        elif opcode == SET_INSERT:
+            addition = cast(SetInsert, instruction)
+            self.payload(addition.kind, addition.value)
+        else:
+            removal = cast(SetErase, instruction)
+            self.payload(removal.kind, removal.value)
+
+    def add_table(self, instruction: AddTable) -> None:
+        body = self.body
+        body.append(encode_integer(instruction.table_type))
+        if instruction.table_type != kinds.EMBEDDED:
+            body.append(self.string(instruction.pk_field))
+            body.append(encode_integer(instruction.pk_type))
+            body.append(b"\x01" if instruction.pk_nullable else b"\x00")
+
+    def add_column(self, instruction: AddColumn) -> None:
+        body = self.body
+        if instruction.value_type < 0:
+            raise BadChangesetError(f"AddColumn: {kinds.KIND_NAMES[instruction.value_type]} is no type of a property")
+        body.append(self.string(instruction.field))
+        body.append(encode_integer(instruction.value_type))
+        body.append(b"\x01" if instruction.nullable else b"\x00")
+        body.append(encode_integer(instruction.collection))
+        if instruction.value_type == kinds.LINK:
+            body.append(self.string(instruction.link_target))
+        if instruction.collection == kinds.DICTIONARY_COLLECTION:
+            body.append(_SMALL[kinds.STRING])
+
+    # --- compound values -------------------------------------------------------------------------------------------
+
+    def key(self, key: Key) -> None:
+        """A primary key (spec §5.1)."""
+        if key is not self.last_key:
+            self.last_key = key
+            self.last_key_bytes = self.key_bytes(key)
+        self.body.append(self.last_key_bytes)
+
+    def key_bytes(self, key: Key) -> bytes:
+        if isinstance(key, int):
+            return b"\x01" + encode_integer(key)
+        if isinstance(key, str):
+            return b"\x03" + self.string(key)
+        if isinstance(key, GlobalKey):
+            return b"\x40" + encode_integer(key.hi) + encode_integer(key.lo)
+        if isinstance(key, ObjectId):
+            return b"\x0a" + key.binary
+        if isinstance(key, UUID):
+            return b"\x0b" + key.bytes
+        return b"\x00"
+
+    def path(self, path: Path) -> None:
+        """The elements of a path with their number (spec §5.3)."""
+        body = self.body
+        body.append(encode_integer(len(path)))
+        for element in path:
+            if isinstance(element, str):
+                body.append(b"\x40")
+                body.append(self.string(element))
+            else:
+                body.append(encode_integer(element))
+
+    def payload(self, kind: int, value: object) -> None:
+        """A value with its kind (spec §5.2)."""
+        body = self.body
+        if kind == kinds.INT:
+            body.append(b"\x01" + encode_integer(cast(int, value)))
+        elif kind == kinds.STRING:
+            raw = _text_bytes(cast(str, value))
+            body.append(b"\x03" + encode_integer(len(raw)))
+            body.append(raw)
+        elif kind == kinds.NULL:
+            body.append(b"\x00")
+        elif kind == kinds.DOUBLE:
+            body.append(b"\x07" + _DOUBLE.pack(value))
+        elif kind == kinds.BOOL:
+            body.append(b"\x02\x01" if value else b"\x02\x00")
+        elif kind == kinds.LINK:
+            link = cast(Link, value)
+            body.append(b"\x09" + self.string(link.table) + self.key_bytes(link.key))
+        elif kind == kinds.TIMESTAMP:
+            timestamp = cast(Timestamp, value)
+            body.append(b"\x05" + encode_integer(timestamp.seconds) + encode_integer(timestamp.nanoseconds))
+        else:
+            self.rare_payload(kind, value)
+
+    def rare_payload(self, kind: int, value: object) -> None:
+        body = self.body
+        if kind == kinds.BINARY:
+            raw = cast(bytes, value)
+            body.append(b"\x04" + encode_integer(len(raw)))
+            body.append(raw)
+        elif kind == kinds.DECIMAL:
+            self.decimal(cast(Decimal128, value))
+        elif kind == kinds.OBJECT_ID:
+            body.append(b"\x0a" + cast(ObjectId, value).binary)
+        elif kind == kinds.UUID:
+            body.append(b"\x0b" + cast(UUID, value).bytes)
+        elif kind == kinds.FLOAT:
+            body.append(b"\x06" + _FLOAT.pack(value))
+        elif kinds.SET <= kind <= kinds.OBJECT:
+            body.append(encode_integer(kind))
+        else:
+            raise BadChangesetError(f"no payload has the type code {kind}")
+
+    def decimal(self, value: Decimal128) -> None:
+        """Coefficient, exponent, sign (spec §3.6); the null decimal travels as null."""
+        if value.is_null():
+            self.body.append(b"\x00")
+            return
+        sign = b"\x01" if value.negative else b"\x00"
+        self.body.append(b"\x08" + encode_integer(value.coefficient) + encode_integer(value.exponent) + sign)
