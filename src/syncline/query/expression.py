@@ -1,7 +1,8 @@
 """The expression builder: ``Dog.age > 3`` becomes a node of the tree (spec/sdk.md §12.4).
 
-An :class:`Expr` is what a property of a model class is; comparing one gives a :class:`Condition`; conditions combine with
-``&``, ``|`` and ``~``. Neither has a truth value, because ``and``, ``or``, ``not`` and ``1 < x < 3`` cannot be overloaded.
+An :class:`Expr` is what a property of a model class is; comparing one gives a :class:`Condition`; conditions combine
+with ``&``, ``|`` and ``~``. Neither has a truth value, because ``and``, ``or``, ``not`` and ``1 < x < 3`` cannot be
+overloaded.
 
 This module knows no models. A class that has properties is a :class:`ClassRef`, a property a :class:`PropertyRef`.
 """
@@ -112,8 +113,8 @@ def _condition(value: object, operator: str) -> Condition:
 
 def _refuse(value: object, operator: str) -> NoReturn:
     raise TypeError(
-        f"{operator} combines conditions, and {value!r} is none: put each comparison in parentheses, because {operator} "
-        "binds more tightly than == and <; compare a bool property with == True"
+        f"{operator} combines conditions, and {value!r} is none: put each comparison in parentheses, because "
+        f"{operator} binds more tightly than == and <; compare a bool property with == True"
     )
 
 
@@ -159,7 +160,7 @@ class Expr(_NoTruth):
         return self[name]
 
     def __getitem__(self, name: str) -> Expr:
-        """A property of the linked class; needed for one whose name is also a method here (``Person.best["count"]``)."""
+        """A property of the linked class; needed for a name that is also a method here (``Person.best["count"]``)."""
         if not isinstance(name, str) or self._target is None or not isinstance(self._operand, Path):
             raise QueryError(f"{self}[{name!r}]: only a link can be followed, by the name of a property")
         path, reference = self._operand, self._target().property_ref(name)
@@ -252,7 +253,9 @@ class Expr(_NoTruth):
         if isinstance(other, Expr):
             right = other._operand
         elif isinstance(other, Condition):
-            raise QueryError(f"{self} {operator.value} {other!r}: a condition is no value; combine conditions with & and |")
+            raise QueryError(
+                f"{self} {operator.value} {other!r}: a condition is no value; combine conditions with & and |"
+            )
         else:
             right = Constant(other)
         return Condition(Compare(operator, self._operand, right, fold))

@@ -123,7 +123,7 @@ def _float(value: float) -> str:
 
 def _string(text: str) -> str:
     """A quoted string where the grammar can hold it, base64 otherwise: escapes in quotes are not decoded."""
-    if all(c.isascii() and c.isalnum() or c in _PLAIN or "\x80" <= c < "\ud800" or c > "\udfff" for c in text):
+    if all((c.isascii() and c.isalnum()) or c in _PLAIN or "\x80" <= c < "\ud800" or c > "\udfff" for c in text):
         return f'"{text}"'
     return _base64(text.encode("utf-8", "surrogateescape"))
 
