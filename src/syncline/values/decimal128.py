@@ -103,7 +103,7 @@ class Decimal128:
         if self.is_infinite():
             return Decimal("-Infinity" if self.negative else "Infinity")
         sign = "-" if self.negative else ""
-        if self.coefficient > _COEFFICIENT_MAX or self.exponent > _EXPONENT_MAX:
+        if not self.is_canonical():
             return Decimal(f"{sign}0")
         return Decimal(f"{sign}{self.coefficient}E{self.exponent}")
 
@@ -127,6 +127,10 @@ class Decimal128:
     def is_infinite(self) -> bool:
         """Plus or minus infinity."""
         return _INFINITY_EXPONENT <= self.exponent < _NAN_EXPONENT
+
+    def is_canonical(self) -> bool:
+        """A finite number as IEEE 754 writes it; other finite patterns (35 digits, say) count as zero."""
+        return self.coefficient <= _COEFFICIENT_MAX and self.exponent <= _EXPONENT_MAX
 
     def is_null(self) -> bool:
         """The bit pattern with which realm-core marks an absent decimal; it never travels as a decimal."""

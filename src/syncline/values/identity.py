@@ -7,12 +7,16 @@ import os
 import secrets
 import threading
 import time
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 from uuid import UUID
 
 __all__ = ["GlobalKey", "Key", "Link", "ObjectId"]
 
-_COUNTER_LIMIT = 1 << 24
+_COUNTER_LIMIT: Final = 1 << 24
+
+#: Largest halves of a GlobalKey that realm-core can represent.
+GLOBAL_KEY_MAX_HI: Final = 0x3FFF_FFFF
+GLOBAL_KEY_MAX_LO: Final = 0xFFFF_FFFF
 
 
 class ObjectId:
@@ -29,10 +33,10 @@ class ObjectId:
     _counter = itertools.count(secrets.randbelow(_COUNTER_LIMIT))
 
     def __init__(self, value: str | bytes | ObjectId | None = None) -> None:
-        if value is None:
-            binary = self._generate()
-        elif isinstance(value, bytes):
+        if isinstance(value, bytes):
             binary = value
+        elif value is None:
+            binary = self._generate()
         elif isinstance(value, ObjectId):
             binary = value.binary
         elif isinstance(value, str):
@@ -82,10 +86,17 @@ class ObjectId:
 
 
 class GlobalKey(NamedTuple):
-    """Identity of an object whose class has no primary key: ident of the creating file, number in that file."""
+    """Identity of an object whose class has no primary key: ident of the creating file, number in that file.
+
+    Both travel as 64 bits; a database can hold only those that :meth:`fits` accepts (spec/changesets.md §8.2).
+    """
 
     hi: int
     lo: int
+
+    def fits(self) -> bool:
+        """Can realm-core represent this key as an object's? A changeset that needs one that does not fit is bad."""
+        return 0 <= self.hi <= GLOBAL_KEY_MAX_HI and 0 <= self.lo <= GLOBAL_KEY_MAX_LO
 
 
 #: What names an object within its class. ``None`` is the null primary key. UUID is the standard library's.

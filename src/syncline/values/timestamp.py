@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 __all__ = ["Timestamp"]
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_SECOND: Final = 1_000_000_000
+_SECONDS_BIAS: Final = 1 << 63
 
 
 class Timestamp(NamedTuple):
@@ -27,12 +29,32 @@ class Timestamp(NamedTuple):
     @classmethod
     def normalised(cls, seconds: int, nanoseconds: int) -> Timestamp:
         """The instant ``seconds`` + ``nanoseconds`` with parts of equal sign, whatever the signs given."""
-        total = seconds * 1_000_000_000 + nanoseconds
+        total = seconds * _SECOND + nanoseconds
         if total < 0:
-            seconds, nanoseconds = divmod(-total, 1_000_000_000)
+            seconds, nanoseconds = divmod(-total, _SECOND)
             return cls(-seconds, -nanoseconds)
-        return cls(*divmod(total, 1_000_000_000))
+        return cls(*divmod(total, _SECOND))
 
     def to_datetime(self) -> datetime:
         """An aware UTC datetime, cut to microseconds. Raises OverflowError outside the years 1 to 9999."""
         return _EPOCH + timedelta(seconds=self.seconds, microseconds=int(self.nanoseconds / 1000))
+
+    def to_bytes(self) -> bytes:
+        """Twelve bytes that sort as times do: seconds rounded down plus 2**63, nanoseconds from 0 (spec/sdk.md §13.3).
+
+        Raises OverflowError for an instant more than 2**63 seconds away from 1970.
+        """
+        seconds, nanoseconds = self
+        if nanoseconds < 0:
+            seconds -= 1
+            nanoseconds += _SECOND
+        return (seconds + _SECONDS_BIAS).to_bytes(8, "big") + nanoseconds.to_bytes(4, "big")
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Timestamp:
+        """The instant that :meth:`to_bytes` wrote."""
+        seconds = int.from_bytes(data[:8], "big") - _SECONDS_BIAS
+        nanoseconds = int.from_bytes(data[8:], "big")
+        if seconds < 0 < nanoseconds:
+            return cls(seconds + 1, nanoseconds - _SECOND)
+        return cls(seconds, nanoseconds)
