@@ -233,8 +233,8 @@ class SyncError(SynclineError):
 
     ``code`` is the kind; ``status`` what realm-core calls the failure (``SyncConnectFailed``, …) or None;
     ``server_code`` the number on the wire (spec/wire-protocol.md §11) or None; ``action`` what the server told the
-    client to do, if anything; ``is_fatal`` says that the session will not go on by itself; ``is_unrecognized`` that this
-    client does not know the code; ``log_url`` where the server logged it; ``user_info`` holds the details of
+    client to do, if anything; ``is_fatal`` says that the session will not go on by itself; ``is_unrecognized`` that
+    this client does not know the code; ``log_url`` where the server logged it; ``user_info`` holds the details of
     spec/sessions.md §10.1.
     """
 
@@ -382,13 +382,21 @@ class InvalidSessionError(SynclineError):
 
 
 class ProtocolViolationError(SynclineError):
-    """A message that breaks the wire protocol (spec/wire-protocol.md §4, §6.3)."""
+    """A message that breaks the wire protocol (spec/wire-protocol.md §4, §6.3).
+
+    ``code`` is the wire error code with which a server answers it (§11): 103 bad syntax, 101, 104, 106, 107, 109.
+    """
+
+    def __init__(self, message: str, *, code: int = 103) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class BadChangesetError(SynclineError):
     """A changeset that cannot be parsed, merged or applied; nothing of it is kept (wire error 212).
 
-    ``offset`` is the byte offset in the changeset and ``instruction`` the number of the instruction (from 0), where known.
+    ``offset`` is the byte offset in the changeset and ``instruction`` the number of the instruction (from 0), where
+    known.
     """
 
     def __init__(self, message: str, *, offset: int | None = None, instruction: int | None = None) -> None:
