@@ -1,4 +1,4 @@
-"""How concurrent changes meet: pairwise rules, the driver, the reciprocal step. Pure; compiled with mypyc where possible."""
+"""How concurrent changes meet: pairwise rules, the driver, the reciprocal step. Pure; compiled where possible."""
 
 from syncline.merge.integration import History, WindowEntry, integrate
 from syncline.merge.observer import MergeObserver

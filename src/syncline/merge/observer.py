@@ -32,6 +32,6 @@ class MergeObserver(Protocol):
     ) -> None:
         """``left`` and ``right`` are as the rule left them.
 
-        ``rule`` is the rule's number ("5.7 ArrayErase × Update"), ``reason`` says in words why it decided so, ``effect``
-        is a sum of LEFT_CHANGED … PREPENDED, 0 where the rule decided to keep both as they are.
+        ``rule`` is the rule's number ("5.7 ArrayErase × Update"), ``reason`` says in words why it decided so,
+        ``effect`` is a sum of LEFT_CHANGED … PREPENDED, 0 where the rule decided to keep both as they are.
         """

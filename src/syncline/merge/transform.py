@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from syncline.changesets.changeset import Changeset
+from syncline.merge.driver import merge
+from syncline.merge.footprint import Footprint
 from syncline.merge.observer import MergeObserver
 
 __all__ = ["transform"]
@@ -23,3 +25,19 @@ def transform(ours: list[Changeset], theirs: list[Changeset], observer: MergeObs
     Raises:
         TransformError: the two sides contradict each other (spec/merge.md §6). Both are then half merged: drop them.
     """
+    our_footprint = _footprint(ours)
+    their_footprint = _footprint(theirs)
+    if our_footprint.may_meet(their_footprint):
+        ordered = sorted(theirs, key=_order)
+        merge(ours, ordered, our_footprint, their_footprint, observer)
+
+
+def _footprint(changesets: list[Changeset]) -> Footprint:
+    footprint = Footprint()
+    for changeset in changesets:
+        footprint.add(changeset.instructions)
+    return footprint
+
+
+def _order(changeset: Changeset) -> tuple[int, int]:
+    return changeset.version, changeset.sequence

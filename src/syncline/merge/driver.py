@@ -1,0 +1,166 @@
+"""Who meets whom, and in which order (spec/merge.md §3).
+
+The specification's order is: each major instruction, in its order, meets every minor instruction that is left. Both
+sides are first divided into partitions that cannot interact (``merge/partitions.py``), and the order is kept within each,
+so that the result is the same.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from mypy_extensions import i64
+
+from syncline.changesets.changeset import Changeset
+from syncline.changesets.instructions import Instruction
+from syncline.merge.footprint import Footprint
+from syncline.merge.meeting import meet, meet_in_field, meet_in_object
+from syncline.merge.observer import MergeObserver
+from syncline.merge.operands import Operand
+from syncline.merge.partitions import Partition, Partitions
+
+__all__ = ["merge"]
+
+# How much two operands of a partition have in common.
+_SAME_COMPONENT: Final = 0
+_SAME_OBJECT: Final = 1
+_SAME_FIELD: Final = 2
+
+
+def merge(
+    ours: list[Changeset],
+    theirs: list[Changeset],
+    our_footprint: Footprint,
+    their_footprint: Footprint,
+    observer: MergeObserver | None,
+) -> None:
+    """Merge two sides in place; ``theirs`` is in the order in which it takes part.
+
+    Raises:
+        TransformError: the two sides contradict each other.
+    """
+    ranks = _ranks(ours, theirs)
+    partitions = Partitions(our_footprint, their_footprint)
+    partitions.gather(ours, ranks, True)
+    partitions.gather(theirs, ranks, False)
+    for partition in partitions.components.values():
+        _run_component(partition, observer)
+    for partition in partitions.additions.values():
+        _run(partition, _SAME_COMPONENT, observer)
+    for partition in partitions.objects:
+        if partition.has_erase:
+            _run(partition, _SAME_OBJECT, observer)
+        else:
+            for part in partition.fields():
+                _run(part, _SAME_FIELD, observer)
+    _settle(partitions.operands)
+
+
+def _ranks(ours: list[Changeset], theirs: list[Changeset]) -> dict[tuple[int, int], int]:
+    """All discriminants (timestamp, ident) with their rank: a smaller one is earlier (spec/merge.md §2.2)."""
+    discriminants = {(c.origin_timestamp, c.origin_file_ident) for c in ours}
+    discriminants.update([(c.origin_timestamp, c.origin_file_ident) for c in theirs])
+    return {discriminant: rank for rank, discriminant in enumerate(sorted(discriminants))}
+
+
+def _run(partition: Partition, scope: i64, observer: MergeObserver | None) -> None:
+    """Let all pairs of a partition meet where nothing is ever prepended."""
+    minors = partition.minors
+    for major in partition.majors:
+        if not minors:
+            return
+        lost = False
+        for minor in minors:
+            if scope == _SAME_FIELD:
+                meet_in_field(major, minor, observer)
+            elif scope == _SAME_OBJECT:
+                meet_in_object(major, minor, observer)
+            else:
+                meet(major, minor, observer)
+            if minor.discarded:
+                lost = True
+            if major.discarded:
+                break
+        if lost:
+            minors = [minor for minor in minors if not minor.discarded]
+
+
+def _run_component(partition: Partition, observer: MergeObserver | None) -> None:
+    """Let all pairs meet where a class or property is erased, as the specification writes it (§3.1, §3.3)."""
+    position: i64 = 0
+    while position < len(partition.majors):
+        position = _run_major(partition, position, 0, observer)
+
+
+def _run_major(partition: Partition, position: i64, start: i64, observer: MergeObserver | None) -> i64:
+    """Let one major operand meet the minor ones from ``start`` on; return the position of the next major one."""
+    majors, minors = partition.majors, partition.minors
+    j = start
+    while j < len(minors):
+        major, minor = majors[position], minors[j]
+        meet(major, minor, observer)
+        if minor.pending is not None:
+            minors.insert(j, _prepend(minor, minor.pending))
+            j += 1
+        elif major.pending is not None:
+            majors.insert(position, _prepend(major, major.pending))
+            position = _run_major(partition, position, j + 1, observer)
+        if minor.discarded:
+            del minors[j]
+        else:
+            j += 1
+        if major.discarded:
+            del majors[position]
+            return position
+    return position + 1
+
+
+def _prepend(operand: Operand, pending: Operand) -> Operand:
+    """Put the pending operand in front of ``operand`` for good."""
+    operand.pending = None
+    if operand.prepended is None:
+        operand.prepended = []
+    operand.prepended.append(pending)
+    return pending
+
+
+def _settle(operands: list[Operand]) -> None:
+    """Write all changes back into the instructions and their changesets. The operands come changeset by changeset."""
+    edits: dict[int, list[Instruction]] = {}
+    current: Changeset | None = None
+    for operand in operands:
+        if not (operand.changed or operand.discarded or operand.prepended):
+            continue
+        changeset = operand.changeset
+        if changeset is not current:
+            if current is not None and edits:
+                _rebuild(current, edits)
+                edits = {}
+            current = changeset
+        changeset.dirty = True
+        if operand.discarded or operand.prepended is not None:
+            edits[operand.position] = _replacement(operand)
+        operand.write_back()
+    if current is not None and edits:
+        _rebuild(current, edits)
+
+
+def _replacement(operand: Operand) -> list[Instruction]:
+    """What stands in the changeset instead of an operand that was discarded or prepended to."""
+    instructions: list[Instruction] = []
+    if operand.prepended is not None:
+        instructions = [before.instruction for before in operand.prepended if not before.discarded]
+    if not operand.discarded:
+        instructions.append(operand.instruction)
+    return instructions
+
+
+def _rebuild(changeset: Changeset, edits: dict[int, list[Instruction]]) -> None:
+    instructions: list[Instruction] = []
+    for position, instruction in enumerate(changeset.instructions):
+        replacement = edits.get(position)
+        if replacement is None:
+            instructions.append(instruction)
+        else:
+            instructions.extend(replacement)
+    changeset.instructions = instructions
