@@ -1,8 +1,8 @@
 """Who meets whom, and in which order (spec/merge.md §3).
 
 The specification's order is: each major instruction, in its order, meets every minor instruction that is left. Both
-sides are first divided into partitions that cannot interact (``merge/partitions.py``), and the order is kept within each,
-so that the result is the same.
+sides are first divided into partitions that cannot interact (``merge/partitions.py``), and the order is kept within
+each, so that the result is the same.
 """
 
 from __future__ import annotations

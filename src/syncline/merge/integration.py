@@ -19,8 +19,8 @@ class WindowEntry(NamedTuple):
     """One of the receiver's own history entries that an incoming changeset has to be merged with.
 
     ``version`` counts at the receiver. ``origin_file_ident`` is 0 where the entry was made at the receiver.
-    ``changeset`` is the entry's reciprocal if one is stored (``b""`` where everything in it was discarded), otherwise the entry's
-    original changeset; ``is_reciprocal`` tells which.
+    ``changeset`` is the entry's reciprocal if one is stored (``b""`` where everything in it was discarded),
+    otherwise the entry's original changeset; ``is_reciprocal`` tells which.
     """
 
     version: int

@@ -21,7 +21,7 @@ INCREMENT_LOST: Final = 12
 INCREMENT_KEPT: Final = 13
 CLEARED: Final = 14
 SHIFTED: Final = 15
-EARLIER_FIRST: Final = 16
+SAME_TARGET: Final = 16
 ELEMENT_ERASED: Final = 17
 LATER_MOVE: Final = 18
 FOLLOWS_MOVE: Final = 19
@@ -43,7 +43,7 @@ WORDS: Final[tuple[str, ...]] = (
     "the increment is later than a null, on which it has no effect",
     "clearing the collection wins over a change in it, whatever their times",
     "the place in the list is shifted by the other side's change",
-    "both are put at the same place of the list: the earlier comes first",
+    "both are put at the same place of the list, so their times decide which comes first",
     "the list element was erased, which wins over a change or move of it",
     "the later move of the same list element wins",
     "the place in the list follows the moved element",

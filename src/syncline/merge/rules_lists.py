@@ -2,9 +2,9 @@
 
 In the formulas an element's place is ``index``; a move goes from ``index`` to ``target``.
 
-Two of them are ours where realm-core's lead to different states (spec/merge.md trap 1, vectors/NOTES.md 1 and 14): a move
-carries the changes inside the moved element along, and a Clear of a collection that is itself an element of a
-list follows that element.
+Two of them are ours where realm-core's lead to different states (spec/merge.md trap 1, vectors/NOTES.md 1 and 14): a
+move carries the changes inside the moved element along, and a Clear of a collection that is itself an element of a list
+follows that element.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from syncline.merge.messages import describe
 from syncline.merge.operands import Operand
 from syncline.merge.paths import NOT_BELOW, below, index_within, same_container, set_index_within, via_move
 from syncline.merge.reasons import (
-    EARLIER_FIRST,
     ELEMENT_ERASED,
     FOLLOWS_MOVE,
     LATER_MOVE,
     NOTHING,
+    SAME_TARGET,
     SHIFTED,
 )
 from syncline.merge.rule import Rule
@@ -120,7 +120,7 @@ class InsertTwice(Rule):
             right.index += 1
         else:
             left.index += 1
-        return EARLIER_FIRST
+        return SAME_TARGET
 
 
 class MoveAgainstInsert(Rule):
@@ -131,22 +131,27 @@ class MoveAgainstInsert(Rule):
             return NOTHING
         _check_places(left, right)
         left.prior_size += 1
-        left.changed = right.changed = True
-        if right.index > left.index:
-            right.index -= 1
+        left.changed = True
+        reason: i64 = SHIFTED
+        index = right.index
+        if index > left.index:
+            index -= 1
         else:
             left.index += 1
-        if right.index < left.target:
+        if index < left.target:
             left.target += 1
-        elif right.index > left.target:
-            right.index += 1
+        elif index > left.target:
+            index += 1
         else:
+            reason = SAME_TARGET
             if left.rank < right.rank:
-                right.index += 1
-            else:
                 left.target += 1
-            return EARLIER_FIRST
-        return SHIFTED
+            else:
+                index += 1
+        if index != right.index:
+            right.index = index
+            right.changed = True
+        return reason
 
 
 class EraseAgainstInsert(Rule):
@@ -180,15 +185,19 @@ class MoveTwice(Rule):
             _check_inside(one, other)
             if one.target >= one.prior_size:
                 _fail("the target is beyond the end of the list", one, other)
-        left.changed = right.changed = True
         if left.index == right.index:
             return self._same_element(left, right)
-        return self._different_elements(left, right)
+        left_index, left_target, right_index, right_target = left.index, left.target, right.index, right.target
+        reason = self._different_elements(left, right)
+        left.changed |= left.index != left_index or left.target != left_target
+        right.changed |= right.index != right_index or right.target != right_target
+        return reason
 
     def _same_element(self, left: Operand, right: Operand) -> i64:
         loser, winner = (left, right) if left.rank < right.rank else (right, left)
         loser.discarded = True
         winner.index = loser.target
+        winner.changed = True
         if winner.index == winner.target:
             winner.discarded = True
         return LATER_MOVE
@@ -212,7 +221,7 @@ class MoveTwice(Rule):
         elif left.target > right.target:
             left.target += 1
         else:
-            reason = EARLIER_FIRST
+            reason = SAME_TARGET
             if left.rank < right.rank:
                 right.target += 1
             else:
@@ -232,21 +241,27 @@ class EraseAgainstMove(Rule):
         _check_inside(left, right)
         _check_inside(right, left)
         right.prior_size -= 1
-        left.changed = right.changed = True
-        if left.index == right.index:
-            left.index = right.target
+        right.changed = True
+        index = left.index
+        reason: i64 = SHIFTED
+        if index == right.index:
+            index = right.target
             right.discarded = True
-            return ELEMENT_ERASED
-        if left.index > right.index:
-            left.index -= 1
+            reason = ELEMENT_ERASED
         else:
-            right.index -= 1
-        if left.index >= right.target:
-            left.index += 1
-        else:
-            right.target -= 1
-        right.discarded = right.index == right.target
-        return SHIFTED
+            if index > right.index:
+                index -= 1
+            else:
+                right.index -= 1
+            if index >= right.target:
+                index += 1
+            else:
+                right.target -= 1
+            right.discarded = right.index == right.target
+        if index != left.index:
+            left.index = index
+            left.changed = True
+        return reason
 
 
 class EraseTwice(Rule):

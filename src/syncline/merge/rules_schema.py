@@ -1,7 +1,8 @@
 """Rules for classes and properties (spec/merge.md §5.2 EraseTable, §5.3, §5.4). They compare names only.
 
 Where realm-core lets an erased property discard only Updates, ours discards every change in that property: the
-survivors could not be applied anywhere and would stop both sides for good (vectors/NOTES.md, defect 2; spec/merge.md trap 6).
+survivors could not be applied anywhere and would stop both sides for good (vectors/NOTES.md, defect 2; spec/merge.md
+trap 6).
 """
 
 from __future__ import annotations
