@@ -1,7 +1,8 @@
 """How concurrent changes meet: pairwise rules, the driver, the reciprocal step. Pure; compiled where possible."""
 
+from syncline.merge.footprint import Footprint
 from syncline.merge.integration import History, WindowEntry, integrate
 from syncline.merge.observer import MergeObserver
 from syncline.merge.transform import transform
 
-__all__ = ["History", "MergeObserver", "WindowEntry", "integrate", "transform"]
+__all__ = ["Footprint", "History", "MergeObserver", "WindowEntry", "integrate", "transform"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import cast
 
+from syncline.changesets.changeset import Changeset
 from syncline.changesets.instructions import (
     ADD_COLUMN,
     ADD_TABLE,
@@ -37,6 +38,14 @@ class Footprint:
         self.erased_tables: set[str] = set()
         self.erased_columns: set[str] = set()
         self.links: list[tuple[str, str]] = []
+
+    @classmethod
+    def of(cls, changesets: Sequence[Changeset]) -> Footprint:
+        """The footprint of all these changesets together."""
+        footprint = cls()
+        for changeset in changesets:
+            footprint.add(changeset.instructions)
+        return footprint
 
     @property
     def is_destructive(self) -> bool:

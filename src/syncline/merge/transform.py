@@ -25,18 +25,11 @@ def transform(ours: list[Changeset], theirs: list[Changeset], observer: MergeObs
     Raises:
         TransformError: the two sides contradict each other (spec/merge.md §6). Both are then half merged: drop them.
     """
-    our_footprint = _footprint(ours)
-    their_footprint = _footprint(theirs)
+    our_footprint = Footprint.of(ours)
+    their_footprint = Footprint.of(theirs)
     if our_footprint.may_meet(their_footprint):
         ordered = sorted(theirs, key=_order)
         merge(ours, ordered, our_footprint, their_footprint, observer)
-
-
-def _footprint(changesets: list[Changeset]) -> Footprint:
-    footprint = Footprint()
-    for changeset in changesets:
-        footprint.add(changeset.instructions)
-    return footprint
 
 
 def _order(changeset: Changeset) -> tuple[int, int]:
