@@ -22,15 +22,16 @@ class WindowEntry(NamedTuple):
     """One of the receiver's own history entries that an incoming changeset has to be merged with.
 
     ``version`` counts at the receiver. ``origin_file_ident`` is 0 where the entry was made at the receiver.
-    ``changeset`` is the entry's reciprocal if one is stored (``b""`` where everything in it was discarded), otherwise the
-    entry's original changeset. ``footprint``, if the history remembers it, is that of ``changeset``: with it, an entry
-    that cannot meet what arrives is not even decoded.
+    ``changeset`` is the entry's reciprocal if one is stored (``b""`` where everything in it was discarded), otherwise
+    the entry's original changeset; ``is_reciprocal`` tells which. ``footprint``, if the history remembers it, is that of
+    ``changeset``: with it, an entry that cannot meet what arrives is not even decoded.
     """
 
     version: int
     origin_timestamp: int
     origin_file_ident: int
     changeset: bytes
+    is_reciprocal: bool = False
     footprint: Footprint | None = None
 
 
@@ -146,7 +147,7 @@ class _Window:
 
     def is_dirty_after(self, base: int) -> bool:
         """True if the merge has rewritten an entry after ``base``."""
-        return any([changeset.dirty for version, changeset in self._decoded.items() if version > base])
+        return any(changeset.dirty for version, changeset in self._decoded.items() if version > base)
 
     def flush(self) -> None:
         """Store the rewritten entries as reciprocals, ascending by version."""
