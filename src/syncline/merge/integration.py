@@ -23,8 +23,8 @@ class WindowEntry(NamedTuple):
 
     ``version`` counts at the receiver. ``origin_file_ident`` is 0 where the entry was made at the receiver.
     ``changeset`` is the entry's reciprocal if one is stored (``b""`` where everything in it was discarded), otherwise
-    the entry's original changeset; ``is_reciprocal`` tells which. ``footprint``, if the history remembers it, is that of
-    ``changeset``: with it, an entry that cannot meet what arrives is not even decoded.
+    the entry's original changeset; ``is_reciprocal`` tells which. ``footprint``, if the history remembers it, is that
+    of ``changeset``: with it, an entry that cannot meet what arrives is not even decoded.
     """
 
     version: int
