@@ -63,6 +63,7 @@ _UINT64_MAX: Final = 0xFFFF_FFFF_FFFF_FFFF
 _INT64_MIN: Final = -0x8000_0000_0000_0000
 _INT64_MAX: Final = 0x7FFF_FFFF_FFFF_FFFF
 _INT32_MAX: Final = 0x7FFF_FFFF
+_SAFE: Final = 1 << 61
 _NANOSECONDS: Final = 1_000_000_000
 
 # longest encodings of the integer types in bytes (spec §2.3)
@@ -122,7 +123,9 @@ class _Decoder:
         self.strings: list[str] = []
         self.known: set[str] = set()
         self.instructions: list[Instruction] = []
-        # consecutive instructions mostly concern one object: its key is made once
+        # consecutive instructions mostly concern one object: its key is made once (the encoder profits from that too)
+        self.last_integer = 0
+        self.last_integer_key: Key = 0
         self.last_global_key = GlobalKey(0, 0)
         self.last_object_id = b""
         self.last_object_id_key: Key = None
@@ -260,7 +263,7 @@ class _Decoder:
         """A primary key (spec §5.1)."""
         code = self.type_code()
         if code == kinds.INT:
-            return self.int64()
+            return self.integer_key()
         if code == kinds.STRING:
             return self.string()
         if code == kinds.GLOBAL_KEY:
@@ -288,12 +291,19 @@ class _Decoder:
             return self.uuid_key()
         raise self.bad(f"{kinds.KIND_NAMES[code]} is no type of a primary key")
 
+    def integer_key(self) -> Key:
+        value = self.int64()
+        if value != self.last_integer:
+            self.last_integer = value
+            self.last_integer_key = value
+        return self.last_integer_key
+
     def global_key(self) -> GlobalKey:
         hi = self.unsigned(_INT64_BYTES, _UINT64_MAX, "GlobalKey")
         lo = self.unsigned(_INT64_BYTES, _UINT64_MAX, "GlobalKey")
         last = self.last_global_key
         if last.lo != lo or last.hi != hi:
-            last = self.last_global_key = GlobalKey(hi, lo)
+            last = self.last_global_key = tuple.__new__(GlobalKey, (hi, lo))
         return last
 
     def object_id_key(self) -> Key:
@@ -354,7 +364,7 @@ class _Decoder:
         if kind == kinds.BOOL:
             return kind, self.boolean()
         if kind == kinds.LINK:
-            return kind, Link(self.string(), self.key())
+            return kind, tuple.__new__(Link, (self.string(), self.key()))
         if kind == kinds.TIMESTAMP:
             return kind, self.timestamp()
         if kind == kinds.BINARY:
@@ -454,7 +464,7 @@ class _Decoder:
             raise self.bad(f"timestamp out of range: {nanoseconds} nanoseconds")
         if (seconds < 0 < nanoseconds) or (nanoseconds < 0 < seconds):
             raise self.bad(f"timestamp with mixed signs: {seconds} s, {nanoseconds} ns")
-        return Timestamp(seconds, nanoseconds)
+        return tuple.__new__(Timestamp, (seconds, nanoseconds))
 
     def decimal(self) -> Payload:
         """Coefficient, exponent, sign (spec §3.6). The pattern of the null decimal reads as null."""
@@ -507,6 +517,8 @@ class _Decoder:
             self.pos += 1
             return byte
         value = self.integer(_INT64_BYTES)
+        if -_SAFE < value < _SAFE:  # spares comparing with integers that the compiled code must box
+            return value
         if value > _INT64_MAX or value < _INT64_MIN:
             raise self.bad(f"integer {value} is out of range")
         return value

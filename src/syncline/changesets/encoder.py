@@ -11,6 +11,8 @@ from struct import Struct
 from typing import Final, cast
 from uuid import UUID
 
+from mypy_extensions import i64
+
 from syncline.changesets.changeset import Changeset
 from syncline.changesets.instructions import (
     ADD_COLUMN,
@@ -33,7 +35,6 @@ from syncline.changesets.instructions import (
     EraseColumn,
     Instruction,
     ObjectInstruction,
-    Path,
     PathInstruction,
     SetErase,
     SetInsert,
@@ -92,22 +93,34 @@ def encode_detached_key(key: Key) -> bytes:
         return b"\x03" + encode_integer(len(raw)) + raw
     if isinstance(key, GlobalKey):
         raise ValueError("a GlobalKey does not travel outside changesets")
-    encoder = _Encoder()
-    encoder.key(key)
-    return b"".join(encoder.body)
+    return _Encoder().key(key)
 
 
 def encode_integer(value: int) -> bytes:
     """The variable-length integer of spec/changesets.md §2.1, in its shortest form."""
     if 0 <= value < 0x40:
         return _SMALL[value]
-    sign = 0
+    sign: i64 = 0
     if value < 0:
         sign = 0x40
         value = -value - 1
-    if value < 0x40:
-        return bytes((sign | value,))
-    out = bytearray()
+    if value >= _EIGHT_BYTES:
+        return _encode_long_integer(value, sign)
+    rest: i64 = value
+    packed: i64 = 0
+    shift: i64 = 0
+    while rest >= 0x40:
+        packed |= (0x80 | (rest & 0x7F)) << shift
+        shift += 8
+        rest >>= 7
+    packed |= (sign | rest) << shift
+    size: i64 = (shift >> 3) + 1
+    return int(packed).to_bytes(int(size), "little")
+
+
+def _encode_long_integer(value: int, sign: i64) -> bytes:
+    """The same for integers of more than eight bytes."""
+    out: list[int] = []
     while value >= 0x40:
         out.append(0x80 | (value & 0x7F))
         value >>= 7
@@ -117,6 +130,8 @@ def encode_integer(value: int) -> bytes:
 
 _INTERN: Final = bytes((INTERN_STRING,))
 _SMALL: Final[list[bytes]] = [bytes((value,)) for value in range(0x40)]
+#: Integers below this take at most eight bytes.
+_EIGHT_BYTES: Final = 1 << 55
 
 
 def _escaped_bytes(text: str) -> bytes:
@@ -145,9 +160,10 @@ class _Encoder:
         self.definitions: list[bytes] = []
         self.body: list[bytes] = []
         self.references: dict[str, bytes] = {}
-        # consecutive instructions mostly concern one object: its key is encoded once
+        # consecutive instructions mostly concern one object: its class and key are encoded once
+        self.last_table = ""
         self.last_key: Key = None
-        self.last_key_bytes = b"\x00"
+        self.last_object = b""
 
     def check_number(self, count: int) -> None:
         """A changeset that receivers would refuse for its size must not leave."""
@@ -190,34 +206,46 @@ class _Encoder:
         opcode = instruction.opcode
         body = self.body
         body.append(_SMALL[opcode])
-        body.append(self.string(instruction.table))
         if isinstance(instruction, ObjectInstruction):
-            self.key(instruction.key)
+            self.target(instruction)
             if isinstance(instruction, PathInstruction):
-                self.path_instruction(instruction, opcode)
-        elif opcode == ADD_COLUMN:
+                self.place(instruction)
+                self.rest(instruction, opcode)
+            return
+        body.append(self.string(instruction.table))
+        if opcode == ADD_COLUMN:
             self.add_column(cast(AddColumn, instruction))
         elif opcode == ADD_TABLE:
             self.add_table(cast(AddTable, instruction))
         elif opcode == ERASE_COLUMN:
             body.append(self.string(cast(EraseColumn, instruction).field))
 
-    def path_instruction(self, instruction: PathInstruction, opcode: int) -> None:
-        """What follows the key in an instruction with a path."""
+    def target(self, instruction: ObjectInstruction) -> None:
+        """Class and key."""
+        if instruction.key is not self.last_key or instruction.table is not self.last_table or not self.last_object:
+            self.last_table = instruction.table
+            self.last_key = instruction.key
+            self.last_object = self.string(instruction.table) + self.key(instruction.key)
+        self.body.append(self.last_object)
+
+    def place(self, instruction: PathInstruction) -> None:
+        """Property and path (spec §5.3)."""
         body = self.body
         body.append(self.string(instruction.field))
         path = instruction.path
-        if path:
-            self.path(path)
-        else:
-            body.append(b"\x00")
-        if opcode == UPDATE:
-            update = cast(Update, instruction)
-            self.payload(update.kind, update.value)
-            if path and isinstance(path[-1], int):
-                body.append(encode_integer(update.prior_size))
+        body.append(encode_integer(len(path)))
+        for element in path:
+            if isinstance(element, str):
+                body.append(b"\x40")
+                body.append(self.string(element))
             else:
-                body.append(b"\x01" if update.is_default else b"\x00")
+                body.append(encode_integer(element))
+
+    def rest(self, instruction: PathInstruction, opcode: int) -> None:
+        """What follows the path."""
+        body = self.body
+        if opcode == UPDATE:
+            self.update(cast(Update, instruction))
         elif opcode == ARRAY_INSERT:
             insert = cast(ArrayInsert, instruction)
             self.payload(insert.kind, insert.value)
@@ -238,6 +266,14 @@ class _Encoder:
         else:
             removal = cast(SetErase, instruction)
             self.payload(removal.kind, removal.value)
+
+    def update(self, instruction: Update) -> None:
+        self.payload(instruction.kind, instruction.value)
+        path = instruction.path
+        if path and isinstance(path[-1], int):
+            self.body.append(encode_integer(instruction.prior_size))
+        else:
+            self.body.append(b"\x01" if instruction.is_default else b"\x00")
 
     def add_table(self, instruction: AddTable) -> None:
         body = self.body
@@ -262,14 +298,8 @@ class _Encoder:
 
     # --- compound values -------------------------------------------------------------------------------------------
 
-    def key(self, key: Key) -> None:
+    def key(self, key: Key) -> bytes:
         """A primary key (spec §5.1)."""
-        if key is not self.last_key:
-            self.last_key = key
-            self.last_key_bytes = self.key_bytes(key)
-        self.body.append(self.last_key_bytes)
-
-    def key_bytes(self, key: Key) -> bytes:
         if isinstance(key, int):
             return b"\x01" + encode_integer(key)
         if isinstance(key, str):
@@ -282,38 +312,34 @@ class _Encoder:
             return b"\x0b" + key.bytes
         return b"\x00"
 
-    def path(self, path: Path) -> None:
-        """The elements of a path with their number (spec §5.3)."""
-        body = self.body
-        body.append(encode_integer(len(path)))
-        for element in path:
-            if isinstance(element, str):
-                body.append(b"\x40")
-                body.append(self.string(element))
-            else:
-                body.append(encode_integer(element))
-
     def payload(self, kind: int, value: object) -> None:
         """A value with its kind (spec §5.2)."""
         body = self.body
         if kind == kinds.INT:
-            body.append(b"\x01" + encode_integer(cast(int, value)))
+            body.append(b"\x01")
+            body.append(encode_integer(cast(int, value)))
         elif kind == kinds.STRING:
             raw = _text_bytes(cast(str, value))
-            body.append(b"\x03" + encode_integer(len(raw)))
+            body.append(b"\x03")
+            body.append(encode_integer(len(raw)))
             body.append(raw)
         elif kind == kinds.NULL:
             body.append(b"\x00")
         elif kind == kinds.DOUBLE:
-            body.append(b"\x07" + _DOUBLE.pack(value))
+            body.append(b"\x07")
+            body.append(_DOUBLE.pack(value))
         elif kind == kinds.BOOL:
             body.append(b"\x02\x01" if value else b"\x02\x00")
         elif kind == kinds.LINK:
             link = cast(Link, value)
-            body.append(b"\x09" + self.string(link.table) + self.key_bytes(link.key))
+            body.append(b"\x09")
+            body.append(self.string(link.table))
+            body.append(self.key(link.key))
         elif kind == kinds.TIMESTAMP:
             timestamp = cast(Timestamp, value)
-            body.append(b"\x05" + encode_integer(timestamp.seconds) + encode_integer(timestamp.nanoseconds))
+            body.append(b"\x05")
+            body.append(encode_integer(timestamp.seconds))
+            body.append(encode_integer(timestamp.nanoseconds))
         else:
             self.rare_payload(kind, value)
 

@@ -10,7 +10,7 @@ import time
 from typing import Final, NamedTuple, TypeAlias
 from uuid import UUID
 
-__all__ = ["GlobalKey", "Key", "Link", "ObjectId"]
+__all__ = ["GLOBAL_KEY_MAX_HI", "GLOBAL_KEY_MAX_LO", "GlobalKey", "Key", "Link", "ObjectId"]
 
 _COUNTER_LIMIT: Final = 1 << 24
 
