@@ -1,0 +1,225 @@
+"""The log in the same SQLite file as the materialised state: one commit makes both durable."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+from syncline.changesets.changeset import SaltedVersion, UploadCursor
+from syncline.merge.integration import WindowEntry
+from syncline.server.identifiers import new_salt
+from syncline.server.log_store import ClientFile, LogEntry, LogStatus
+from syncline.storage.dump import content_hash
+from syncline.storage.file import RealmFile
+from syncline.storage.transaction import WriteTransaction
+
+__all__ = ["SqliteLogStore"]
+
+#: Idents 0 (none) and 1 (the server) are never given out (spec/merge.md §10.2).
+_FIRST_CLIENT_IDENT: Final = 2
+
+# The blobs come last, so that looking at the numbers never touches the pages of a blob.
+_TABLES: Final = """
+CREATE TABLE IF NOT EXISTS rlm_log (
+    version INTEGER PRIMARY KEY, salt INTEGER NOT NULL, origin INTEGER NOT NULL, client_version INTEGER NOT NULL,
+    timestamp INTEGER NOT NULL, total INTEGER NOT NULL, changeset BLOB NOT NULL
+);
+CREATE TABLE IF NOT EXISTS rlm_client_file (
+    ident INTEGER PRIMARY KEY, salt INTEGER NOT NULL, user TEXT NOT NULL, is_subserver INTEGER NOT NULL,
+    client_version INTEGER NOT NULL, base_version INTEGER NOT NULL, locked_version INTEGER NOT NULL,
+    is_expired INTEGER NOT NULL, login_session TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS rlm_reciprocal (
+    ident INTEGER NOT NULL, version INTEGER NOT NULL, changeset BLOB NOT NULL, PRIMARY KEY (ident, version)
+) WITHOUT ROWID;
+"""
+_HEAD: Final = "SELECT version, salt, total FROM rlm_log ORDER BY version DESC LIMIT 1"
+_CLIENT_FILE: Final = (
+    "SELECT ident, salt, user, is_subserver, client_version, base_version, locked_version, is_expired"
+    " FROM rlm_client_file WHERE ident = ?"
+)
+_ENTRIES: Final = (
+    "SELECT version, salt, origin, client_version, timestamp, total, CASE WHEN origin = ? THEN x'' ELSE changeset END"
+    " FROM rlm_log WHERE version > ? AND version <= ? ORDER BY version"
+)
+# An entry takes part by its original (not empty, not the client's own), with the content of its reciprocal.
+_WINDOW: Final = (
+    "SELECT l.version, l.timestamp, l.origin, ifnull(r.changeset, l.changeset), r.changeset IS NOT NULL"
+    " FROM rlm_log l LEFT JOIN rlm_reciprocal r ON r.ident = ?1 AND r.version = l.version"
+    " WHERE l.version > ?2 AND l.version <= ?3 AND l.origin <> ?1 AND length(l.changeset) > 0 ORDER BY l.version"
+)
+
+
+class SqliteLogStore:
+    """A :class:`~syncline.server.log_store.LogStore` in one Realm file."""
+
+    def __init__(self, file: RealmFile) -> None:
+        self._file = file
+
+    @classmethod
+    def open(cls, path: Path) -> SqliteLogStore:
+        """Open the Realm's file, or make it. Recovery after a crash is part of opening.
+
+        Raises:
+            FileError: it cannot be opened or made.
+        """
+        file = RealmFile.open(path, history=False)
+        store = cls(file)
+        try:
+            store._make_tables()
+        except BaseException:
+            file.close()
+            raise
+        return store
+
+    def _make_tables(self) -> None:
+        with self._file.snapshot() as snapshot, snapshot.lock:
+            found = snapshot.reader.connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'rlm_log'").fetchone()
+        if found is None:
+            with self._file.write() as transaction:
+                transaction.connection.execute(_TABLES)
+
+    # --- reading ----------------------------------------------------------------------------------------------------
+
+    def status(self) -> LogStatus:
+        with self._file.snapshot() as snapshot, snapshot.lock:
+            return _status(snapshot.reader.connection)
+
+    def client_file(self, ident: int) -> ClientFile | None:
+        with self._file.snapshot() as snapshot, snapshot.lock:
+            return _client_file(snapshot.reader.connection, ident)
+
+    def salt_of(self, version: int) -> int | None:
+        if version == 0:
+            return 0
+        with self._file.snapshot() as snapshot, snapshot.lock:
+            row = snapshot.reader.connection.execute(
+                "SELECT salt FROM rlm_log WHERE version = ?", (version,)
+            ).fetchone()
+            return None if row is None else row[0]
+
+    def entries(self, after: int, up_to: int, skip_origin: int) -> Generator[LogEntry, None, None]:
+        with self._file.snapshot() as snapshot, snapshot.lock:
+            for row in snapshot.reader.connection.execute(_ENTRIES, (skip_origin, after, up_to)):
+                yield LogEntry(*row)
+
+    def content_hash(self) -> tuple[int, str]:
+        with self._file.snapshot() as snapshot, snapshot.lock:
+            version = _status(snapshot.reader.connection).head.version
+            return version, content_hash(snapshot.reader)
+
+    def close(self) -> None:
+        self._file.close()
+
+    # --- writing ----------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def group(self) -> Iterator[SqliteLogGroup]:
+        with self._file.write() as transaction:
+            yield SqliteLogGroup(transaction)
+
+
+class SqliteLogGroup:
+    """A commit group: one SQLite transaction over the log's tables and the state. One salt for all its entries."""
+
+    def __init__(self, transaction: WriteTransaction) -> None:
+        self.state = transaction
+        self._connection = transaction.connection
+        status = _status(self._connection)
+        self.head = status.head.version
+        self.total = status.total
+        self._salt = new_salt()
+
+    @contextmanager
+    def part(self) -> Iterator[None]:
+        before = self.head, self.total
+        try:
+            with self.state.savepoint():
+                yield
+        except BaseException:
+            self.head, self.total = before
+            raise
+
+    def client_file(self, ident: int) -> ClientFile | None:
+        return _client_file(self._connection, ident)
+
+    def new_client_file(self, user_id: str, login_session: str, is_subserver: bool) -> ClientFile:
+        row = self._connection.execute("SELECT max(ident) FROM rlm_client_file").fetchone()
+        ident = _FIRST_CLIENT_IDENT if row is None or row[0] is None else row[0] + 1
+        salt = new_salt()
+        self._connection.execute(
+            "INSERT INTO rlm_client_file VALUES (?, ?, ?, ?, 0, 0, 0, 0, ?)",
+            (ident, salt, user_id, int(is_subserver), login_session),
+        )
+        return ClientFile(ident, salt, user_id, is_subserver)
+
+    def set_progress(self, ident: int, upload: UploadCursor, locked_version: int) -> None:
+        file = self.client_file(ident)
+        if file is None:
+            return
+        version, base = file.upload
+        if upload.client_version > version:
+            version = upload.client_version
+            if upload.last_integrated_server_version > base:
+                base = upload.last_integrated_server_version
+                self._connection.execute("DELETE FROM rlm_reciprocal WHERE ident = ? AND version <= ?", (ident, base))
+        self._connection.execute(
+            "UPDATE rlm_client_file SET client_version = ?, base_version = ?, locked_version = max(locked_version, ?)"
+            " WHERE ident = ?",
+            (version, base, locked_version, ident),
+        )
+
+    def append(self, origin: int, client_version: int, timestamp: int, changeset: bytes) -> LogEntry:
+        self.head += 1
+        self.total += len(changeset)
+        entry = LogEntry(self.head, self._salt, origin, client_version, timestamp, self.total, changeset)
+        self._connection.execute("INSERT INTO rlm_log VALUES (?, ?, ?, ?, ?, ?, ?)", entry)
+        return entry
+
+    def history(self, ident: int) -> _ClientView:
+        return _ClientView(self._connection, ident)
+
+
+class _ClientView:
+    """The log as seen towards one client file: what its uploads have to be merged with (spec/merge.md §8.2, §10.5)."""
+
+    def __init__(self, connection: apsw.Connection, ident: int) -> None:
+        self._connection = connection
+        self._ident = ident
+
+    def window(self, after: int, up_to: int) -> Iterable[WindowEntry]:
+        for version, timestamp, origin, changeset, is_reciprocal in self._connection.execute(
+            _WINDOW, (self._ident, after, up_to)
+        ):
+            yield WindowEntry(version, timestamp, origin, changeset, bool(is_reciprocal))
+
+    def set_reciprocals(self, reciprocals: Sequence[tuple[int, bytes]]) -> None:
+        self._connection.executemany(
+            "INSERT OR REPLACE INTO rlm_reciprocal VALUES (?, ?, ?)",
+            [(self._ident, version, changeset) for version, changeset in reciprocals],
+        )
+
+
+def _status(connection: apsw.Connection) -> LogStatus:
+    row = connection.execute(_HEAD).fetchone()
+    return LogStatus(SaltedVersion(), 0) if row is None else LogStatus(SaltedVersion(row[0], row[1]), row[2])
+
+
+def _client_file(connection: apsw.Connection, ident: int) -> ClientFile | None:
+    row = connection.execute(_CLIENT_FILE, (ident,)).fetchone()
+    if row is None:
+        return None
+    ident, salt, user_id, is_subserver, client_version, base_version, locked_version, is_expired = row
+    return ClientFile(
+        ident,
+        salt,
+        user_id,
+        bool(is_subserver),
+        UploadCursor(client_version, base_version),
+        locked_version,
+        bool(is_expired),
+    )
