@@ -71,5 +71,7 @@ def register_sync_backend(backend: SyncBackend) -> None:
 def sync_backend() -> SyncBackend:
     """The registered backend. Raises RealmError if ``syncline.sync`` was never imported."""
     if _backend is None:
-        raise RealmError("this configuration has a sync part, but no sync backend is loaded: import syncline.sync first")
+        raise RealmError(
+            "this configuration has a sync part, but no sync backend is loaded: import syncline.sync first"
+        )
     return _backend
