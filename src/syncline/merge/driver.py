@@ -7,8 +7,6 @@ each, so that the result is the same.
 
 from __future__ import annotations
 
-from typing import Final
-
 from mypy_extensions import i64
 
 from syncline.changesets.changeset import Changeset
@@ -17,14 +15,9 @@ from syncline.merge.footprint import Footprint
 from syncline.merge.meeting import meet, meet_in_field, meet_in_object
 from syncline.merge.observer import MergeObserver
 from syncline.merge.operands import Operand
-from syncline.merge.partitions import Partition, Partitions
+from syncline.merge.partitions import COMPONENT, FIELD, OBJECT, Partition, Partitions
 
 __all__ = ["merge"]
-
-# How much two operands of a partition have in common.
-_SAME_COMPONENT: Final = 0
-_SAME_OBJECT: Final = 1
-_SAME_FIELD: Final = 2
 
 
 def merge(
@@ -39,41 +32,46 @@ def merge(
     Raises:
         TransformError: the two sides contradict each other.
     """
-    ranks = _ranks(ours, theirs)
-    partitions = Partitions(our_footprint, their_footprint)
-    partitions.gather(ours, ranks, True)
-    partitions.gather(theirs, ranks, False)
-    for partition in partitions.components.values():
-        _run_component(partition, observer)
-    for partition in partitions.additions.values():
-        _run(partition, _SAME_COMPONENT, observer)
-    for partition in partitions.objects:
-        if partition.has_erase:
-            _run(partition, _SAME_OBJECT, observer)
+    partitions = Partitions(ours, theirs, our_footprint, their_footprint)
+    _rank(partitions.operands)
+    for partition in partitions.all:
+        if partition.scope == COMPONENT:
+            _run_component(partition, observer)
         else:
-            for part in partition.fields():
-                _run(part, _SAME_FIELD, observer)
+            _run(partition, observer)
     _settle(partitions.operands)
 
 
-def _ranks(ours: list[Changeset], theirs: list[Changeset]) -> dict[tuple[int, int], int]:
-    """All discriminants (timestamp, ident) with their rank: a smaller one is earlier (spec/merge.md §2.2)."""
-    discriminants = {(c.origin_timestamp, c.origin_file_ident) for c in ours}
-    discriminants.update([(c.origin_timestamp, c.origin_file_ident) for c in theirs])
-    return {discriminant: rank for rank, discriminant in enumerate(sorted(discriminants))}
+def _rank(operands: list[Operand]) -> None:
+    """Order the changesets by discriminant (timestamp, ident), a smaller rank being earlier (spec/merge.md §2.2)."""
+    discriminants: set[tuple[int, int]] = set()
+    current: Changeset | None = None
+    for operand in operands:
+        if operand.changeset is not current:
+            current = operand.changeset
+            discriminants.add((current.origin_timestamp, current.origin_file_ident))
+    ranks = {discriminant: rank for rank, discriminant in enumerate(sorted(discriminants))}
+    rank: i64 = 0
+    current = None
+    for operand in operands:
+        if operand.changeset is not current:
+            current = operand.changeset
+            rank = ranks[(current.origin_timestamp, current.origin_file_ident)]
+        operand.rank = rank
 
 
-def _run(partition: Partition, scope: i64, observer: MergeObserver | None) -> None:
+def _run(partition: Partition, observer: MergeObserver | None) -> None:
     """Let all pairs of a partition meet where nothing is ever prepended."""
+    scope = partition.scope
     minors = partition.minors
     for major in partition.majors:
         if not minors:
             return
         lost = False
         for minor in minors:
-            if scope == _SAME_FIELD:
+            if scope == FIELD:
                 meet_in_field(major, minor, observer)
-            elif scope == _SAME_OBJECT:
+            elif scope == OBJECT:
                 meet_in_object(major, minor, observer)
             else:
                 meet(major, minor, observer)

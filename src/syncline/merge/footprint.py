@@ -14,6 +14,7 @@ from syncline.changesets.instructions import (
     ADD_COLUMN,
     ADD_TABLE,
     ERASE_COLUMN,
+    ERASE_OBJECT,
     ERASE_TABLE,
     AddColumn,
     Instruction,
@@ -34,6 +35,7 @@ class Footprint:
 
     def __init__(self) -> None:
         self.objects: dict[str, set[Key]] = {}
+        self.erased_objects: set[tuple[str, Key]] = set()
         self.additions: set[tuple[str, str]] = set()
         self.erased_tables: set[str] = set()
         self.erased_columns: set[str] = set()
@@ -69,6 +71,8 @@ class Footprint:
                     keys = self.objects[table] = set()
                 last = None
             key = cast(ObjectInstruction, instruction).key
+            if opcode == ERASE_OBJECT:
+                self.erased_objects.add((table, key))
             if key is None or key is not last:  # edits of one object usually come together
                 last = key
                 keys.add(key)

@@ -36,11 +36,11 @@ class Operand:
     wants in front of this one, ``prepended`` are those that the driver has put there.
     """
 
-    def __init__(self, instruction: Instruction, changeset: Changeset, position: int, rank: int) -> None:
+    def __init__(self, instruction: Instruction, changeset: Changeset, position: int) -> None:
         self.instruction = instruction
         self.changeset = changeset
         self.position = position
-        self.rank: i64 = rank
+        self.rank: i64 = 0
         self.opcode: i64 = instruction.opcode
         self.table = instruction.table
         self.key: Key = None

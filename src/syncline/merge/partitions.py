@@ -1,12 +1,13 @@
 """Dividing both sides into partitions that cannot interact (spec/merge.md §11).
 
-A partition is one object, or the additions of one class or property, or all there is about a component of classes that
-an erasure concerns. Only instructions that share a partition with the other side become operands.
+A partition is one field of one object; or a whole object, if it is erased; or the additions of one class or property;
+or all there is about a component of classes that the erasure of a class or property concerns. Only instructions that
+share a partition with the other side become operands.
 """
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Final, TypeAlias, cast
 
 from mypy_extensions import i64
 
@@ -14,115 +15,130 @@ from syncline.changesets.changeset import Changeset
 from syncline.changesets.instructions import (
     ADD_COLUMN,
     ADD_TABLE,
-    CREATE_OBJECT,
-    ERASE_OBJECT,
     AddColumn,
     Instruction,
     ObjectInstruction,
+    PathInstruction,
 )
 from syncline.merge.footprint import Footprint, components
 from syncline.merge.operands import Operand
 from syncline.values import Key
 
-__all__ = ["Partition", "Partitions"]
+__all__ = ["ANYTHING", "COMPONENT", "FIELD", "OBJECT", "Partition", "Partitions"]
+
+# What all operands of a partition have in common, from the least to the most.
+COMPONENT: Final = 0  # a component of classes, where something may be prepended
+ANYTHING: Final = 1
+OBJECT: Final = 2
+FIELD: Final = 3
 
 
 class Partition:
     """The operands of both sides that may interact, each side in its order."""
 
-    def __init__(self) -> None:
+    def __init__(self, scope: int) -> None:
+        self.scope: i64 = scope
         self.majors: list[Operand] = []
         self.minors: list[Operand] = []
-        self.has_erase = False
 
-    def add(self, operand: Operand, is_major: bool) -> None:
-        """Append an operand to its side."""
-        if is_major:
-            self.majors.append(operand)
-        else:
-            self.minors.append(operand)
 
-    def fields(self) -> list[Partition]:
-        """The partitions by field of an object that neither side erases; creating it meets nothing then."""
-        parts: dict[str, Partition] = {}
-        for operand in self.majors:
-            if operand.opcode != CREATE_OBJECT:
-                part = parts.get(operand.field)
-                if part is None:
-                    part = parts[operand.field] = Partition()
-                part.majors.append(operand)
-        for operand in self.minors:
-            part = parts.get(operand.field)
-            if part is not None and operand.opcode != CREATE_OBJECT:
-                part.minors.append(operand)
-        return list(parts.values())
+#: The partitions of one object by field. None: the minor side touches the field, the major one has not been seen to.
+_Fields: TypeAlias = "dict[str, Partition | None]"
 
 
 class Partitions:
-    """All partitions of one merge, with every operand in them in the order of the sides."""
+    """All partitions of two sides, and every operand in them: first the major, then the minor ones, in order."""
 
-    def __init__(self, ours: Footprint, theirs: Footprint) -> None:
+    def __init__(self, ours: list[Changeset], theirs: list[Changeset], our: Footprint, their: Footprint) -> None:
+        self.all: list[Partition] = []
         self.operands: list[Operand] = []
-        self.components: dict[str, Partition] = {}
-        self.objects: list[Partition] = []
-        self.additions: dict[tuple[str, str], Partition] = {}
-        self._by_key: dict[str, dict[Key, Partition]] = {}
+        self._erased_objects = our.erased_objects | their.erased_objects
+        self._shared_additions = our.additions & their.additions
         self._component_of: dict[str, str] = {}
-        if ours.is_destructive or theirs.is_destructive:
-            self._component_of = components(ours, theirs)
-        self._shared_objects = ours.shared_objects(theirs)
-        self._shared_additions = ours.additions & theirs.additions
+        if our.is_destructive or their.is_destructive:
+            self._component_of = components(our, their)
+        self._named: dict[tuple[str, str], Partition] = {}
+        self._objects: dict[str, dict[Key, _Fields]] = {
+            table: {key: {} for key in keys} for table, keys in our.shared_objects(their).items()
+        }
+        self._table = "no class yet"  # compared by identity
+        self._key: Key = None
+        self._fields: _Fields | None = None
+        if self._objects:
+            self._expect(theirs)
+        self._gather(ours, True)
+        self._gather(theirs, False)
 
-    def gather(self, changesets: list[Changeset], ranks: dict[tuple[int, int], int], is_major: bool) -> None:
-        """Take in one side, in the order in which it takes part."""
+    def _expect(self, minor: list[Changeset]) -> None:
+        """Note which fields of the shared objects the minor side touches: the major side need not look at others."""
+        for changeset in minor:
+            for instruction in changeset.instructions:
+                if isinstance(instruction, ObjectInstruction):
+                    fields = self._fields_of(instruction)
+                    if fields is not None:
+                        fields.setdefault(self._field_of(instruction), None)
+
+    def _gather(self, changesets: list[Changeset], is_major: bool) -> None:
+        """Make the operands of one side, in the order in which it takes part; the major side comes first."""
         for changeset in changesets:
-            rank = ranks[(changeset.origin_timestamp, changeset.origin_file_ident)]
             for position, instruction in enumerate(changeset.instructions):
-                partition = self._find(instruction)
+                partition = self._find(instruction, is_major)
                 if partition is not None:
-                    operand = Operand(instruction, changeset, position, rank)
+                    operand = Operand(instruction, changeset, position)
                     self.operands.append(operand)
-                    partition.add(operand, is_major)
+                    if is_major:
+                        partition.majors.append(operand)
+                    else:
+                        partition.minors.append(operand)
 
-    def _find(self, instruction: Instruction) -> Partition | None:
+    def _find(self, instruction: Instruction, is_major: bool) -> Partition | None:
         """The partition of an instruction; None where the other side has nothing that it could meet."""
-        table = instruction.table
         if self._component_of:
-            component = self._component_of.get(table)
+            component = self._component_of.get(instruction.table)
             if component is not None:
-                return self._component(component)
+                return self._find_named((component, ""), COMPONENT)
         opcode: i64 = instruction.opcode
-        if opcode == ADD_TABLE:
-            return self._addition((table, ""))
-        if opcode == ADD_COLUMN:
-            return self._addition((table, cast(AddColumn, instruction).field))
-        shared = self._shared_objects.get(table)
-        if shared is None:
+        if opcode in (ADD_TABLE, ADD_COLUMN):
+            field = cast(AddColumn, instruction).field if opcode == ADD_COLUMN else ""
+            addition = (instruction.table, field)
+            return self._find_named(addition, ANYTHING) if addition in self._shared_additions else None
+        changed = cast(ObjectInstruction, instruction)
+        fields = self._fields_of(changed)
+        if fields is None:
             return None
-        key = cast(ObjectInstruction, instruction).key
-        if key not in shared:
+        field = self._field_of(changed)
+        if field not in fields:
             return None
-        by_key = self._by_key.get(table)
-        if by_key is None:
-            by_key = self._by_key[table] = {}
-        partition = by_key.get(key)
-        if partition is None:
-            partition = by_key[key] = Partition()
-            self.objects.append(partition)
-        if opcode == ERASE_OBJECT:
-            partition.has_erase = True
+        partition = fields[field]
+        if partition is None and is_major:
+            partition = fields[field] = self._new(FIELD if field else OBJECT)
         return partition
 
-    def _component(self, name: str) -> Partition:
-        partition = self.components.get(name)
+    def _fields_of(self, instruction: ObjectInstruction) -> _Fields | None:
+        """The fields of the instruction's object, if both sides touch it. Edits of one object often come together."""
+        table, key = instruction.table, instruction.key
+        if table is not self._table or key != self._key:
+            self._table, self._key = table, key
+            by_key = self._objects.get(table)
+            self._fields = None if by_key is None else by_key.get(key)
+        return self._fields
+
+    def _field_of(self, instruction: ObjectInstruction) -> str:
+        """The field that a change concerns; "" if it concerns or, because the object is erased, may meet all of them.
+
+        Creating an object meets nothing but its erasure.
+        """
+        if self._erased_objects and (instruction.table, instruction.key) in self._erased_objects:
+            return ""
+        return instruction.field if isinstance(instruction, PathInstruction) else ""
+
+    def _find_named(self, name: tuple[str, str], scope: int) -> Partition:
+        partition = self._named.get(name)
         if partition is None:
-            partition = self.components[name] = Partition()
+            partition = self._named[name] = self._new(scope)
         return partition
 
-    def _addition(self, name: tuple[str, str]) -> Partition | None:
-        if name not in self._shared_additions:
-            return None
-        partition = self.additions.get(name)
-        if partition is None:
-            partition = self.additions[name] = Partition()
+    def _new(self, scope: int) -> Partition:
+        partition = Partition(scope)
+        self.all.append(partition)
         return partition

@@ -106,7 +106,7 @@ class AddLinkToErasedTable(Rule):
         if column.value_type != LINK or column.link_target != right.table:
             return NOTHING
         erase = EraseColumn(column.table, column.field)
-        right.pending = Operand(erase, right.changeset, right.position, right.rank)
+        right.pending = Operand(erase, right.changeset, right.position)
         left.discarded = True
         return ERASED_TARGET
 
