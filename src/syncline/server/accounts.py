@@ -6,8 +6,6 @@ Registering makes an identity without a user; the first login makes the user, or
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
 import time
 import unicodedata
@@ -148,10 +146,7 @@ class Accounts:
     # --- login sessions ---------------------------------------------------------------------------------------------
 
     def start_session(self, user: User, wanted_device: str | None, lifetime: int) -> LoginSession:
-        """Begin a login session; the refresh token's hash follows by :meth:`set_refresh_token`.
-
-        ``wanted_device`` is used again if it belongs to earlier sessions of this user (§5.2).
-        """
+        """Begin a login session. ``wanted_device`` is used again if earlier sessions of this user had it (§5.2)."""
         device = new_id()
         if wanted_device is not None and self._database.row(
             "SELECT 1 FROM login_session WHERE user = ? AND device = ? LIMIT 1", (user.id, wanted_device)
@@ -161,29 +156,18 @@ class Accounts:
         now = self._now()
         with self._database.transaction():
             self._database.execute(
-                "INSERT INTO login_session (sid, user, app, device, refresh_hash, created, last_used, expires)"
-                " VALUES (?, ?, ?, ?, x'', ?, ?, ?)",
+                "INSERT INTO login_session (sid, user, app, device, created, last_used, expires)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (session.id, user.id, user.app_id, device, now, now, now + lifetime),
             )
             self._database.execute("UPDATE user SET last_login = ? WHERE id = ?", (now, user.id))
         return session
-
-    def set_refresh_token(self, session_id: str, token: str) -> None:
-        """Remember the hash of the session's refresh token; the token itself is never stored."""
-        self._database.execute(
-            "UPDATE login_session SET refresh_hash = ? WHERE sid = ?", (_token_hash(token), session_id)
-        )
 
     def session(self, session_id: str) -> LoginSession | None:
         row = self._database.row(
             "SELECT sid, user, app, device, revoked IS NOT NULL FROM login_session WHERE sid = ?", (session_id,)
         )
         return LoginSession(row[0], row[1], row[2], row[3], bool(row[4])) if row else None
-
-    def is_refresh_token_of(self, session_id: str, token: str) -> bool:
-        """True if the token is the one that was given out with the session."""
-        row = self._database.row("SELECT refresh_hash FROM login_session WHERE sid = ?", (session_id,))
-        return row is not None and hmac.compare_digest(row[0], _token_hash(token))
 
     def touch_session(self, session_id: str) -> None:
         self._database.execute("UPDATE login_session SET last_used = ? WHERE sid = ?", (self._now(), session_id))
@@ -208,7 +192,3 @@ def _user(row: Row) -> User:
 
 def _name_key(name: str) -> str:
     return unicodedata.normalize("NFKC", name).strip().casefold()
-
-
-def _token_hash(token: str) -> bytes:
-    return hashlib.sha256(token.encode()).digest()

@@ -34,7 +34,7 @@ CREATE TABLE identity (
 );
 CREATE INDEX identity_user ON identity (user);
 CREATE TABLE login_session (
-    sid TEXT PRIMARY KEY, user TEXT NOT NULL, app TEXT NOT NULL, device TEXT NOT NULL, refresh_hash BLOB NOT NULL,
+    sid TEXT PRIMARY KEY, user TEXT NOT NULL, app TEXT NOT NULL, device TEXT NOT NULL,
     created INTEGER NOT NULL, last_used INTEGER NOT NULL, expires INTEGER NOT NULL, revoked INTEGER, reason TEXT
 );
 CREATE INDEX login_session_user ON login_session (user);

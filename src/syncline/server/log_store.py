@@ -102,7 +102,7 @@ class LogStore(Protocol):
         """The salt stored with the version: 0 for version 0, None if there is no such version."""
 
     def entries(self, after: int, up_to: int, skip_origin: int) -> Generator[LogEntry, None, None]:
-        """The entries with ``after`` < version <= ``up_to``, ascending; those of ``skip_origin`` without their changeset.
+        """The entries with ``after`` < version <= ``up_to``, ascending; ``skip_origin``'s without changeset.
 
         The iterator holds on to a snapshot: exhaust it or close it.
         """

@@ -42,7 +42,7 @@ class Settings:
     """
 
     # where
-    data: Path = field(metadata={"meaning": "Folder that holds everything the server keeps; made if missing."})
+    data: Path = setting(Path("syncline-data"), "Folder for everything the server keeps; made if missing.")  # noqa: RUF009
     host: str = setting("localhost", "Name or address to listen on; localhost means IPv4 and IPv6 loopback.")
     port: int = setting(9080, "TCP port to listen on; 0 takes a free one.")
     public_url: str | None = setting(None, "URL under which clients reach this server, if not http(s)://host:port.")
