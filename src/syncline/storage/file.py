@@ -2,34 +2,53 @@
 
 ::
 
-    file = RealmFile.open("shop.realm")                     one instance per path and process, counted
-    with file.write() as tx:                                writer lock, BEGIN IMMEDIATE
-        tx.create(...)                                      WriteTransaction: rows + instructions
-                                                            exit: COMMIT of rows, change log and history entry; version + 1
-    with file.snapshot() as snapshot: ...                   the newest version, pinned
+    file = RealmFile.open("shop.realm")                 one instance per path and process, counted
+    with file.write() as tx:                            writer lock, BEGIN IMMEDIATE
+        tx.create(...)                                  WriteTransaction: rows + instructions
+                                                        exit: COMMIT of rows, change log, history entry; version + 1
+    with file.snapshot() as snapshot: ...               the newest version, pinned
     file.close()
 
 Durability: WAL with ``synchronous=FULL``; when ``commit`` returns, the transaction survives a crash of process and
 machine. Versions: the empty file is version 1; every commit that writes anything adds one; a commit that writes nothing
-makes none.
+makes none. Rests on ``opening``, ``writer`` (transactions), ``snapshot`` (readers), ``watch`` (observers), ``locks``.
 """
 
 from __future__ import annotations
 
+import ctypes
+import hmac
 import os
+import shutil
+import tempfile
+import threading
+import time
+import uuid
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeAlias
+from typing import Any, Final
 
-from syncline.storage.snapshot import Snapshot
+import apsw
 
-if TYPE_CHECKING:
-    from syncline.storage.transaction import WriteTransaction
+from syncline.errors import (
+    ClosedRealmError,
+    MismatchedConfigError,
+    MultipleSyncAgentsError,
+    TransactionError,
+    WriteTimeoutError,
+)
+from syncline.storage import copies, watch
+from syncline.storage.changes import ChangeLog
+from syncline.storage.connection import page_key, translating
+from syncline.storage.locks import delete_files
+from syncline.storage.opening import FileSettings, OpenParts, check_history, connect_reader, open_parts
+from syncline.storage.snapshot import Snapshot, SnapshotPool
+from syncline.storage.transaction import WriteTransaction
+from syncline.storage.watch import CommitBell
+from syncline.storage.writer import Clock, Writer
 
 __all__ = ["Clock", "FileLease", "RealmFile"]
-
-#: What tells the time: Unix time in nanoseconds, as ``time.time_ns``.
-Clock: TypeAlias = Callable[[], int]
 
 
 class RealmFile:
@@ -39,9 +58,34 @@ class RealmFile:
     ClosedRealmError.
     """
 
-    path: str
-    read_only: bool
-    keeps_history: bool
+    def __init__(self, settings: FileSettings, parts: OpenParts) -> None:
+        """For :meth:`open` and :meth:`in_memory` only."""
+        self.path = settings.path
+        self.read_only = settings.read_only
+        #: whether commits make history entries
+        self.keeps_history = parts.keeps_history
+        self._settings = settings
+        self._lock = parts.lock
+        self._looking = parts.looking
+        self._looking_guard = threading.Lock()
+        self._open = True
+        self._forked = False
+        self._references = 1
+        self._pool = SnapshotPool(lambda: connect_reader(settings, parts.lock))
+        self._bell = CommitBell(self._look, self._look())
+        self._writer: Writer | None = None
+        if parts.writing is not None:
+            self._writer = Writer(
+                parts.writing,
+                records=parts.keeps_history,
+                keep_asymmetric=settings.keep_asymmetric,
+                clock=settings.clock,
+                oldest_version=self._pool.oldest,
+            )
+        self._tx: WriteTransaction | None = None
+        self._temporary: weakref.finalize[..., Any] | None = None
+
+    # --- opening and closing ------------------------------------------------------------------------------------------
 
     @classmethod
     def open(
@@ -52,6 +96,7 @@ class RealmFile:
         history: bool | None = None,
         read_only: bool = False,
         create: bool = True,
+        keep_asymmetric: bool = False,
         clock: Clock | None = None,
         vfs: str | None = None,
     ) -> RealmFile:
@@ -59,13 +104,29 @@ class RealmFile:
 
         ``encryption_key``: 64 bytes (spec/sdk.md §13.9). ``history``: whether commits record what a sync client uploads
         (``rlm_history``); fixed when the file is created, None = as it is (new file: True). ``read_only``: nothing is
-        ever written, the file must exist. ``clock``: used for commit times; the first opener's counts. ``vfs``: name of a
-        registered SQLite VFS (fault injection).
+        ever written, the file must exist. ``keep_asymmetric``: objects of asymmetric classes survive their commit (a
+        server's state). ``clock``: used for commit times. ``vfs``: name of a registered SQLite VFS (fault injection).
+        Where the file is open already, the first opener's clock, vfs and keep_asymmetric count.
 
-        Raises FileError (no such directory, no permission, missing and ``create`` False, ``history`` differs),
-        NotARealmError, NewerFormatError, DecryptionFailedError (also: open in this process with another key).
+        Raises FileError (no such directory, no permission, missing and ``create`` False), NotARealmError,
+        NewerFormatError, DecryptionFailedError, ConfigurationError (length of the key), MismatchedConfigError (open
+        with another key, or ``history`` is not what the file has).
         """
-        ...
+        settings = FileSettings(
+            os.path.realpath(path),
+            None if encryption_key is None else page_key(encryption_key),
+            read_only,
+            clock or time.time_ns,
+            vfs=vfs,
+            keep_asymmetric=keep_asymmetric,
+        )
+        with _registry_guard:
+            file = _registry.get((settings.path, read_only))
+            if file is not None:
+                return file._join(settings.key, history)
+            file = cls(settings, open_parts(settings, history, create and not read_only))
+            _registry[settings.path, read_only] = file
+            return file
 
     @classmethod
     def in_memory(cls, identifier: str | None = None, *, history: bool = True, clock: Clock | None = None) -> RealmFile:
@@ -73,124 +134,315 @@ class RealmFile:
 
         Openers with the same ``identifier`` in this process share it; None is always a new one.
         """
-        ...
+        name = f"memory:{uuid.uuid4() if identifier is None else identifier}"
+        with _registry_guard:
+            file = _registry.get((name, False))
+            if file is not None:
+                return file._join(None, history)
+            directory = tempfile.mkdtemp(prefix="syncline-")
+            path = os.path.join(os.path.realpath(directory), "memory.realm")
+            settings = FileSettings(path, None, False, clock or time.time_ns, durable=False)
+            file = cls(settings, open_parts(settings, history, True))
+            file._temporary = weakref.finalize(file, shutil.rmtree, directory, True)
+            _registry[name, False] = file
+            return file
 
-    def close(self) -> None:
-        """Give one reference back; the last one rolls back a running write and closes every connection."""
-        ...
+    def _join(self, key: bytes | None, history: bool | None) -> RealmFile:
+        """One more opener in this process."""
+        if not hmac.compare_digest(key or b"", self._settings.key or b""):
+            raise MismatchedConfigError(
+                f"{self.path} is open in this process with another encryption key, or with none"
+            )
+        check_history(self.path, self.keeps_history, history)
+        self._references += 1
+        return self
 
     def share(self) -> RealmFile:
         """The same file with one more reference."""
-        ...
+        with _registry_guard:
+            self._check_open()
+            self._references += 1
+        return self
+
+    def close(self) -> None:
+        """Give one reference back; the last one rolls back a running write and closes every connection."""
+        with _registry_guard:
+            if not self._open:
+                return
+            self._references -= 1
+            if self._references > 0:
+                return
+            self._open = False
+            for name in [name for name, file in _registry.items() if file is self]:
+                del _registry[name]
+            self._bell.close()
+            if self._tx is not None and self._writer is not None:
+                self._tx = None
+                self._writer.rollback()
+                self._release_writer()
+            self._pool.close()
+            with self._looking_guard:
+                self._looking.close(True)
+            if self._writer is not None:
+                self._writer.connection.close(True)
+            if self._lock is not None:
+                self._lock.close()
+            if self._temporary is not None:
+                self._temporary()
 
     @property
-    def is_closed(self) -> bool: ...
+    def is_closed(self) -> bool:
+        """Whether the last reference was given back, or the process forked."""
+        return not self._open
 
-    # --- writing ----------------------------------------------------------------------------------------------------
+    def _check_open(self) -> None:
+        if not self._open:
+            if self._forked:
+                raise ClosedRealmError(f"{self.path} was opened before this process forked; open it again in the child")
+            raise ClosedRealmError(f"{self.path} was closed")
+
+    # --- writing ------------------------------------------------------------------------------------------------------
 
     @contextmanager
-    def write(
-        self, timeout: float | None = None, *, origin_timestamp: int | None = None
-    ) -> Iterator[WriteTransaction]:
+    def write(self, timeout: float | None = None, *, origin_timestamp: int | None = None) -> Iterator[WriteTransaction]:
         """A write transaction: committed at the end of the block, rolled back when it raises.
 
         Waits ``timeout`` seconds for the writer lock (None: without limit). ``origin_timestamp`` (milliseconds since
         2015-01-01) replaces the clock in the history entry. Committing or rolling back inside the block is allowed; its
-        end then does nothing. Raises WriteTimeoutError, DiskFullError and FileError (rolled back; the file stays usable).
+        end then does nothing. Raises WriteTimeoutError, DiskFullError and FileError (rolled back; the file stays
+        usable).
         """
-        ...
+        tx = self.begin(timeout)
+        try:
+            with translating(self.path):
+                yield tx
+        except BaseException:
+            if self._tx is tx:
+                self._abandon_write()
+            raise
+        if self._tx is tx:
+            self.commit(tx, origin_timestamp=origin_timestamp)
 
     def begin(self, timeout: float | None = None) -> WriteTransaction:
         """Take the writer lock (fair: first come, first served) and begin at the newest version.
 
         Release your own snapshot first: an old one keeps the write-ahead log from being reused. While the lock is held,
         :meth:`snapshot` gives exactly the version the transaction began at. The transaction may end on another thread.
+        Raises WriteTimeoutError, TransactionError for a read-only file, FileError.
         """
-        ...
+        self._check_open()
+        if self._lock is None or self._writer is None:
+            raise TransactionError(f"{self.path} was opened read-only")
+        if not self._lock.acquire_writer(timeout):
+            raise WriteTimeoutError(f"another write transaction on {self.path} did not end within {timeout} s")
+        try:
+            self._check_open()
+            with translating(self.path):
+                self._tx = self._writer.begin()
+        except BaseException:
+            self._abandon_write()
+            raise
+        return self._tx
 
     def commit(self, tx: WriteTransaction, *, origin_timestamp: int | None = None) -> int | None:
         """Make it durable, give up the lock, tell the observers. The new version, or None when nothing was written.
 
         On any error everything is rolled back and the lock is given up.
         """
-        ...
+        version = self._store(tx, origin_timestamp)
+        self._release_writer()
+        if version is not None:
+            self._bell.ring(version)
+        return version
 
     def commit_pinned(self, tx: WriteTransaction, *, origin_timestamp: int | None = None) -> Snapshot:
         """Like :meth:`commit`, returning a snapshot of exactly the resulting version, opened under the lock."""
-        ...
+        version = self._store(tx, origin_timestamp)
+        try:
+            snapshot = self.snapshot()
+        finally:
+            self._release_writer()
+        if version is not None:
+            self._bell.ring(version)
+        return snapshot
 
     def commit_and_continue(self, tx: WriteTransaction, *, origin_timestamp: int | None = None) -> WriteTransaction:
         """Commit, then begin the next transaction without letting another writer in between."""
-        ...
+        version = self._store(tx, origin_timestamp)
+        if version is not None:
+            self._bell.ring(version)
+        try:
+            with translating(self.path):
+                self._tx = self.writer.begin()
+        except BaseException:
+            self._abandon_write()
+            raise
+        return self._tx
 
     def rollback(self, tx: WriteTransaction) -> None:
         """Undo everything and give up the lock."""
-        ...
+        self._check_running(tx)
+        self._abandon_write()
+
+    @property
+    def writer(self) -> Writer:
+        """What those who keep the sync history write through. Raises TransactionError for a read-only file."""
+        if self._writer is None:
+            raise TransactionError(f"{self.path} was opened read-only")
+        return self._writer
+
+    @property
+    def in_write(self) -> bool:
+        """Whether a write transaction of this process runs."""
+        return self._tx is not None
 
     @property
     def writer_waiting(self) -> bool:
         """Whether another thread of this process waits for the writer lock."""
-        ...
+        return self._lock is not None and self._lock.writer_waiting
 
-    # --- reading ----------------------------------------------------------------------------------------------------
+    def _check_running(self, tx: WriteTransaction) -> None:
+        self._check_open()
+        if self._tx is not tx:
+            raise TransactionError("this write transaction has ended already; begin a new one")
+
+    def _store(self, tx: WriteTransaction, origin_timestamp: int | None) -> int | None:
+        """Commit, keeping the lock; on an error everything is rolled back and the lock given up."""
+        self._check_running(tx)
+        try:
+            with translating(self.path):
+                version = self.writer.commit(tx, origin_timestamp)
+        except BaseException:
+            self._abandon_write()
+            raise
+        self._tx = None
+        self.writer.shorten_wal()
+        return version
+
+    def _abandon_write(self) -> None:
+        """Roll back, whatever state the transaction is in, and let the next writer in."""
+        self._tx = None
+        try:
+            if self._writer is not None and self._open:
+                self._writer.rollback()
+        finally:
+            self._release_writer()
+
+    def _release_writer(self) -> None:
+        if self._lock is not None:
+            self._lock.release_writer()
+
+    # --- reading ------------------------------------------------------------------------------------------------------
 
     def snapshot(self) -> Snapshot:
         """The newest version, also of other processes; the caller releases it. Costs microseconds."""
-        ...
+        self._check_open()
+        with translating(self.path):
+            return self._pool.acquire(self.query("PRAGMA data_version")[0][0])
 
     @property
     def version(self) -> int:
         """The newest version, also of other processes."""
-        ...
+        self._check_open()
+        return self._look()
+
+    def _look(self) -> int:
+        version: int = self.query("SELECT max(version) FROM rlm_commit")[0][0]
+        return version
 
     @property
     def number_of_versions(self) -> int:
         """Versions alive in this process: those held by snapshots, and the newest."""
-        ...
+        return len({*self._pool.versions, self.version})
+
+    def query(self, sql: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        """All rows of one statement at the newest version, for private tables. Raises FileError."""
+        with self.looking() as connection:
+            return list(connection.execute(sql, values))
+
+    @contextmanager
+    def looking(self) -> Iterator[apsw.Connection]:
+        """The connection for single queries at the newest version, for as short as possible: one thread at a time."""
+        self._check_open()
+        with self._looking_guard, translating(self.path):
+            self._check_open()
+            yield self._looking
 
     def on_commit(self, callback: Callable[[int], None]) -> Callable[[], None]:
         """Call ``callback(version)`` after each commit of this or (within 50 ms) another process; returns the remover.
 
-        Called without the writer lock, on the committing thread or on the watcher thread: return quickly, raise nothing.
+        Called without the writer lock, on the committing thread or on the watcher thread: return quickly, raise
+        nothing. (After :meth:`commit_and_continue` the lock is still held.)
         """
-        ...
+        self._check_open()
+        return self._bell.observe(callback)
 
     def wait_for_version(self, after: int, timeout: float | None = None) -> int | None:
-        """Wait until a version newer than ``after`` exists and return it; None after ``timeout`` seconds."""
-        ...
+        """Wait until a version newer than ``after`` exists and return it; None after ``timeout`` s, or when closed."""
+        self._check_open()
+        return self._bell.wait(after, timeout)
 
-    def change_logs(self, after: int, up_to: int) -> list[bytes] | None:
+    def change_logs(self, after: int, up_to: int) -> list[ChangeLog] | None:
         """The change logs of the versions ``after`` + 1 … ``up_to``, in order.
 
-        None when some were trimmed already: compare the two snapshots instead (spec/sdk.md §13.8).
+        None when some were trimmed already: compare the two snapshots instead (spec/sdk.md §13.8). They are kept while
+        this process holds a snapshot of ``after``, and some time longer.
         """
-        ...
+        rows = self.query(
+            "SELECT log FROM rlm_commit WHERE version > ? AND version <= ? ORDER BY version", (after, up_to)
+        )
+        if len(rows) < up_to - after:
+            return None
+        return [ChangeLog.decode(log) for (log,) in rows]
 
-    # --- the file as a whole ----------------------------------------------------------------------------------------
+    # --- the file as a whole ------------------------------------------------------------------------------------------
 
     def lock_sync_agent(self) -> None:
         """Become the one sync agent of the file, over all processes. Raises MultipleSyncAgentsError."""
-        ...
+        self._check_open()
+        if self._lock is None or not self._lock.acquire_agent():
+            raise MultipleSyncAgentsError(
+                f"{self.path} is synced by another session already; only one process at a time can sync a file"
+            )
 
     def unlock_sync_agent(self) -> None:
         """Stop being the sync agent; does nothing when it was not."""
-        ...
+        if self._lock is not None:
+            self._lock.release_agent()
 
     def write_copy(self, path: str | os.PathLike[str], *, encryption_key: bytes | None = None) -> None:
         """A compacted, durable copy at ``path``, encrypted with its own key or not at all (spec/sdk.md §3.7).
 
-        Raises FileError when the destination exists.
+        The newest version is copied, with its history. Raises FileError when the destination exists or cannot be made.
         """
-        ...
+        self._check_open()
+        key = None if encryption_key is None else page_key(encryption_key)
+        copies.write_copy(self._settings, os.path.realpath(path), key)
 
     def compact(self) -> bool:
-        """Rewrite the file without free pages; False when another process or snapshot keeps it from happening."""
-        ...
+        """Rewrite the file without free pages; False when another process or a snapshot is in the way.
+
+        Raises TransactionError inside a write transaction.
+        """
+        self._check_open()
+        if self._lock is None or self._writer is None:
+            raise TransactionError(f"{self.path} was opened read-only")
+        if self._tx is not None:
+            raise TransactionError("a file cannot be compacted inside a write transaction; commit first")
+        if self._pool.versions or not self._lock.become_only_user():
+            return False
+        try:
+            self._pool.drop_idle()
+            with self._looking_guard, translating(self.path):
+                self._writer.compact()
+            return True
+        finally:
+            self._lock.admit_users()
 
     @staticmethod
     def exists(path: str | os.PathLike[str]) -> bool:
         """Whether there is a file at ``path``."""
-        ...
+        return os.path.isfile(path)
 
     @staticmethod
     def delete(path: str | os.PathLike[str]) -> bool:
@@ -198,7 +450,39 @@ class RealmFile:
 
         Raises RealmInUseError when it is open in this or another process.
         """
-        ...
+        return delete_files(os.path.realpath(path))
+
+    # --- fork ---------------------------------------------------------------------------------------------------------
+
+    def _abandon(self) -> None:
+        """In the child of a fork: never touch, and never even destroy, a connection of the parent."""
+        self._open = False
+        self._forked = True
+        self._tx = None
+        connections = [self._looking, *self._pool.connections()]
+        if self._writer is not None:
+            connections.append(self._writer.connection)
+        for connection in connections:  # its destructor would write into a file that the parent is using
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
+        self._pool.abandon()
+        if self._temporary is not None:
+            self._temporary.detach()
+
+
+_registry: Final[dict[tuple[str, bool], RealmFile]] = {}
+_registry_guard = threading.RLock()
+
+
+def _forget_inherited() -> None:
+    global _registry_guard
+    _registry_guard = threading.RLock()
+    for file in _registry.values():
+        file._abandon()
+    _registry.clear()
+    watch.forget_inherited()
+
+
+os.register_at_fork(after_in_child=_forget_inherited)
 
 
 class FileLease:
@@ -206,17 +490,21 @@ class FileLease:
 
     def __init__(self, file: RealmFile) -> None:
         """Take over the caller's reference."""
-        ...
+        self._file: RealmFile | None = file
 
     @property
     def file(self) -> RealmFile:
         """The open file. Raises ClosedRealmError after :meth:`close`."""
-        ...
+        if self._file is None:
+            raise ClosedRealmError("this use of the Realm has ended")
+        return self._file
 
     def share(self) -> FileLease:
         """Another lease of the same file."""
-        ...
+        return FileLease(self.file.share())
 
     def close(self) -> None:
         """Give the reference back. Calling it again does nothing."""
-        ...
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()

@@ -1,12 +1,22 @@
 """ClientHistory: what a client file remembers for sync, and how downloads enter it (spec/merge.md §9).
 
-Rests on RealmFile (transactions), ``merge.integration`` (the reciprocal step) and ``changesets.codec``.
+::
+
+    local commit      writer           one entry in rlm_history: the encoded changeset, its base
+    UPLOAD            uploadable()     entries after the upload cursor, as they were recorded
+    DOWNLOAD          integrate()      decode · merge with own entries newer than its base (their reciprocals change,
+                                       never the entries) · apply · progress · trim · one entry · commit
+
+Rests on RealmFile (transactions), ``merge.integration`` (the reciprocal step) and ``changesets.codec``. Cost follows
+what there is to do: nothing reads the whole history but the first ident.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import apsw
 
 from syncline.changesets.changeset import (
     Changeset,
@@ -16,6 +26,15 @@ from syncline.changesets.changeset import (
     UploadChangeset,
     UploadCursor,
 )
+from syncline.changesets.codec import decode, encode
+from syncline.errors import MismatchedConfigError, ProtocolViolationError
+from syncline.merge import integration
+from syncline.merge.integration import WindowEntry
+from syncline.merge.observer import MergeObserver
+from syncline.storage import sync_state, system
+from syncline.storage.global_keys import complete_instructions, complete_rows
+from syncline.storage.sync_state import SyncCounters, SyncState, progress_values
+from syncline.storage.writer import RemoteOrigin
 
 if TYPE_CHECKING:
     from syncline.storage.file import RealmFile
@@ -23,19 +42,11 @@ if TYPE_CHECKING:
 
 __all__ = ["ClientHistory", "HistoryStatus", "LocalChange", "SyncCounters"]
 
+#: Soft and hard limit of one UPLOAD in bytes of changesets (spec/merge.md §9.2).
+UPLOAD_LIMIT: Final = 131_072
+UPLOAD_HARD_LIMIT: Final = 16_777_216
 
-class SyncCounters(NamedTuple):
-    """Bytes for progress notifications (spec/sessions.md §9.2); ``remaining`` is what the server said is still to come."""
-
-    uploaded: int = 0
-    uploadable: int = 0
-    downloaded: int = 0
-    remaining: int = 0
-
-    @property
-    def downloadable(self) -> int:
-        """Downloaded plus remaining."""
-        return self.downloaded + self.remaining
+_IDENT_MAX: Final = (1 << 63) - 1
 
 
 class HistoryStatus(NamedTuple):
@@ -60,46 +71,145 @@ class LocalChange(NamedTuple):
 
 
 class ClientHistory:
-    """The sync history of a file opened with ``history=True``. Every method may be called on any thread."""
+    """The sync history of a file opened with ``history=True``. Every method may be called on any thread.
 
-    def __init__(self, file: RealmFile) -> None: ...
+    Methods ending in ``_in`` work in a transaction of the caller, who commits it, or rolls it back when they raise.
+    """
+
+    def __init__(self, file: RealmFile, observer: MergeObserver | None = None) -> None:
+        """``observer`` is told every rule that decided something in a merge. Raises MismatchedConfigError."""
+        if not file.keeps_history:
+            raise MismatchedConfigError(f"{file.path} was created without sync history and cannot be synced")
+        self._file = file
+        self._observer = observer
+
+    # --- looking ------------------------------------------------------------------------------------------------------
 
     def status(self) -> HistoryStatus:
         """Version, ident, progress and counters, consistent with each other."""
-        ...
-
-    def set_file_ident(self, ident: int, salt: int) -> int:
-        """Store the identity the server gave, in a transaction of its own; returns the new version.
-
-        A first ident completes GlobalKeys: own recorded changesets and rows with hi = 0 get it (spec/changesets.md §8.2).
-        A later ident changes neither. Raises BadChangesetError for an ident out of range.
-        """
-        ...
+        rows = self._file.query("SELECT k, v FROM rlm_sync UNION ALL SELECT 0, max(version) FROM rlm_commit")
+        values = dict(rows)
+        state = SyncState(values)
+        return HistoryStatus(
+            values[0],
+            state[sync_state.HISTORY_BASE],
+            state[sync_state.FILE_IDENT],
+            state[sync_state.FILE_SALT],
+            state.progress,
+            state.counters,
+        )
 
     def uploadable(
-        self, cursor: UploadCursor, limit: int = 131_072, hard_limit: int = 16_777_216
+        self, cursor: UploadCursor, limit: int = UPLOAD_LIMIT, hard_limit: int = UPLOAD_HARD_LIMIT
     ) -> tuple[list[UploadChangeset], UploadCursor]:
         """Own changesets after ``cursor`` and the cursor after them (spec/merge.md §9.2).
 
         Stops once ``limit`` bytes are reached, and before an entry that would reach ``hard_limit`` unless it is the
         first. Entries without anything to upload move the cursor too; an unmoved cursor means nothing is left.
         """
-        ...
+        found: list[UploadChangeset] = []
+        total = 0
+        version, base = cursor
+        with self._file.looking() as connection:
+            for row_version, size, remote_version, origin, timestamp, changeset in connection.execute(
+                "SELECT version, size, remote_version, origin, timestamp, changeset FROM rlm_history"
+                " WHERE version > ? ORDER BY version",
+                (cursor.client_version,),
+            ):
+                if origin == 0 and size > 0:
+                    if total >= limit or (found and total + size >= hard_limit):
+                        break
+                    found.append(UploadChangeset(row_version, remote_version, timestamp, 0, changeset))
+                    total += size
+                version, base = row_version, remote_version
+        return found, UploadCursor(version, base)
+
+    def local_changes(self, after: int | None = None) -> list[LocalChange]:
+        """Own changes newer than ``after``; None: newer than what the server acknowledged (spec/sessions.md §12.10)."""
+        if after is None:
+            after = self.status().progress.upload.client_version
+        rows = self._file.query(
+            "SELECT version, remote_version, timestamp, changeset, ifnull(reciprocal, changeset) FROM rlm_history"
+            " WHERE version > ? AND origin = 0 AND size > 0 ORDER BY version",
+            (after,),
+        )
+        return [LocalChange(*row) for row in rows]
+
+    # --- identity -----------------------------------------------------------------------------------------------------
+
+    def set_file_ident(self, ident: int, salt: int) -> int:
+        """Store the identity the server gave, in a transaction of its own; returns the newest version.
+
+        A first ident completes GlobalKeys: own recorded changesets and rows with hi = 0 get it
+        (spec/changesets.md §8.2). A later ident changes neither. Raises ProtocolViolationError for an impossible one.
+        """
+        with self._file.write() as tx:
+            self.set_file_ident_in(tx, ident, salt)
+            version = self._file.commit(tx)
+        return tx.version if version is None else version
+
+    def set_file_ident_in(self, tx: WriteTransaction, ident: int, salt: int) -> None:
+        """The same inside a transaction of the caller."""
+        if not 0 < ident <= _IDENT_MAX:
+            raise ProtocolViolationError(f"the server gave the client file ident {ident}, which is out of range")
+        state = self._file.writer.state
+        if state[sync_state.FILE_IDENT] == 0:
+            tx.flush()
+            complete_rows(tx.connection, tx.catalogue, ident)
+            self._complete_history(tx.connection, state, ident)
+        state.change(tx.connection, {sync_state.FILE_IDENT: ident, sync_state.FILE_SALT: salt})
+        tx.file_ident = ident
+
+    def _complete_history(self, connection: apsw.Connection, state: SyncState, ident: int) -> None:
+        """Give the own changesets recorded so far the ident they could not know; one at a time, to bound memory."""
+        grown = 0
+        versions = connection.execute("SELECT version FROM rlm_history WHERE origin = 0 AND size > 0").fetchall()
+        for (version,) in versions:
+            recorded: bytes = connection.execute("SELECT changeset FROM rlm_history WHERE version = ?", (version,)).get
+            changeset = decode(recorded)
+            if complete_instructions(changeset.instructions, ident):
+                encoded = encode(changeset)
+                grown += len(encoded) - len(recorded)
+                connection.execute(
+                    "UPDATE rlm_history SET changeset = ?, size = ? WHERE version = ?", (encoded, len(encoded), version)
+                )
+        state.change(connection, {sync_state.UPLOADABLE: state[sync_state.UPLOADABLE] + grown})
+
+    # --- integrating --------------------------------------------------------------------------------------------------
 
     def integrate(
         self, progress: SyncProgress, entries: Sequence[DownloadChangeset], downloadable_bytes: int
     ) -> int | None:
-        """Take in one DOWNLOAD, in one transaction (spec/merge.md §9.3); returns the new version, None if nothing changed.
+        """Take in one DOWNLOAD, in one transaction (spec/merge.md §9.3); the new version, None if nothing changed.
 
         Raises BadChangesetError (TransformError) for entries that cannot be decoded, merged or applied, and
-        ProtocolViolationError for progress that decreases, idents that cannot be and bases out of range. Nothing is kept.
+        ProtocolViolationError for progress that decreases, idents that cannot be and bases out of range. Nothing is
+        kept.
         """
-        ...
+        changesets = self.decode(entries)
+        with self._file.write() as tx:
+            self.integrate_in(
+                tx,
+                changesets,
+                downloaded_bytes=sum(entry.original_size for entry in entries),
+                progress=progress,
+                downloadable_bytes=downloadable_bytes,
+            )
+            return self._file.commit(tx)
 
     @staticmethod
     def decode(entries: Sequence[DownloadChangeset]) -> list[Changeset]:
         """Decode and number the entries of a DOWNLOAD; needs no lock. Raises BadChangesetError."""
-        ...
+        changesets: list[Changeset] = []
+        for sequence, entry in enumerate(entries):
+            changeset = decode(entry.changeset)
+            changeset.version = entry.server_version
+            changeset.last_integrated_remote_version = entry.last_integrated_client_version
+            changeset.origin_timestamp = entry.origin_timestamp
+            changeset.origin_file_ident = entry.origin_file_ident
+            changeset.sequence = sequence
+            changesets.append(changeset)
+        return changesets
 
     def integrate_in(
         self,
@@ -110,19 +220,84 @@ class ClientHistory:
         progress: SyncProgress | None,
         downloadable_bytes: int | None,
     ) -> None:
-        """The same inside a transaction of the caller, who commits: bootstraps in slices, with what goes with them.
+        """Merge and apply ``changesets``, which change in place: bootstraps in slices, with what goes with them.
 
-        ``progress`` None leaves the cursors (all but the last slice). On an error the caller rolls back everything.
+        ``progress`` None leaves the cursors (all but the last slice of a bootstrap). Raises as :meth:`integrate`.
         """
-        ...
+        writer = self._file.writer
+        state = writer.state
+        if changesets:
+            ident = state[sync_state.FILE_IDENT]
+            self._check_entries(changesets, ident, tx.version)
+            base = state[sync_state.HISTORY_BASE]
+            for changeset in changesets:
+                changeset.last_integrated_remote_version = max(changeset.last_integrated_remote_version, base)
+            transformed: list[Changeset] = []
+            integration.integrate(
+                _Window(tx.connection), ident, tx.version, changesets, _collect(transformed), self._observer
+            )
+            tx.apply_all(transformed)
+            last = changesets[-1]
+            writer.integrated(RemoteOrigin(last.version, last.origin_file_ident, last.origin_timestamp))
+            state.change(tx.connection, {sync_state.DOWNLOADED: state[sync_state.DOWNLOADED] + downloaded_bytes})
+        if progress is not None:
+            self.set_progress_in(tx, progress)
+        if downloadable_bytes is not None:
+            state.change(tx.connection, {sync_state.REMAINING: downloadable_bytes})
 
-    def set_progress_in(self, tx: WriteTransaction, progress: SyncProgress, downloadable_bytes: int | None) -> None:
+    @staticmethod
+    def _check_entries(changesets: list[Changeset], ident: int, current_version: int) -> None:
+        """What the merge relies on; the protocol machine checked most of it (spec/wire-protocol.md §6.3)."""
+        previous = 1
+        for changeset in changesets:
+            if changeset.origin_file_ident <= 0 or changeset.origin_file_ident == ident:
+                raise ProtocolViolationError(
+                    f"server version {changeset.version} has origin {changeset.origin_file_ident}: a download never"
+                    " contains the receiver's own changes"
+                )
+            if changeset.version < previous:
+                raise ProtocolViolationError(f"server version {changeset.version} came after {previous}")
+            previous = changeset.version
+            if not 0 <= changeset.last_integrated_remote_version <= current_version:
+                raise ProtocolViolationError(
+                    f"server version {changeset.version} is based on client version"
+                    f" {changeset.last_integrated_remote_version}, but the newest here is {current_version}"
+                )
+
+    # --- progress -----------------------------------------------------------------------------------------------------
+
+    def set_progress_in(self, tx: WriteTransaction, progress: SyncProgress) -> None:
         """Store ``progress`` and trim the history (spec/merge.md §9.5, §9.6). Raises ProtocolViolationError."""
-        ...
+        connection = tx.connection
+        state = self._file.writer.state
+        old = state.progress
+        if progress.upload.last_integrated_server_version == 0:
+            progress = progress._replace(
+                upload=UploadCursor(progress.upload.client_version, old.upload.last_integrated_server_version)
+            )
+        _check_progress(old, progress, tx.version)
+        changes = progress_values(progress)
+        if progress.upload.client_version > old.upload.client_version:
+            uploaded = connection.execute(
+                "SELECT ifnull(sum(size), 0) FROM rlm_history WHERE origin = 0 AND version > ? AND version <= ?",
+                (old.upload.client_version, progress.upload.client_version),
+            ).get
+            changes[sync_state.UPLOADED] = state[sync_state.UPLOADED] + uploaded
+        state.change(connection, changes)
+        self._trim(connection, state, progress.download.last_integrated_client_version, tx.version)
 
-    def local_changes(self, after: int | None = None) -> list[LocalChange]:
-        """Own changes newer than ``after``; None: newer than what the server acknowledged (spec/sessions.md §12.10)."""
-        ...
+    @staticmethod
+    def _trim(connection: apsw.Connection, state: SyncState, integrated: int, current_version: int) -> None:
+        """Drop what no merge can need: up to ``integrated``, and from there on what has nothing to upload."""
+        needed = connection.execute(
+            "SELECT min(version) FROM rlm_history WHERE version > ? AND origin = 0 AND size > 0", (integrated,)
+        ).get
+        base = current_version if needed is None else needed - 1
+        if base > state[sync_state.HISTORY_BASE]:
+            connection.execute("DELETE FROM rlm_history WHERE version <= ?", (base,))
+            state.change(connection, {sync_state.HISTORY_BASE: base})
+
+    # --- client reset -------------------------------------------------------------------------------------------------
 
     def rewrite_in(
         self,
@@ -135,15 +310,96 @@ class ClientHistory:
     ) -> None:
         """The history adjustment of a client reset (spec/sessions.md §12.4 step 9).
 
-        ``recovered``: version -> new changeset, empty when nothing was recovered.
+        ``recovered``: version → new changeset (possibly zero bytes); without any, the whole history goes.
         """
-        ...
+        connection = tx.connection
+        state = self._file.writer.state
+        if state[sync_state.FILE_IDENT] == 0:
+            tx.flush()
+            complete_rows(connection, tx.catalogue, ident)
+        base = min(recovered) - 1 if recovered else tx.version
+        connection.execute("DELETE FROM rlm_history WHERE version <= ?", (base,))
+        connection.execute("UPDATE rlm_history SET remote_version = ?", (server_version.version,))
+        connection.executemany(
+            "UPDATE rlm_history SET changeset = ?, size = ?, reciprocal = NULL WHERE version = ?",
+            [(changeset, len(changeset), version) for version, changeset in recovered.items()],
+        )
+        state.change(
+            connection,
+            {
+                sync_state.FILE_IDENT: ident,
+                sync_state.FILE_SALT: salt,
+                sync_state.HISTORY_BASE: base,
+                sync_state.LATEST_VERSION: server_version.version,
+                sync_state.LATEST_SALT: server_version.salt,
+                sync_state.DOWNLOAD_SERVER: server_version.version,
+                sync_state.DOWNLOAD_CLIENT: 0,
+                sync_state.UPLOAD_CLIENT: 0,
+                sync_state.UPLOAD_SERVER: server_version.version,
+                sync_state.UPLOADED: 0,
+                sync_state.UPLOADABLE: sum(map(len, recovered.values())),
+                sync_state.DOWNLOADED: 0,
+                sync_state.REMAINING: 0,
+            },
+        )
+        tx.file_ident = ident
 
-    def value(self, key: str) -> object:
-        """A value stored for sync under ``key`` (``rlm_sync``), or None."""
-        ...
+    # --- values -------------------------------------------------------------------------------------------------------
+
+    def value(self, key: str) -> system.SystemValue:
+        """A value stored for sync under ``key`` (``rlm_sync``), or None. Own keys contain a dot: ``reset.mode``."""
+        with self._file.looking() as connection:
+            return system.sync_value(connection, key)
 
     @staticmethod
-    def set_value_in(tx: WriteTransaction, key: str, value: int | str | bytes | None) -> None:
-        """Store a value for sync in the transaction; None removes it."""
-        ...
+    def set_value_in(tx: WriteTransaction, key: str, value: system.SystemValue) -> None:
+        """Store a value for sync in the transaction; None removes it. ``key`` must contain a dot. Raises ValueError."""
+        if "." not in key:
+            raise ValueError(f"{key!r} is a key of the history itself; choose one with a dot")
+        system.set_sync_value(tx.connection, key, value)
+
+
+class _Window:
+    """The own entries as :func:`syncline.merge.integration.integrate` sees them."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._connection = connection
+
+    def window(self, after: int, up_to: int) -> Iterable[WindowEntry]:
+        rows = self._connection.execute(
+            "SELECT version, timestamp, ifnull(reciprocal, changeset), reciprocal IS NOT NULL FROM rlm_history"
+            " WHERE version > ? AND version <= ? AND origin = 0 AND size > 0 ORDER BY version",
+            (after, up_to),
+        )
+        return [WindowEntry(version, timestamp, 0, data, bool(merged)) for version, timestamp, data, merged in rows]
+
+    def set_reciprocals(self, reciprocals: Sequence[tuple[int, bytes]]) -> None:
+        self._connection.executemany(
+            "UPDATE rlm_history SET reciprocal = ? WHERE version = ?",
+            [(data, version) for version, data in reciprocals],
+        )
+
+
+class _collect:
+    """Takes the transformed changesets in order, to be applied together."""
+
+    def __init__(self, into: list[Changeset]) -> None:
+        self._into = into
+
+    def __call__(self, changeset: Changeset) -> bool:
+        self._into.append(changeset)
+        return True
+
+
+def _check_progress(old: SyncProgress, new: SyncProgress, current_version: int) -> None:
+    """None of the cursors may go back, and none may be ahead of what there is (spec/merge.md §9.5)."""
+    if (
+        new.latest_server_version.version < old.latest_server_version.version
+        or new.download.server_version < old.download.server_version
+        or new.download.last_integrated_client_version < old.download.last_integrated_client_version
+        or new.upload.client_version < old.upload.client_version
+        or new.upload.last_integrated_server_version < old.upload.last_integrated_server_version
+    ):
+        raise ProtocolViolationError(f"bad progress: {new} goes back behind {old}")
+    if max(new.upload.client_version, new.download.last_integrated_client_version) > current_version:
+        raise ProtocolViolationError(f"bad progress: {new} names client versions beyond {current_version}")

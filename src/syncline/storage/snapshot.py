@@ -1,20 +1,28 @@
 """Snapshots: readers that stay at one version while writers go on (spec/sdk.md §13.8).
 
 A snapshot is a connection with an open read transaction. It is counted, shared by everyone in the process who reads the
-same version, and goes back to a pool with its last user. Rests on :class:`~syncline.storage.reader.Reader`.
+same version, and its connection goes back to a pool with the last user. The pool keeps no version alive by itself, so
+that the write-ahead log can start over. Rests on :class:`~syncline.storage.reader.Reader`.
 """
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import Final
 
-if TYPE_CHECKING:
-    from syncline.storage.catalogue import Catalogue
-    from syncline.storage.reader import Reader
+import apsw
 
-__all__ = ["Snapshot"]
+from syncline.errors import ClosedRealmError, TransactionError
+from syncline.storage import catalogue
+from syncline.storage.catalogue import Catalogue
+from syncline.storage.reader import Reader
+
+__all__ = ["Snapshot", "SnapshotPool"]
+
+#: Connections kept ready for the next snapshot.
+_IDLE_LIMIT: Final = 4
 
 
 class Snapshot:
@@ -27,25 +35,167 @@ class Snapshot:
             name = snapshot.reader.get(...)
     """
 
-    version: int
-    reader: Reader
-    lock: threading.RLock
+    def __init__(self, pool: SnapshotPool, connection: apsw.Connection, known: Catalogue, version: int) -> None:
+        self.version = version
+        #: the classes and properties of this version
+        self.catalogue = known
+        self.lock = threading.RLock()
+        self._pool = pool
+        self._connection: apsw.Connection | None = connection
+        self._reader = Reader(connection, known, version)
+        self._users = 1
 
     @property
-    def catalogue(self) -> Catalogue:
-        """The classes and properties of this version."""
-        ...
+    def reader(self) -> Reader:
+        """What reads this version. Raises ClosedRealmError once it is released everywhere or the file closed."""
+        if self._connection is None:
+            raise ClosedRealmError(f"version {self.version} is not held any more: its Realm was closed or moved on")
+        return self._reader
 
     def acquire(self) -> Snapshot:
-        """The same snapshot with one more user; each user releases once."""
-        ...
+        """The same snapshot with one more user; each user releases once. Raises ClosedRealmError when it has ended."""
+        self._pool.add_user(self)
+        return self
 
     def release(self) -> None:
         """Give one use back. The last one frees the version. Raises TransactionError when released too often."""
-        ...
+        self._pool.remove_user(self)
 
-    def __enter__(self) -> Snapshot: ...
+    def __enter__(self) -> Snapshot:
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    ) -> None:
+        self.release()
+
+
+class SnapshotPool:
+    """The snapshots of one file in this process, by version, and connections to make more of them from."""
+
+    def __init__(self, connect: Callable[[], apsw.Connection]) -> None:
+        self._connect = connect
+        self._guard = threading.Lock()
+        self._idle: list[apsw.Connection] = []
+        self._live: dict[int, Snapshot] = {}
+        self._newest: Snapshot | None = None
+        self._stamp = -1
+        self._catalogue: Catalogue | None = None
+        self._open = True
+
+    def acquire(self, stamp: int) -> Snapshot:
+        """The newest version. ``stamp`` is SQLite's ``data_version`` as seen just before, equal as long as it is."""
+        with self._guard:
+            if not self._open:
+                raise ClosedRealmError("the Realm was closed")
+            snapshot = self._newest
+            if snapshot is None or stamp != self._stamp:
+                snapshot = self._open_newest()
+                self._newest, self._stamp = snapshot, stamp
+            else:
+                snapshot._users += 1
+            return snapshot
+
+    def _open_newest(self) -> Snapshot:
+        connection = self._idle.pop() if self._idle else self._connect()
+        try:
+            connection.execute("BEGIN")
+            version: int = connection.execute("SELECT max(version) FROM rlm_commit").get
+            snapshot = self._live.get(version)
+            if snapshot is not None:  # the stamp moved for another reason than a commit
+                snapshot._users += 1
+                self._put_back(connection)
+                return snapshot
+            self._catalogue = catalogue.load(connection, self._catalogue)
+            snapshot = Snapshot(self, connection, self._catalogue, version)
+        except BaseException:
+            connection.close(True)
+            raise
+        self._live[version] = snapshot
+        return snapshot
+
+    def add_user(self, snapshot: Snapshot) -> None:
+        with self._guard:
+            if snapshot._users == 0:
+                raise ClosedRealmError(
+                    f"version {snapshot.version} is not held any more: acquire it before its last release"
+                )
+            snapshot._users += 1
+
+    def remove_user(self, snapshot: Snapshot) -> None:
+        with self._guard:
+            if snapshot._users == 0:
+                if not self._open:
+                    return
+                raise TransactionError(
+                    f"the snapshot of version {snapshot.version} was released more often than acquired"
+                )
+            snapshot._users -= 1
+            if snapshot._users > 0:
+                return
+            self._live.pop(snapshot.version, None)
+            if self._newest is snapshot:
+                self._newest = None
+        # nobody else can reach it now; its last user may still be inside a read on another thread
+        with snapshot.lock:
+            connection, snapshot._connection = snapshot._connection, None
+        if connection is not None:
+            with self._guard:
+                self._put_back(connection)
+
+    def _put_back(self, connection: apsw.Connection) -> None:
+        """End the read transaction and keep the connection, unless there are enough."""
+        if self._open and len(self._idle) < _IDLE_LIMIT:
+            connection.execute("ROLLBACK")
+            self._idle.append(connection)
+        else:
+            connection.close(True)
+
+    @property
+    def versions(self) -> list[int]:
+        """The versions held now, ascending."""
+        with self._guard:
+            return sorted(self._live)
+
+    def oldest(self) -> int | None:
+        """The oldest version held now."""
+        with self._guard:
+            return min(self._live) if self._live else None
+
+    def drop_idle(self) -> None:
+        """Close the connections nobody uses."""
+        with self._guard:
+            while self._idle:
+                self._idle.pop().close(True)
+
+    def close(self) -> None:
+        """End every snapshot, used or not."""
+        with self._guard:
+            self._open = False
+            snapshots = list(self._live.values())
+            self._live.clear()
+            self._newest = None
+            for snapshot in snapshots:
+                snapshot._users = 0
+        for snapshot in snapshots:
+            with snapshot.lock:
+                connection, snapshot._connection = snapshot._connection, None
+                if connection is not None:
+                    connection.close(True)
+        self.drop_idle()
+
+    def connections(self) -> list[apsw.Connection]:
+        """Every connection, for the child of a fork, which must neither use nor close them."""
+        used = [snapshot._connection for snapshot in self._live.values() if snapshot._connection is not None]
+        return used + self._idle
+
+    def abandon(self) -> None:
+        """After fork: make every snapshot unusable without touching a connection."""
+        self._guard = threading.Lock()
+        self._open = False
+        for snapshot in self._live.values():
+            snapshot._users = 0
+            snapshot._connection = None
+        self._live.clear()
+        self._idle.clear()
+        self._newest = None

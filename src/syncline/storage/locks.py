@@ -1,0 +1,333 @@
+"""Locks between threads and between processes; every platform call of the storage is in this file (spec/sdk.md §13.1).
+
+Beside a Realm's file lies ``<path>.lock``. Three bytes of it are locked, independently of each other:
+
+======  ============================================================================================
+byte 0  the writer: exclusive, for one write transaction (:meth:`LockFile.acquire_writer`)
+byte 1  the sync agent: exclusive, while a process syncs the file (:meth:`LockFile.acquire_agent`)
+byte 2  users: shared by every process that has the file open; exclusive for deleting or compacting it
+======  ============================================================================================
+
+Locks belong to the open file, not to the process, where the platform has such locks (Linux); elsewhere they are the
+process's. Both end with the process, however it ends. Inside one process a :class:`LockFile` is shared by all who open
+the path, and a :class:`FifoLock` queues its writers.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import struct
+import threading
+import time
+from collections import deque
+from pathlib import Path
+from typing import Final
+
+from syncline.errors import FileError, RealmInUseError
+
+__all__ = ["FifoLock", "LockFile", "delete_files", "side_files", "sync_directory", "sync_file"]
+
+_WRITER: Final = 0
+_AGENT: Final = 1
+_USERS: Final = 2
+
+#: Pause between two attempts at another process's lock, where waiting has a limit (seconds).
+_PAUSE: Final = 0.002
+
+
+class FifoLock:
+    """A mutual exclusion that is granted in the order of asking, and may be released by another thread."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._held = False
+        self._queue: deque[threading.Lock] = deque()
+
+    @property
+    def has_waiters(self) -> bool:
+        """Whether anybody waits for it now."""
+        return bool(self._queue)
+
+    def acquire(self, timeout: float | None = None) -> bool:
+        """Wait for the turn, at most ``timeout`` seconds (None: without limit); whether it was granted."""
+        with self._guard:
+            if not self._held:
+                self._held = True
+                return True
+            turn = threading.Lock()
+            turn.acquire()
+            self._queue.append(turn)
+        granted = False
+        try:
+            granted = turn.acquire(timeout=-1 if timeout is None else min(max(timeout, 0), threading.TIMEOUT_MAX))
+        finally:
+            if not granted:
+                granted_late = self._withdraw(turn)
+                if granted_late:
+                    self.release()
+        return granted
+
+    def _withdraw(self, turn: threading.Lock) -> bool:
+        """Leave the queue; True if the turn came in the same moment."""
+        with self._guard:
+            if turn in self._queue:
+                self._queue.remove(turn)
+                return False
+            return True
+
+    def release(self) -> None:
+        """Pass it on to the one who waits longest."""
+        with self._guard:
+            if self._queue:
+                self._queue.popleft().release()
+            else:
+                self._held = False
+
+
+class LockFile:
+    """The open ``<path>.lock`` of one Realm file, shared by all its users in this process. Made by :meth:`open`."""
+
+    def __init__(self, path: str, descriptor: int) -> None:
+        self.path = path
+        self._descriptor = descriptor
+        self._users = 1
+        self._writers = FifoLock()
+        self._agent_held = False
+
+    @classmethod
+    def open(cls, realm_path: str, read_only: bool = False) -> LockFile | None:
+        """Open or create the lock file of ``realm_path`` and register as a user of it.
+
+        None for a read-only use where no lock file can be had (a read-only medium). Raises FileError when it cannot be
+        made, RealmInUseError while somebody deletes or compacts the Realm.
+        """
+        with _registry_guard:
+            lock = _registry.get(realm_path)
+            if lock is not None:
+                lock._users += 1
+                return lock
+            descriptor = _open_as_user(realm_path, read_only)
+            if descriptor is None:
+                return None
+            lock = _registry[realm_path] = cls(realm_path, descriptor)
+            return lock
+
+    def close(self) -> None:
+        """End one use. The file itself stays: only deleting the Realm removes it."""
+        with _registry_guard:
+            self._users -= 1
+            if self._users == 0 and self._descriptor >= 0:
+                _registry.pop(self.path, None)
+                os.close(self._descriptor)
+                self._descriptor = -1
+
+    @property
+    def writer_waiting(self) -> bool:
+        """Whether another thread of this process waits to write."""
+        return self._writers.has_waiters
+
+    def acquire_writer(self, timeout: float | None = None) -> bool:
+        """Become the only writer over all threads and processes; False when that took ``timeout`` seconds."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        if not self._writers.acquire(timeout):
+            return False
+        granted = False
+        try:
+            granted = _lock_until(self._descriptor, _WRITER, deadline)
+        finally:
+            if not granted:
+                self._writers.release()
+        return granted
+
+    def release_writer(self) -> None:
+        """Let the next writer in."""
+        if self._descriptor >= 0:
+            _unlock(self._descriptor, _WRITER)
+        self._writers.release()
+
+    def acquire_agent(self) -> bool:
+        """Become the file's only sync agent; False when there is one already, here or in another process."""
+        with _registry_guard:
+            if self._agent_held or not _try_lock(self._descriptor, _AGENT, exclusive=True):
+                return False
+            self._agent_held = True
+            return True
+
+    def release_agent(self) -> None:
+        """Stop being the sync agent."""
+        with _registry_guard:
+            if self._agent_held:
+                self._agent_held = False
+                if self._descriptor >= 0:
+                    _unlock(self._descriptor, _AGENT)
+
+    def become_only_user(self) -> bool:
+        """Exclude all other users; False when there are any, here or in another process."""
+        with _registry_guard:
+            return self._users == 1 and _try_lock(self._descriptor, _USERS, exclusive=True)
+
+    def admit_users(self) -> None:
+        """End of :meth:`become_only_user`."""
+        _try_lock(self._descriptor, _USERS, exclusive=False)
+
+
+_registry: dict[str, LockFile] = {}
+_registry_guard = threading.Lock()
+
+
+def _forget_inherited() -> None:
+    """After fork: the child shares the parent's locks without holding them, so it lets go of the open files."""
+    global _registry_guard
+    _registry_guard = threading.Lock()
+    for lock in _registry.values():
+        os.close(lock._descriptor)
+        lock._descriptor = -1
+    _registry.clear()
+
+
+os.register_at_fork(after_in_child=_forget_inherited)
+
+
+def _open_as_user(realm_path: str, read_only: bool) -> int | None:
+    """Open the lock file holding the users' lock, sure that it is the one the path names now."""
+    path = realm_path + ".lock"
+    while True:
+        descriptor = _open_lock_file(path, read_only)
+        if descriptor is None:
+            return None
+        try:
+            if not _wait_as_user(descriptor):
+                raise RealmInUseError(f"{realm_path} is being deleted or compacted by another process; try again later")
+            if _is_same_file(descriptor, path):
+                kept, descriptor = descriptor, -1
+                return kept
+        finally:
+            if descriptor >= 0:
+                os.close(descriptor)
+
+
+def _open_lock_file(path: str, read_only: bool) -> int | None:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        if not read_only:
+            raise FileError(
+                f"cannot make the lock file {path}: {error.strerror}; a Realm's directory must exist and be writable"
+            ) from error
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+
+
+def _wait_as_user(descriptor: int) -> bool:
+    """Take the users' lock in shared mode; deletion is short, so wait a little for it."""
+    for _ in range(500):
+        if _try_lock(descriptor, _USERS, exclusive=False):
+            return True
+        time.sleep(_PAUSE)
+    return False
+
+
+def _is_same_file(descriptor: int, path: str) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+# --- byte locks -------------------------------------------------------------------------------------------------------
+
+_HAS_OPEN_FILE_LOCKS: Final = hasattr(fcntl, "F_OFD_SETLK")
+
+
+def _request(kind: int, byte: int) -> bytes:
+    """``struct flock`` of Linux for one byte: type, whence, start, length, pid (0 for locks of the open file)."""
+    return struct.pack("@hhqqi4x", kind, os.SEEK_SET, byte, 1, 0)
+
+
+def _try_lock(descriptor: int, byte: int, exclusive: bool) -> bool:
+    try:
+        if _HAS_OPEN_FILE_LOCKS:
+            fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _request(fcntl.F_WRLCK if exclusive else fcntl.F_RDLCK, byte))
+        else:
+            kind = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
+            fcntl.lockf(descriptor, kind | fcntl.LOCK_NB, 1, byte)
+    except OSError as error:
+        if error.errno in (errno.EAGAIN, errno.EACCES):
+            return False
+        raise FileError(
+            f"cannot lock a Realm's lock file: {error.strerror}; its file system must have locks"
+        ) from error
+    return True
+
+
+def _lock_until(descriptor: int, byte: int, deadline: float | None) -> bool:
+    """Exclusive lock on one byte: at once, or by waiting until ``deadline`` (monotonic seconds; None: no limit)."""
+    while not _try_lock(descriptor, byte, exclusive=True):
+        if deadline is not None and time.monotonic() >= deadline:
+            return False
+        if deadline is None and _HAS_OPEN_FILE_LOCKS:
+            fcntl.fcntl(descriptor, fcntl.F_OFD_SETLKW, _request(fcntl.F_WRLCK, byte))
+            return True
+        time.sleep(_PAUSE)
+    return True
+
+
+def _unlock(descriptor: int, byte: int) -> None:
+    if _HAS_OPEN_FILE_LOCKS:
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _request(fcntl.F_UNLCK, byte))
+    else:
+        fcntl.lockf(descriptor, fcntl.LOCK_UN, 1, byte)
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+
+def side_files(realm_path: str) -> list[str]:
+    """Every file that belongs to a Realm beside its main file, the lock file last (spec/sdk.md §13.1)."""
+    return [realm_path + suffix for suffix in ("-wal", "-shm", "-journal", ".lock")]
+
+
+def delete_files(realm_path: str) -> bool:
+    """Remove a Realm's main file and side files; whether the main file was there.
+
+    Raises RealmInUseError when it is open in this or another process.
+    """
+    if not os.path.exists(realm_path + ".lock") and not os.path.exists(realm_path):
+        return False
+    lock = LockFile.open(realm_path)
+    assert lock is not None
+    try:
+        if not lock.become_only_user():
+            raise RealmInUseError(f"{realm_path} is open; close every Realm and session that uses it, then delete it")
+        existed = os.path.exists(realm_path)
+        for path in [realm_path, *side_files(realm_path)]:
+            Path(path).unlink(missing_ok=True)
+        return existed
+    except OSError as error:
+        if isinstance(error, FileError):
+            raise
+        raise FileError(f"cannot delete {realm_path}: {error.strerror}") from error
+    finally:
+        lock.close()
+
+
+def sync_file(path: str) -> None:
+    """Make the content of a file durable that somebody else wrote."""
+    _sync(path)
+
+
+def sync_directory(path: str) -> None:
+    """Make the creation, renaming or removal of the file ``path`` itself durable."""
+    _sync(os.path.dirname(path) or ".")
+
+
+def _sync(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

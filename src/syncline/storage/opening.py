@@ -1,0 +1,105 @@
+"""From a path to checked, open connections: finding out what a file is, and making a new one (spec/sdk.md §13.1)."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from contextlib import ExitStack
+from typing import Final, NamedTuple
+
+import apsw
+
+from syncline.errors import FileError, MismatchedConfigError
+from syncline.storage import system
+from syncline.storage.connection import APPLICATION_ID, FORMAT, check_header, check_identity, connect, translating
+from syncline.storage.locks import LockFile, sync_directory
+from syncline.storage.writer import Clock
+
+__all__ = ["FileSettings", "OpenParts", "check_history", "connect_reader", "open_parts"]
+
+#: ``rlm_meta``: 1 where commits make history entries.
+_HISTORY: Final = "history"
+
+
+class FileSettings(NamedTuple):
+    """How a file is to be opened; ``key`` is a page key (``connection.page_key``)."""
+
+    path: str
+    key: bytes | None
+    read_only: bool
+    clock: Clock
+    durable: bool = True
+    vfs: str | None = None
+    keep_asymmetric: bool = False
+
+
+class OpenParts(NamedTuple):
+    """What an open file consists of. ``lock`` and ``writing`` are None where nothing can be written.
+
+    ``looking`` is a connection for single statements; ``keeps_history`` is what the file says of itself.
+    """
+
+    lock: LockFile | None
+    writing: apsw.Connection | None
+    looking: apsw.Connection
+    keeps_history: bool
+
+
+def check_history(path: str, keeps_history: bool, wanted: bool | None) -> None:
+    """Raises MismatchedConfigError when a caller wants history where there is none, or the other way round."""
+    if wanted is not None and wanted != keeps_history:
+        made, use = ("with", "without") if keeps_history else ("without", "with")
+        raise MismatchedConfigError(
+            f"{path} was created {made} sync history and cannot be used {use} it; copy its objects to a new Realm"
+        )
+
+
+def connect_reader(settings: FileSettings, lock: LockFile | None) -> apsw.Connection:
+    """A connection that only reads; without a lock file nobody can be writing."""
+    return connect(settings.path, settings.key, writable=False, immutable=lock is None, vfs=settings.vfs)
+
+
+def open_parts(settings: FileSettings, history: bool | None, create: bool) -> OpenParts:
+    """Check the file and open its connections, creating it where allowed; see :meth:`RealmFile.open` for the errors."""
+    path = settings.path
+    with translating(path), ExitStack() as on_failure:
+        directory = os.path.dirname(path)
+        if not os.path.isdir(directory):
+            raise FileError(f"there is no directory {directory}: create it, then open the Realm")
+        if not check_header(path, settings.key is not None) and not create:
+            raise FileError(f"there is no Realm at {path}")
+        lock = LockFile.open(path, settings.read_only)
+        if lock is not None:
+            on_failure.callback(lock.close)
+        writing = None
+        if not settings.read_only:
+            assert lock is not None
+            writing = connect(path, settings.key, writable=True, durable=settings.durable, vfs=settings.vfs)
+            on_failure.callback(writing.close, True)
+            if not check_identity(writing, path):
+                lock.acquire_writer()
+                try:
+                    _create(writing, settings, history is not False)
+                finally:
+                    lock.release_writer()
+        looking = connect_reader(settings, lock)
+        on_failure.callback(looking.close, True)
+        if not check_identity(looking, path):
+            raise FileError(f"there is no Realm at {path}, only an empty file")
+        keeps_history = bool(system.meta_value(looking, _HISTORY))
+        check_history(path, keeps_history, history)
+        on_failure.pop_all()
+        return OpenParts(lock, writing, looking, keeps_history)
+
+
+def _create(connection: apsw.Connection, settings: FileSettings, history: bool) -> None:
+    """Make what a new file holds, under the writer lock, unless another process has just done it."""
+    connection.pragma("journal_mode", "wal")
+    with connection:
+        if check_identity(connection, settings.path):
+            return
+        meta: dict[str, system.SystemValue] = {"uuid": uuid.uuid4().hex, _HISTORY: int(history)}
+        system.create_tables(connection, meta, settings.clock() // 1_000_000)
+        connection.pragma("application_id", APPLICATION_ID)
+        connection.pragma("user_version", FORMAT)
+    sync_directory(settings.path)

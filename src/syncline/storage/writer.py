@@ -1,0 +1,193 @@
+"""Writer: the one writing connection of a file; makes WriteTransactions durable (spec/sdk.md §13.8, §13.12).
+
+One SQLite transaction holds the rows, the change log (``rlm_commit``), the history entry (``rlm_history``) and whatever
+else was written on the connection. Callers hold the writer lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, NamedTuple, TypeAlias
+
+import apsw
+
+from syncline.changesets.codec import encode_recorded
+from syncline.errors import TransactionError
+from syncline.storage import catalogue, sync_state, views
+from syncline.storage.catalogue import Catalogue
+from syncline.storage.sync_state import SyncState
+from syncline.storage.transaction import WriteTransaction
+
+__all__ = ["EPOCH_MS", "Clock", "RemoteOrigin", "Writer"]
+
+#: What tells the time: Unix time in nanoseconds, as ``time.time_ns``.
+Clock: TypeAlias = Callable[[], int]
+
+#: 2015-01-01T00:00:00Z in Unix milliseconds: origin timestamps count from here (spec/merge.md §2.1).
+EPOCH_MS: Final = 1_420_070_400_000
+
+#: ``rlm_commit.origin``.
+_LOCAL: Final = 0
+_REMOTE: Final = 1
+
+#: Change logs kept beyond those that this process's snapshots need, for other processes (versions).
+_LOGS_KEPT: Final = 256
+#: A write-ahead log longer than this is written back to the main file after a commit (pages).
+_WAL_PAGES: Final = 1000
+
+
+class RemoteOrigin(NamedTuple):
+    """What the history says of a commit that integrated changesets: those of the last one (spec/merge.md §9.1)."""
+
+    remote_version: int
+    origin: int
+    timestamp: int
+
+
+class Writer:
+    """Begins, commits and rolls back on the writing connection of one file.
+
+    ``records``: commits make history entries. ``keep_asymmetric``: see WriteTransaction. ``oldest_version`` tells the
+    oldest version that a reader in this process holds, None without readers.
+    """
+
+    def __init__(
+        self,
+        connection: apsw.Connection,
+        *,
+        records: bool,
+        keep_asymmetric: bool,
+        clock: Clock,
+        oldest_version: Callable[[], int | None],
+    ) -> None:
+        self.connection = connection
+        self.records = records
+        self._keep_asymmetric = keep_asymmetric
+        self._clock = clock
+        self._oldest_version = oldest_version
+        #: the newest version, as far as known here; 0 = look again
+        self.version = 0
+        self._catalogue: Catalogue | None = None
+        self._state: SyncState | None = None
+        self._remote: RemoteOrigin | None = None
+        self._rows_before = 0
+        self._may_commit = False
+        self._wal_pages = 0
+        self._wal_limit = _WAL_PAGES
+        connection.set_commit_hook(self._forbids_commit)
+        connection.set_wal_hook(self._note_wal)
+
+    def _forbids_commit(self) -> bool:
+        """After an error SQLite may have ended the transaction: what comes later must not be stored on its own."""
+        return not self._may_commit
+
+    def _note_wal(self, connection: apsw.Connection, name: str, pages: int) -> int:
+        self._wal_pages = pages
+        return apsw.SQLITE_OK
+
+    @property
+    def state(self) -> SyncState:
+        """Where the file stands with its server; only inside a transaction."""
+        if self._state is None:
+            self._state = SyncState.load(self.connection)
+        return self._state
+
+    def begin(self) -> WriteTransaction:
+        """Start at the newest version."""
+        connection = self.connection
+        connection.execute("BEGIN IMMEDIATE")
+        version: int = connection.execute("SELECT max(version) FROM rlm_commit").get
+        if version != self.version:
+            self._catalogue = catalogue.load(connection, self._catalogue)
+            self._state = None
+            self.version = version
+        assert self._catalogue is not None
+        self._remote = None
+        self._rows_before = connection.total_changes()
+        return WriteTransaction(
+            connection,
+            self._catalogue,
+            version,
+            file_ident=self.state[sync_state.FILE_IDENT],
+            keep_asymmetric=self._keep_asymmetric,
+        )
+
+    def integrated(self, origin: RemoteOrigin) -> None:
+        """The running transaction carries out changesets of others: its history entry is of remote origin."""
+        self._remote = origin
+
+    def is_dirty(self, tx: WriteTransaction) -> bool:
+        """Whether a commit now would make a version."""
+        return tx.is_dirty or self.connection.total_changes() != self._rows_before
+
+    def commit(self, tx: WriteTransaction, origin_timestamp: int | None) -> int | None:
+        """Make everything durable; the new version, or None when nothing was written. On an error: :meth:`rollback`."""
+        connection = self.connection
+        if not connection.in_transaction:
+            raise TransactionError("the database rolled this transaction back after an error; begin a new one")
+        if not self.is_dirty(tx):
+            connection.execute("ROLLBACK")
+            return None
+        tx.finish()
+        version = self.version + 1
+        if tx.schema_changed:
+            views.refresh(connection, tx.catalogue)
+        now = self._clock() // 1_000_000
+        origin = _LOCAL if self._remote is None else _REMOTE
+        connection.execute("INSERT INTO rlm_commit VALUES(?, ?, ?, ?)", (version, now, origin, tx.changes.encode()))
+        if self.records:
+            self._add_history(tx, version, now - EPOCH_MS if origin_timestamp is None else origin_timestamp)
+        if version % 64 == 0:
+            self._trim_logs(version)
+        self._may_commit = True
+        try:
+            connection.execute("COMMIT")
+        finally:
+            self._may_commit = False
+        self.version = version
+        self._catalogue = tx.catalogue
+        return version
+
+    def _add_history(self, tx: WriteTransaction, version: int, timestamp: int) -> None:
+        connection = self.connection
+        if self._remote is not None:
+            row = (version, 0, *self._remote, b"", None)
+        else:
+            if timestamp < 0:
+                raise TransactionError("this computer's clock is before 2015; set it right, then write again")
+            changeset = encode_recorded(tx.instructions, tx.embedded_classes) if tx.instructions else b""
+            remote_version = self.state[sync_state.DOWNLOAD_SERVER]
+            row = (version, len(changeset), remote_version, 0, timestamp, changeset, None)
+            if changeset:
+                total = self.state[sync_state.UPLOADABLE] + len(changeset)
+                self.state.change(connection, {sync_state.UPLOADABLE: total})
+        connection.execute("INSERT INTO rlm_history VALUES(?, ?, ?, ?, ?, ?, ?)", row)
+
+    def _trim_logs(self, version: int) -> None:
+        """Drop change logs that no reader here can ask for, leaving some for other processes."""
+        oldest = self._oldest_version()
+        limit = version - _LOGS_KEPT if oldest is None else min(oldest, version - _LOGS_KEPT)
+        self.connection.execute("DELETE FROM rlm_commit WHERE version <= ?", (limit,))
+
+    def rollback(self) -> None:
+        """Undo everything, and forget what may have been learned from it."""
+        self.version = 0
+        self._state = None
+        if self.connection.in_transaction:
+            self.connection.execute("ROLLBACK")
+
+    def shorten_wal(self) -> None:
+        """Write the write-ahead log back when it is long, as far as readers allow; outside of a transaction."""
+        if self._wal_pages < self._wal_limit:
+            return
+        pages, done = self.connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        self._wal_limit = _WAL_PAGES if done >= pages else pages + _WAL_PAGES
+
+    def compact(self) -> None:
+        """Rewrite the file without free pages and empty the write-ahead log; nobody else may use it meanwhile."""
+        self._may_commit = True
+        try:
+            self.connection.execute("VACUUM")
+        finally:
+            self._may_commit = False
+        self.connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
