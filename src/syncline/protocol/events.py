@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from syncline.changesets.changeset import (
     DownloadChangeset,
     DownloadCursor,
+    SaltedVersion,
     SyncProgress,
     UploadChangeset,
     UploadCursor,
 )
 from syncline.protocol.errors import Reaction
-from syncline.protocol.messages import BatchState, ClientFileIdent, Error, FlexibleBind, Ident
+from syncline.protocol.messages import BatchState, Body, ClientFileIdent, Error, FlexibleBind, Ident
 
 if TYPE_CHECKING:
     from syncline.protocol.client_session import ClientSession
@@ -29,6 +30,7 @@ __all__ = [
     "ClientEvent",
     "CloseWanted",
     "DisconnectWanted",
+    "DownloadBatch",
     "DownloadCompleted",
     "DownloadReceived",
     "DownloadWanted",
@@ -109,9 +111,9 @@ class QueryRejected(NamedTuple):
 class SessionError(NamedTuple):
     """The server reported an error for this session.
 
-    ``is_suspended``: the session has stopped; it resumes by itself at ``resume_at_ms`` where that is not None, else when
-    the driver calls ``session.resume`` (fatal errors). Codes 231 (reported once its version is integrated) and 236 do
-    not stop the session.
+    ``is_suspended``: the session has stopped; it resumes by itself at ``resume_at_ms`` where that is not None, else
+    when the driver calls ``session.resume`` (fatal errors). Codes 231 (reported once its version is integrated) and 236
+    do not stop the session.
     """
 
     session: ClientSession
@@ -223,6 +225,24 @@ class DownloadWanted(NamedTuple):
     session: ServerSession
     cursor: DownloadCursor
     is_first: bool
+
+
+class DownloadBatch(NamedTuple):
+    """Answer to DownloadWanted: one DOWNLOAD.
+
+    The cursor after it, the newest version at the time of the scan, the stored upload cursor, and the encoded body,
+    which may be shared between sessions (``bodies.encode_download_entries``). The last three fields are of flexible
+    sync.
+    """
+
+    cursor: DownloadCursor
+    latest: SaltedVersion
+    upload: UploadCursor
+    downloadable_bytes: int
+    body: Body
+    query_version: int = 0
+    batch_state: BatchState = BatchState.STEADY_STATE
+    estimate: float = 1.0
 
 
 class MarkRequested(NamedTuple):

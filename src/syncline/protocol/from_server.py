@@ -35,6 +35,7 @@ from syncline.protocol.settings import Limits, SyncMode
 
 __all__ = [
     "LOG_LEVELS",
+    "build_any_error",
     "build_download",
     "build_error",
     "build_json_error",
@@ -153,10 +154,8 @@ def _parse_json_error(reader: MessageReader, mode: SyncMode, version: int, limit
     values = _JsonFields(parse_object(reader.take_text(size, "the message"), "json_error"))
     no_recovery = values.flag("isRecoveryModeDisabled")
     reset = values.flag("shouldClientReset")
-    if version >= 7 or values.has("action"):
-        action = _action(values.text("action"))
-    else:
-        action = _legacy_action(reset, no_recovery)
+    has_action = version >= 7 or values.has("action")
+    action = _action(values.text("action")) if has_action else _legacy_action(reset, no_recovery)
     updates = _rejected_updates(values)
     return Error(
         session=session,
@@ -398,6 +397,11 @@ def build_json_error(error: Error) -> bytes:
         values["compensatingWriteServerVersion"] = error.compensating_write_server_version
     text = json.dumps(values, separators=(",", ":"), sort_keys=True, ensure_ascii=False).encode()
     return b"json_error %d %d %d\n" % (error.code, len(text), error.session) + text
+
+
+def build_any_error(error: Error, version: int) -> bytes:
+    """JSON_ERROR from version 4 on, before that ERROR."""
+    return build_json_error(error) if version >= 4 else build_error(error)
 
 
 def build_log_message(log: LogMessage) -> bytes:

@@ -19,7 +19,7 @@ _DECIMAL: Final = re.compile(rb"-?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0
 
 
 class HeadReader:
-    """The fields of one head, in order. Every method raises ProtocolViolationError if the next field is not as asked."""
+    """The fields of one head, in order. Each method raises ProtocolViolationError if the next field is not as asked."""
 
     def __init__(self, name: str, fields: list[bytes]) -> None:
         self.name = name

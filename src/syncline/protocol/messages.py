@@ -1,7 +1,7 @@
 """The messages of the wire protocol as values, whichever side sends them (spec/wire-protocol.md §7).
 
-:mod:`syncline.protocol.from_client` and :mod:`syncline.protocol.from_server` turn them from and into bytes. Messages are
-named tuples: cheap, comparable, and with the names of the specification.
+:mod:`syncline.protocol.from_client` and :mod:`syncline.protocol.from_server` turn them from and into bytes. Messages
+are named tuples: cheap, comparable, and with the names of the specification.
 """
 
 from __future__ import annotations

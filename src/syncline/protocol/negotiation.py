@@ -1,4 +1,4 @@
-"""How a connection begins: URLs, request targets, and the subprotocol that fixes mode and version (spec/wire-protocol.md §2)."""
+"""How a connection begins: URLs, request targets, the subprotocol with mode and version (spec/wire-protocol.md §2)."""
 
 from __future__ import annotations
 
