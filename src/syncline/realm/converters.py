@@ -162,8 +162,9 @@ def _load_timestamp(value: Timestamp) -> datetime | Timestamp:
 class Converter:
     """Converts values of one property, or of the elements of one collection property.
 
-    ``where`` names the place in errors. A value of exactly the type ``exact`` is stored as it is (storage checks ranges).
-    ``load`` turns a stored value into the application's, given the Realm it comes from; None where they are the same.
+    ``where`` names the place in errors. A value of exactly the type ``exact`` is stored as it is (storage checks
+    ranges). ``load`` turns a stored value into the application's, given the Realm it comes from; None where they are
+    the same.
     """
 
     def __init__(self, where: str, type: PropertyType, exact_timestamps: bool = False) -> None:
@@ -216,9 +217,11 @@ class Converter:
         elif self.kind == kinds.LINK:
             if not (isinstance(value, Mapping) or is_object(value, self.type.target)):
                 raise _mismatch(self.where, f"{self.type.target} or None", value)
-        elif not isinstance(value, Mapping | list | tuple) and self._scalar_in_mixed(value) is None:
-            if not is_object(value, None):
-                raise _mismatch(self.where, "a value that a Realm can hold", value)
+        elif not (isinstance(value, Mapping | list | tuple) or self._is_scalar(value) or is_object(value, None)):
+            raise _mismatch(self.where, "a value that a Realm can hold", value)
+
+    def _is_scalar(self, value: Any) -> bool:
+        return self._scalar_in_mixed(value) is not None
 
     def _scalar_in_mixed(self, value: Any) -> Any:
         for accepted, kind in _MIXED:

@@ -25,8 +25,8 @@ __all__ = ["AnnotationReader", "Counter", "Declared", "Field", "FieldInfo", "Mis
 class Counter(int):
     """The annotation and the value of an int property that counts: ``dog.visits.increment()`` (spec/sdk.md §1.14).
 
-    It reads as an int. ``increment`` and ``decrement`` record *by how much* it changes, so that concurrent changes add up,
-    where assigning ``dog.visits = dog.visits + 1`` records the result and the later one wins.
+    It reads as an int. ``increment`` and ``decrement`` record *by how much* it changes, so that concurrent changes
+    add up, where assigning ``dog.visits = dog.visits + 1`` records the result and the later one wins.
     """
 
     _add: Callable[[int], None] | None = None
@@ -78,9 +78,9 @@ def Field(
     """Say more about a property than its annotation can.
 
     ``default`` or ``default_factory`` (called for each new object) is its value where none is given on creation.
-    ``primary_key`` makes it the name of the object within its class; ``name`` is what it is called in the file and on the
-    server; ``index`` speeds up equality and ranges (True) or enables text search (``"fulltext"``); ``ignore`` makes it
-    an ordinary attribute that is never stored.
+    ``primary_key`` makes it the name of the object within its class; ``name`` is what it is called in the file and on
+    the server; ``index`` speeds up equality and ranges (True) or enables text search (``"fulltext"``); ``ignore``
+    makes it an ordinary attribute that is never stored.
     """
     return FieldInfo(default, default_factory, primary_key, name, index, ignore)
 
@@ -196,9 +196,9 @@ class AnnotationReader:
     def _collection(self, annotation: Any, collection: int) -> Declared:
         arguments = list(get_args(annotation))
         name = getattr(get_origin(annotation) or annotation, "__name__", str(annotation))
-        if collection == kinds.DICTIONARY_COLLECTION and len(arguments) == 2:
-            if self._evaluate(arguments.pop(0)) is not str:
-                raise Misdeclared(f"{_shown(annotation)}: the keys of a dictionary are str")
+        has_keys = collection == kinds.DICTIONARY_COLLECTION and len(arguments) == 2
+        if has_keys and self._evaluate(arguments.pop(0)) is not str:
+            raise Misdeclared(f"{_shown(annotation)}: the keys of a dictionary are str")
         if len(arguments) != 1:
             raise Misdeclared(f"{name} needs the type of its elements, for instance {name}[int]")
         element = self._read(arguments[0])

@@ -2,7 +2,8 @@
 
 An :class:`ObjectSchema` comes from a model class, from the file, or is written by hand in the short notation::
 
-    ObjectSchema("Dog", [Property("id", "int", primary_key=True), Property("name", "string?"), Property("friends", "Dog[]")])
+    ObjectSchema("Dog", [Property("id", "int", primary_key=True), Property("name", "string?"), Property("friends",
+    "Dog[]")])
 """
 
 from __future__ import annotations
@@ -66,8 +67,8 @@ MISSING: Final = _Missing()
 
 @dataclass(frozen=True, slots=True)
 class PropertyType:
-    """What a property holds: ``kind`` of ``values.kinds``, whether the value (in a collection: the element) may be null,
-    which ``collection`` it is, and for links the stored name of the ``target`` class.
+    """What a property holds: ``kind`` of ``values.kinds``, whether the value (in a collection: the element) may be
+    null, which ``collection`` it is, and for links the stored name of the ``target`` class.
     """
 
     kind: int
@@ -106,10 +107,11 @@ class PropertyType:
 class Property:
     """One property of a class.
 
-    ``type`` is a :class:`PropertyType` or its short notation; ``stored_name`` is the name in the file and on the wire, the
-    same as ``name`` unless given; ``index`` is True or ``"fulltext"``; ``counter`` marks an int that the application sees
-    as a :class:`~syncline.Counter`; ``exact`` a date that is always read as a :class:`~syncline.Timestamp`.
-    ``default`` and ``default_factory`` apply when an object is created without a value for it (spec/sdk.md §1.3).
+    ``type`` is a :class:`PropertyType` or its short notation; ``stored_name`` is the name in the file and on the
+    wire, the same as ``name`` unless given; ``index`` is True or ``"fulltext"``; ``counter`` marks an int that the
+    application sees as a :class:`~syncline.Counter`; ``exact`` a date that is always read as a
+    :class:`~syncline.Timestamp`. ``default`` and ``default_factory`` apply when an object is created without a value
+    for it (spec/sdk.md §1.3).
     """
 
     name: str

@@ -13,8 +13,8 @@ __all__ = ["NotificationToken"]
 class NotificationToken:
     """Returned by every ``observe``: the callback is called as long as this object is kept and valid.
 
-    Keep it in a variable or use it in a ``with`` block; :meth:`invalidate` stops the callback at once, also in the middle of
-    a round of notifications. A token that is dropped without that warns with ResourceWarning.
+    Keep it in a variable or use it in a ``with`` block; :meth:`invalidate` stops the callback at once, also in the
+    middle of a round of notifications. A token that is dropped without that warns with ResourceWarning.
     """
 
     def __init__(self, stop: Callable[[], None] | None = None) -> None:

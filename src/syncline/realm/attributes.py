@@ -1,0 +1,182 @@
+"""The attributes of model classes: ``Dog.age`` is an expression, ``dog.age`` a value (spec/sdk.md §6.6, §12.1).
+
+One descriptor per property. A managed object keeps the row of one version as a list; reading is an index into it unless
+the Realm has moved on, writing goes straight to the transaction and into the row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import get_ident
+from typing import TYPE_CHECKING, Any
+
+from syncline.errors import PrimaryKeyError
+from syncline.query.ast import Path
+from syncline.query.expression import ClassRef, Expr, PropertyRef
+from syncline.realm.converters import Converter, Loader
+from syncline.realm.declarations import Counter
+from syncline.realm.schema import Property
+from syncline.values import kinds
+
+if TYPE_CHECKING:
+    from syncline.realm.models import Model
+
+__all__ = ["Attribute", "make_attribute"]
+
+
+class Attribute:
+    """Descriptor of a property with a single value.
+
+    ``slot`` is its index in an object's row, ``place`` its index among all properties of the class.
+    """
+
+    def __init__(
+        self,
+        owner: str,
+        prop: Property,
+        place: int,
+        slot: int,
+        target: Callable[[], ClassRef] | None,
+    ) -> None:
+        self.name = prop.name
+        self.property = prop
+        self.place = place
+        self.slot = slot
+        self.target = target
+        self.converter = Converter(f"{owner}.{prop.name}", prop.type, prop.exact)
+        self.expression = Expr(Path((prop.stored_name,)), target)
+
+    @property
+    def reference(self) -> PropertyRef:
+        """The property as expressions see it."""
+        return PropertyRef(self.property.stored_name, self.target)
+
+    def __get__(self, obj: Model | None, owner: type | None = None) -> Any:
+        if obj is None:
+            return self.expression
+        binding = obj._binding
+        if binding is None:
+            return self.unmanaged(obj)
+        context = binding.context
+        if obj._epoch != context.epoch or context.thread != get_ident():
+            binding.load(obj)
+        return obj._row[self.slot]
+
+    def __set__(self, obj: Model, value: Any) -> None:
+        binding = obj._binding
+        if binding is None:
+            self.set_unmanaged(obj, value)
+            return
+        if self.property.primary_key:
+            raise PrimaryKeyError(f"{self.converter.where}: a primary key cannot be changed; create another object")
+        binding.assign(obj, self, value)
+
+    def __delete__(self, obj: Model) -> None:
+        raise AttributeError(f"{self.converter.where}: a property cannot be deleted; assign None if it is optional")
+
+    def unmanaged(self, obj: Model) -> Any:
+        """The value of an object in no Realm: what was assigned, or the model's default, or null."""
+        values = obj._values
+        if self.name in values:
+            return values[self.name]
+        return obj._default(self.property)
+
+    def set_unmanaged(self, obj: Model, value: Any) -> None:
+        """Check and keep the value of an object in no Realm."""
+        self.converter.check(value, obj._accepts)
+        obj._values[self.name] = value
+
+
+class ConvertedAttribute(Attribute):
+    """A single value that the application sees in another form than it is stored in: dates, decimals, links, Mixed."""
+
+    def __init__(
+        self, owner: str, prop: Property, place: int, slot: int, target: Callable[[], ClassRef] | None
+    ) -> None:
+        super().__init__(owner, prop, place, slot, target)
+        assert self.converter.load is not None
+        self.load: Loader = self.converter.load
+
+    def __get__(self, obj: Model | None, owner: type | None = None) -> Any:
+        if obj is None:
+            return self.expression
+        binding = obj._binding
+        if binding is None:
+            return self.unmanaged(obj)
+        context = binding.context
+        if obj._epoch != context.epoch or context.thread != get_ident():
+            binding.load(obj)
+        return self.load(obj._row[self.slot], context)
+
+
+class CounterAttribute(Attribute):
+    """An int that can be incremented so that concurrent increments add up (spec/sdk.md §1.14)."""
+
+    def __get__(self, obj: Model | None, owner: type | None = None) -> Any:
+        value = super().__get__(obj, owner)
+        if obj is None or value is None:
+            return value
+        binding = obj._binding
+        if binding is None:
+            return Counter.bound(value, lambda by: self.set_unmanaged(obj, int(self.unmanaged(obj)) + by))
+        return Counter.bound(value, lambda by: binding.add_integer(obj, self, by))
+
+
+class CollectionAttribute(Attribute):
+    """A list, set or dictionary: reading gives the live collection, always the same one; assigning replaces its
+    content.
+    """
+
+    def __get__(self, obj: Model | None, owner: type | None = None) -> Any:
+        if obj is None:
+            return self.expression
+        binding = obj._binding
+        if binding is None:
+            return self.unmanaged(obj)
+        found = obj._values.get(self.name)
+        if found is None:
+            found = obj._values[self.name] = binding.collection(obj, self)
+        return found
+
+    def __set__(self, obj: Model, value: Any) -> None:
+        binding = obj._binding
+        if binding is None:
+            self.set_unmanaged(obj, value)
+        else:
+            binding.assign_collection(obj, self, value)
+
+    def unmanaged(self, obj: Model) -> Any:
+        """A plain Python collection, kept with the object; a copy of the model's default if that is what it is."""
+        values = obj._values
+        if self.name not in values:
+            default = obj._default(self.property)
+            values[self.name] = self._plain(() if default is None else default)
+        return values[self.name]
+
+    def set_unmanaged(self, obj: Model, value: Any) -> None:
+        plain = self._plain(() if value is None else value)
+        for element in plain.values() if isinstance(plain, dict) else plain:
+            self.converter.check(element, obj._accepts)
+        obj._values[self.name] = plain
+
+    def _plain(self, elements: Any) -> Any:
+        if self.property.type.collection == kinds.LIST_COLLECTION:
+            return list(elements)
+        if self.property.type.collection == kinds.SET_COLLECTION:
+            return set(elements)
+        return dict(elements)
+
+
+def make_attribute(
+    owner: str, prop: Property, place: int, slot: int, target: Callable[[], ClassRef] | None
+) -> Attribute:
+    """The descriptor for a property of the class named ``owner``."""
+    if prop.type.is_collection:
+        kind: type[Attribute] = CollectionAttribute
+    elif prop.counter:
+        kind = CounterAttribute
+    elif Converter("", prop.type, prop.exact).load is not None:
+        kind = ConvertedAttribute
+    else:
+        kind = Attribute
+    return kind(owner, prop, place, slot, target)

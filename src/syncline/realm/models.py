@@ -1,0 +1,495 @@
+"""Model classes: a class body with annotations becomes a class of objects in a Realm (spec/sdk.md §12.1).
+
+::
+
+    class Dog(Model):
+        name: str = Field(primary_key=True)
+        age: int | None = None
+
+    rex = Dog(name="Rex")        # unmanaged: lives in memory only
+    realm.add(rex)               # now it is a row
+"""
+
+from __future__ import annotations
+
+import sys
+import weakref
+from collections import ChainMap
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn, Self, dataclass_transform, get_origin
+
+from syncline.errors import InvalidObjectError, PropertyError, SchemaError
+from syncline.query.expression import ClassRef, Expr, PropertyRef
+from syncline.realm.attributes import Attribute, make_attribute
+from syncline.realm.declarations import AnnotationReader, Declared, Field, FieldInfo, Misdeclared, Unresolved
+from syncline.realm.schema import MISSING, ObjectSchema, Property, PropertyType, class_problems, schema_error
+from syncline.values import kinds
+
+if TYPE_CHECKING:
+    from syncline.realm.binding import Binding
+    from syncline.realm.changes import ObjectChange
+    from syncline.realm.realm import Realm
+    from syncline.realm.tokens import NotificationToken
+
+__all__ = ["AsymmetricModel", "EmbeddedModel", "Model", "ModelInfo", "collection_annotations", "model_of_schema"]
+
+#: Annotations that declare collections: Python's own, and ours, which their modules add.
+collection_annotations: Final[dict[Any, int]] = {
+    list: kinds.LIST_COLLECTION,
+    set: kinds.SET_COLLECTION,
+    dict: kinds.DICTIONARY_COLLECTION,
+}
+
+#: Model classes by name, for annotations that name a class before it exists. The latest class of a name counts.
+_registry: weakref.WeakValueDictionary[str, ModelMeta] = weakref.WeakValueDictionary()
+
+
+class ModelInfo:
+    """What a model class declares. Complete once every class it links to exists: see :meth:`finish`.
+
+    It is a :class:`~syncline.query.expression.ClassRef`.
+    """
+
+    def __init__(
+        self,
+        model: ModelMeta,
+        declared: Mapping[str, tuple[Any, FieldInfo]],
+        names: Mapping[str, Any],
+        kind: int,
+        stored_name: str,
+        abstract: bool = False,
+    ) -> None:
+        self.model = model
+        self.abstract = abstract
+        self.declared = dict(declared)
+        self.names = names
+        self.kind = kind
+        self.public_name = model.__name__
+        self.stored_name = stored_name
+        self.attributes: dict[str, Attribute] = {}
+        self._schema: ObjectSchema | None = None
+
+    @property
+    def schema(self) -> ObjectSchema:
+        """The class as data. Raises SchemaError while it names classes that do not exist."""
+        return self._schema if self._schema is not None else self.finish(strict=True)
+
+    def property_ref(self, name: str) -> PropertyRef:
+        """The property of that name, for expressions. Raises PropertyError."""
+        self.finish(strict=True)
+        attribute = self.attributes.get(name)
+        if attribute is None:
+            raise unknown_property(self.public_name, name, self.attributes)
+        return attribute.reference
+
+    def finish(self, strict: bool) -> ObjectSchema:
+        """Read the annotations and give the class its attributes.
+
+        With ``strict`` False a class that is not defined yet leaves the work for later; otherwise it is an error.
+        Raises SchemaError with all problems of the class.
+        """
+        if self._schema is not None:
+            return self._schema
+        reader = AnnotationReader(self.names, collection_annotations, lambda value: isinstance(value, ModelMeta))
+        problems: list[str] = []
+        properties: list[Property] = []
+        targets: dict[str, Any] = {}
+        for name, (annotation, field) in self.declared.items():
+            try:
+                declared = reader.read(annotation)
+            except Misdeclared as error:
+                problems.append(f"{self.public_name}.{name}: {error}")
+                continue
+            if isinstance(declared, Unresolved):
+                if not strict:
+                    return ObjectSchema(self.public_name, ())
+                problems.append(
+                    f"{self.public_name}.{name}: {declared.name!r} is not defined; define or import it"
+                )
+            elif declared is not None:
+                properties.append(_property(name, declared, field))
+                targets[name] = declared.target
+        schema = ObjectSchema(self.public_name, properties, kind=self.kind, stored_name=self.stored_name)
+        problems += class_problems(schema) if not problems else []
+        problems += _default_problems(schema) if not problems else []
+        if problems:
+            raise schema_error(problems)
+        self.install(schema, {name: _target(model) for name, model in targets.items() if model is not None})
+        return schema
+
+    def install(self, schema: ObjectSchema, targets: Mapping[str, Callable[[], ClassRef]]) -> None:
+        """Give the class its attributes; ``targets`` finds the classes that links lead to."""
+        slot = 0
+        for place, prop in enumerate(schema.properties):
+            attribute = make_attribute(self.public_name, prop, place, slot, targets.get(prop.name))
+            slot += not prop.type.is_collection
+            self.attributes[prop.name] = attribute
+            type.__setattr__(self.model, prop.name, attribute)
+        self._schema = schema
+
+
+def _target(model: ModelMeta) -> Callable[[], ClassRef]:
+    return lambda: model._info
+
+
+def _property(name: str, declared: Declared, field: FieldInfo) -> Property:
+    target = declared.target._info.stored_name if declared.target is not None else None
+    return Property(
+        name,
+        PropertyType(declared.kind, declared.nullable, declared.collection, target),
+        primary_key=field.primary_key,
+        index=field.index,
+        default=field.default,
+        default_factory=field.default_factory,
+        stored_name=field.stored_name,
+        counter=declared.counter,
+        exact=declared.exact,
+    )
+
+
+def _default_problems(schema: ObjectSchema) -> list[str]:
+    """Defaults that their property could not hold."""
+    problems = []
+    for prop in schema.properties:
+        attribute = make_attribute(schema.name, prop, 0, 0, None)
+        if prop.default is not MISSING and prop.default_factory is not None:
+            problems.append(f"{attribute.converter.where}: give a default or a default_factory, not both")
+        elif prop.default is not MISSING:
+            try:
+                attribute.set_unmanaged(_Anything(), prop.default)
+            except (TypeError, ValueError) as error:
+                problems.append(f"the default of {error}")
+    return problems
+
+
+def unknown_property(owner: str, name: str, known: Mapping[str, Any]) -> PropertyError:
+    """The error for a name that is no property, with a guess at what was meant."""
+    near = get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(known) or 'no properties'}"
+    return PropertyError(f"{owner} has no property {name!r}: {hint}")
+
+
+@dataclass_transform(kw_only_default=True, field_specifiers=(Field,))
+class ModelMeta(type):
+    """Reads the class body of a model; see :class:`Model`."""
+
+    _info: ModelInfo
+
+    def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **kwargs: Any) -> ModelMeta:
+        meta = _read_meta(name, namespace.pop("Meta", None))
+        declared = _inherited(bases)
+        declared.update(_own_properties(namespace))
+        _check_names(name, declared)
+        cls = super().__new__(mcs, name, bases, namespace, **kwargs)
+        abstract = meta.get("abstract", False) or not any(isinstance(base, ModelMeta) for base in bases)
+        names = _names_around(cls, sys._getframe(1))
+        cls._info = ModelInfo(cls, declared, names, cls._kind, meta.get("name", name), abstract)
+        if not abstract:
+            _registry[name] = cls
+            cls._info.finish(strict=False)
+        return cls
+
+    _kind: int = kinds.TOP_LEVEL
+
+    def __getattr__(cls, name: str) -> Expr:
+        """Properties of a class whose links were not defined when it was."""
+        info = cls.__dict__.get("_info")
+        if not name.startswith("_") and info is not None and info._schema is None and name in info.declared:
+            info.finish(strict=True)
+            return info.attributes[name].expression
+        known = info.attributes if info is not None else {}
+        near = get_close_matches(name, known, n=1)
+        hint = f": did you mean {near[0]!r}?" if near else ""
+        raise AttributeError(f"{cls.__name__} has no property {name!r}{hint}")
+
+
+def _read_meta(owner: str, meta: type | None) -> dict[str, Any]:
+    """What ``class Meta`` says: ``name`` and ``abstract``."""
+    values = {name: value for name, value in vars(meta or object).items() if not name.startswith("__")}
+    unknown = [name for name in values if name not in ("name", "abstract")]
+    if unknown:
+        raise schema_error(f"{owner}.Meta.{name}: Meta knows only 'name' and 'abstract'" for name in unknown)
+    return values
+
+
+def _own_properties(namespace: dict[str, Any]) -> dict[str, tuple[Any, FieldInfo]]:
+    """Takes the annotated names out of a class body; ordinary attributes stay in it."""
+    declared: dict[str, tuple[Any, FieldInfo]] = {}
+    for name, annotation in namespace.get("__annotations__", {}).items():
+        value = namespace.get(name, MISSING)
+        field = value if isinstance(value, FieldInfo) else FieldInfo(default=value)
+        if name.startswith("_") or _is_class_variable(annotation):
+            continue
+        namespace.pop(name, None)
+        if not field.ignore:
+            declared[name] = (annotation, field)
+        else:
+            namespace[name] = None if field.default is MISSING else field.default
+    return declared
+
+
+def _is_class_variable(annotation: Any) -> bool:
+    if isinstance(annotation, str):
+        return annotation.replace("typing.", "").startswith("ClassVar")
+    return annotation is ClassVar or get_origin(annotation) is ClassVar
+
+
+def _inherited(bases: tuple[type, ...]) -> dict[str, tuple[Any, FieldInfo]]:
+    """Properties of abstract bases, which are copied; stored classes cannot be derived from (spec/sdk.md §12.1)."""
+    declared: dict[str, tuple[Any, FieldInfo]] = {}
+    for base in bases:
+        if not isinstance(base, ModelMeta):
+            continue
+        info = base._info
+        if not info.abstract:
+            raise SchemaError(
+                f"{base.__name__} is a class of stored objects and cannot be derived from: give the common properties "
+                "to a base class with 'class Meta: abstract = True'"
+            )
+        declared.update(info.declared)
+    return declared
+
+
+def _names_around(cls: type, frame: Any) -> Mapping[str, Any]:
+    """What names mean in the class's annotations: locals of an enclosing function, module globals, other models."""
+    module = sys.modules.get(cls.__module__)
+    scope = dict(frame.f_locals) if frame.f_locals is not frame.f_globals else {}
+    return ChainMap({cls.__name__: cls}, scope, vars(module) if module else {}, _registry)  # type: ignore[arg-type]
+
+
+_RESERVED: Final = frozenset({"realm", "is_valid", "is_managed", "is_frozen", "observe", "freeze", "same_object"})
+
+
+def _check_names(owner: str, declared: Mapping[str, Any]) -> None:
+    taken = [name for name in declared if name in _RESERVED]
+    if taken:
+        raise schema_error(
+            f"{owner}.{name}: every model has an attribute of this name; use another and Field(name={name!r})"
+            for name in taken
+        )
+
+
+class Model(metaclass=ModelMeta):
+    """Base of the classes whose objects live in a Realm.
+
+    Annotations declare the properties, :func:`Field` says more about them, ``class Meta`` may give the ``name`` under
+    which the class is stored or make it ``abstract``. Objects made by calling the class are *unmanaged* until
+    ``realm.add``; methods and Python properties are ordinary.
+
+    Two live objects are equal if they are the same object of the same Realm file; ``hash`` goes with it.
+    """
+
+    #: ``_values``: of an unmanaged object what was assigned, of a managed one its live collections. ``_defaults``: of
+    #: an unmanaged object the defaults made for it. The others belong to managed objects, see
+    #: :mod:`syncline.realm.binding`.
+    __slots__ = ("__weakref__", "_binding", "_defaults", "_epoch", "_key", "_row", "_values")
+
+    if TYPE_CHECKING:
+        _binding: Binding | None
+        _defaults: dict[str, Any]
+        _epoch: int
+        _key: int
+        _row: list[Any]
+        _values: dict[str, Any]
+
+    def __new__(cls, *args: Any, **values: Any) -> Self:
+        if cls._info.abstract:
+            raise TypeError(f"{cls.__name__} is an abstract base; make objects of a class derived from it")
+        cls._info.finish(strict=True)
+        self = super().__new__(cls)
+        self._binding = None
+        self._defaults = {}
+        self._values = {}
+        return self
+
+    def __init__(self, **values: Any) -> None:
+        info = type(self)._info
+        for name, value in values.items():
+            attribute = info.attributes.get(name)
+            if attribute is None:
+                raise unknown_property(info.public_name, name, info.attributes)
+            attribute.set_unmanaged(self, value)
+
+    # --- what the object is ---
+
+    @property
+    def realm(self) -> Realm | None:
+        """The Realm the object lives in; None for an unmanaged object."""
+        binding = self._binding
+        return None if binding is None else binding.context.realm
+
+    @property
+    def is_managed(self) -> bool:
+        """Whether the object lives, or lived, in a Realm."""
+        return self._binding is not None
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether the object can be used: it is unmanaged, or its row still exists in an open Realm."""
+        return self._binding is None or self._binding.is_valid(self)
+
+    def same_object(self, other: Model) -> bool:
+        """Whether both stand for the same object of the same file, whatever their versions."""
+        mine, theirs = self._binding, other._binding
+        if mine is None or theirs is None:
+            return self is other
+        return self._key == other._key and mine.identity == theirs.identity
+
+    def observe(
+        self, callback: Callable[[Self, ObjectChange], object], *, key_paths: list[str] | None = None
+    ) -> NotificationToken:
+        """Call ``callback(obj, change)`` when own properties change or the object is deleted (spec/sdk.md §9.5).
+
+        ``key_paths`` limits this to some properties: ``["name", "best.age"]``. Keep the returned token. Raises
+        TransactionError inside a write transaction, InvalidObjectError for an object that is in no Realm or deleted.
+        """
+        binding = self._binding
+        if binding is None:
+            raise InvalidObjectError(
+                f"{self!r} is in no Realm, so nothing can change it behind your back; add it first"
+            )
+        return binding.observe_object(self, callback, key_paths)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Model):
+            return NotImplemented
+        mine, theirs = self._binding, other._binding
+        if mine is None or theirs is None:
+            return self is other
+        return self._key == other._key and mine.identity == theirs.identity and mine.version == theirs.version
+
+    def __hash__(self) -> int:
+        binding = self._binding
+        return object.__hash__(self) if binding is None else hash((binding.identity, self._key))
+
+    def __repr__(self) -> str:
+        info = type(self)._info
+        binding = self._binding
+        if binding is not None and (state := binding.trouble(self)):
+            return f"<{info.public_name} ({state})>"
+        shown = [f"{name}={_shown(attribute, self)}" for name, attribute in info.attributes.items()]
+        return f"<{' '.join([info.public_name, *shown])}>"
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        attribute = type(self)._info.attributes.get(name)
+        if attribute is not None:
+            attribute.__set__(self, value)
+        elif name.startswith("_") or hasattr(type(self), name):
+            object.__setattr__(self, name, value)
+        else:
+            raise unknown_property(type(self).__name__, name, type(self)._info.attributes)
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise unknown_property(type(self).__name__, name, type(self)._info.attributes)
+
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+        raise TypeError(f"{type(self).__name__} objects cannot be pickled or copied; copy their values instead")
+
+    # --- unmanaged objects ---
+
+    def _default(self, prop: Property) -> Any:
+        """The model's default for an unmanaged object: made once, and recorded as a default when it is added."""
+        if prop.name not in self._defaults:
+            self._defaults[prop.name] = default_value(prop)
+        return self._defaults[prop.name]
+
+    def _accepts(self, value: Any, target: str | None) -> bool:
+        return isinstance(value, Model) and (target is None or type(value)._info.stored_name == target)
+
+
+def default_value(prop: Property) -> Any:
+    """The model's default for a new object; None if it has none."""
+    if prop.default_factory is not None:
+        return prop.default_factory()
+    return None if prop.default is MISSING else prop.default
+
+
+class _Anything:
+    """Stands for an unmanaged object while defaults are checked; links have no default but None."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, Any] = {}
+        self._defaults: dict[str, Any] = {}
+
+    def _accepts(self, value: Any, target: str | None) -> bool:
+        return False
+
+
+def _shown(attribute: Attribute, obj: Model) -> str:
+    value = attribute.__get__(obj)
+    if isinstance(value, Model):
+        key = type(value)._info.schema.primary_key
+        return f"<{type(value).__name__}>" if key is None else f"<{type(value).__name__} {getattr(value, key.name)!r}>"
+    if attribute.property.type.is_collection:
+        return f"[{len(value)} items]"
+    text = repr(int(value)) if attribute.property.counter and value is not None else repr(value)
+    return text if len(text) <= 60 else text[:57] + "…" + text[0] * (text[0] in "'\"")
+
+
+class EmbeddedModel(Model):
+    """Base of classes whose objects belong to exactly one parent and live and die with it (spec/sdk.md §1.9)."""
+
+    __slots__ = ()
+    _kind = kinds.EMBEDDED
+
+    class Meta:
+        abstract = True
+
+    @property
+    def parent(self) -> Model | None:
+        """The object that this one belongs to; None while unmanaged."""
+        binding = self._binding
+        return None if binding is None else binding.owner_of(self)
+
+
+class AsymmetricModel(Model):
+    """Base of classes that are only ever sent to a server (spec/sdk.md §1.10); they need flexible sync."""
+
+    __slots__ = ()
+    _kind = kinds.ASYMMETRIC
+
+    class Meta:
+        abstract = True
+
+
+class DynamicObject(Model):
+    """Base of the classes made from a schema instead of a class body: properties also by ``obj["name"]``."""
+
+    __slots__ = ()
+
+    class Meta:
+        abstract = True
+
+    def __getitem__(self, name: str) -> Any:
+        attribute = type(self)._info.attributes.get(name)
+        if attribute is None:
+            raise unknown_property(type(self).__name__, name, type(self)._info.attributes)
+        return attribute.__get__(self)
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        attribute = type(self)._info.attributes.get(name)
+        if attribute is None:
+            raise unknown_property(type(self).__name__, name, type(self)._info.attributes)
+        attribute.__set__(self, value)
+
+
+def model_of_schema(schema: ObjectSchema, find: Callable[[str], ClassRef]) -> ModelMeta:
+    """A model class for a schema written by hand or read from a file; ``find`` gives the classes that links lead to.
+
+    Raises SchemaError with all problems of the class.
+    """
+    problems = class_problems(schema)
+    problems += _default_problems(schema) if not problems else []
+    if problems:
+        raise schema_error(problems)
+    model = type.__new__(ModelMeta, schema.name, (DynamicObject,), {"__slots__": (), "__module__": __name__})
+    info = ModelInfo(model, {}, {}, schema.kind, schema.stored_name)
+    model._info = info
+    targets = {p.name: p.type.target for p in schema.properties if p.type.kind == kinds.LINK and p.type.target}
+    info.install(schema, {name: _lookup(find, target) for name, target in targets.items()})
+    return model
+
+
+def _lookup(find: Callable[[str], ClassRef], target: str) -> Callable[[], ClassRef]:
+    return lambda: find(target)

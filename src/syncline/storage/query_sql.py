@@ -1,0 +1,430 @@
+"""From a resolved query to SQL (spec/sdk.md §13.7).
+
+Every condition compiles to an expression that is 0 or 1 and never NULL, so that NOT means what it says. The reference
+is
+:mod:`syncline.query.evaluator`; tests hold the two against each other.
+
+::
+
+    where name BEGINSWITH 'A' and ALL dogs.age > 3 sort by name limit 5
+
+    SELECT c.k FROM c1 c
+    WHERE ifnull(substr(CAST(c.p11 AS BLOB), 1, 1) = ?, 0)
+      AND NOT EXISTS (SELECT 1 FROM l12 t1, c2 t2 WHERE t1.o = c.k AND t2.k = t1.v AND NOT (ifnull(t2.p22 > ?, 0)))
+    ORDER BY CAST(c.p11 AS BLOB) ASC, c.k LIMIT 5
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Final, TypeAlias, cast
+
+from syncline.query.ast import (
+    Always,
+    And,
+    Between,
+    Compare,
+    Constant,
+    Distinct,
+    In,
+    Limit,
+    Not,
+    Operand,
+    Operator,
+    Or,
+    Path,
+    Predicate,
+    Quantifier,
+    Query,
+    Size,
+    Sort,
+    Stage,
+    Step,
+)
+from syncline.query.comparison import matches
+from syncline.storage.catalogue import ClassInfo, PropertyInfo
+from syncline.storage.query_leaves import (
+    FALSE,
+    TRUE,
+    Place,
+    Sql,
+    combine,
+    constant_test,
+    in_test,
+    negate,
+    pair_test,
+)
+from syncline.storage.refs import CollectionRef
+from syncline.values import kinds
+
+__all__ = ["Sql", "count_query", "keys_query"]
+
+#: What is asked of a value: given its place, the test.
+Test: TypeAlias = Callable[[Place], Sql]
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where the objects come from: all of a class, or the elements of one list, set or dictionary of links."""
+
+    tables: str
+    condition: Sql
+    order: str
+
+
+def keys_query(query: Query, cls: ClassInfo, collection: tuple[PropertyInfo, CollectionRef] | None = None) -> Sql:
+    """SQL that gives the keys of the objects a resolved query finds, in its order.
+
+    ``cls`` is the class of the objects; ``collection`` limits them to the elements of one collection of links, each as
+    often and in the order that it occurs there.
+    """
+    compiler = _Compiler()
+    stages = _Stages(compiler, _source(cls, collection), compiler.predicate(query.predicate), cls)
+    for stage in _merged(query.stages):
+        stages.add(stage)
+    return stages.keys()
+
+
+def count_query(query: Query, cls: ClassInfo, collection: tuple[PropertyInfo, CollectionRef] | None = None) -> Sql:
+    """SQL that gives the number of objects a resolved query finds."""
+    if any(not isinstance(stage, Sort) for stage in query.stages):
+        keys = keys_query(query, cls, collection)
+        return Sql(f"SELECT count(*) FROM ({keys.text})", keys.parameters)
+    source = _source(cls, collection)
+    where = combine("AND", [source.condition, _Compiler().predicate(query.predicate)])
+    return Sql(f"SELECT count(*) FROM {source.tables} WHERE {where.text}", where.parameters)
+
+
+def _source(cls: ClassInfo, collection: tuple[PropertyInfo, CollectionRef] | None) -> _Source:
+    if collection is None:
+        return _Source(f"{cls.table} c", TRUE, "c.k")
+    prop, ref = collection
+    assert prop.table is not None
+    table = prop.table
+    condition = Sql(f"(s.{table.owner} = ? AND c.k = s.{table.value})", (ref.owner,))
+    return _Source(f"{table.name} s, {cls.table} c", condition, f"s.{table.place}")
+
+
+def _merged(stages: Iterable[Stage]) -> list[Stage]:
+    """Adjacent sorts are one: the later counts more, the earlier breaks its ties (spec/sdk.md §7.11)."""
+    merged: list[Stage] = []
+    for stage in stages:
+        if isinstance(stage, Sort) and merged and isinstance(merged[-1], Sort):
+            merged[-1] = Sort(stage.keys + merged[-1].keys)
+        else:
+            merged.append(stage)
+    return merged
+
+
+# --- predicates -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Chain:
+    """Tables that a walk over links joins, the conditions that tie them to row ``c`` and to each other, and where it
+    ends: the alias of the last row. ``plural``: it may lead to several rows.
+    """
+
+    tables: tuple[str, ...]
+    conditions: tuple[str, ...]
+    alias: str
+    plural: bool = False
+
+    def then(self, table: str, condition: str, alias: str, plural: bool = False) -> _Chain:
+        return _Chain((*self.tables, table), (*self.conditions, condition), alias, self.plural or plural)
+
+    def select(self, what: str, *tests: Sql) -> Sql:
+        """``SELECT what`` from the tables, where the conditions and ``tests`` hold."""
+        where = combine("AND", [*(Sql(condition) for condition in self.conditions), *tests])
+        return Sql(f"SELECT {what} FROM {', '.join(self.tables)} WHERE {where.text}", where.parameters)
+
+    def exists(self, *tests: Sql) -> Sql:
+        inner = self.select("1", *tests)
+        return Sql(f"EXISTS ({inner.text})", inner.parameters)
+
+
+class _Compiler:
+    """Compiles predicates on row ``c``; numbers the aliases it uses."""
+
+    def __init__(self) -> None:
+        self._aliases = 0
+
+    def alias(self) -> str:
+        """A table alias not used before."""
+        self._aliases += 1
+        return f"t{self._aliases}"
+
+    def predicate(self, node: Predicate) -> Sql:
+        match node:
+            case Always(value):
+                return TRUE if value else FALSE
+            case And(terms):
+                return combine("AND", [self.predicate(term) for term in terms])
+            case Or(terms):
+                return combine("OR", [self.predicate(term) for term in terms])
+            case Not(term):
+                return negate(self.predicate(term))
+            case Compare(operator, left, right, fold):
+                return self._compare(operator, left, right, fold)
+            case In(operand, values, fold):
+                return self._test(operand, lambda place: in_test(place, values, fold), None in values)
+            case Between(operand, low, high):
+                return self._test(operand, lambda place: _between(place, low, high), False)
+
+    def _compare(self, operator: Operator, left: Operand, right: Operand, fold: bool) -> Sql:
+        assert not isinstance(left, Constant)
+        if isinstance(right, Constant):
+            constant = right.value
+            null = matches(operator, None, constant, fold)
+            return self._test(left, lambda place: constant_test(operator, place, constant, fold), null)
+        other = self._unary(right)
+        return self._test(left, lambda place: pair_test(operator, place, other, fold), None)
+
+    # --- where an operand's values stand ---
+
+    def _test(self, operand: Operand, test: Test, null: bool | None) -> Sql:
+        """The test for the operand's values, as its quantifier says (spec/sdk.md §7.4).
+
+        ``null`` is what the test says of null, None if that is not known beforehand.
+        """
+        if isinstance(operand, Size):
+            return self._test_size(operand, test, null)
+        assert isinstance(operand, Path)
+        chain, leaf = self._walk(operand.steps[:-1]), operand.steps[-1]
+        if leaf.property.collection == kinds.SINGLE_COLLECTION:
+            place = _place(leaf, chain.alias)
+            if chain.plural:
+                return _quantify(operand.quantifier, chain, test(place))
+            return self._test_single(chain, place, test, null)
+        if leaf.property.type == kinds.LINK or not chain.plural:
+            elements, place = self._elements(chain, leaf)
+            return _quantify(operand.quantifier, elements, test(place))
+        elements, place = self._elements(_Chain((), (), chain.alias), leaf)
+        some = chain.exists(_quantify(operand.quantifier, elements, test(place)))
+        if operand.quantifier in (Quantifier.ALL, Quantifier.NONE):  # without owners there is one empty group
+            return combine("OR", [some, negate(chain.exists())])
+        return some
+
+    def _test_single(self, chain: _Chain, place: Place, test: Test, null: bool | None) -> Sql:
+        """A value at the end of single links, which is null if one of them is."""
+        if not chain.tables:
+            return test(place)
+        if null is None:
+            return test(_scalar(chain, place))
+        if null:
+            return negate(chain.exists(negate(test(place))))
+        return chain.exists(test(place))
+
+    def _test_size(self, operand: Size, test: Test, null: bool | None) -> Sql:
+        path = operand.path
+        chain, leaf = self._walk(path.steps[:-1]), path.steps[-1]
+        if leaf.property.type != kinds.LINK and leaf.property.collection == kinds.SINGLE_COLLECTION:
+            length = Place(kinds.INT, f"length(CAST({_place(leaf, chain.alias).value} AS BLOB))")
+            return self._test_single(chain, length, test, null)
+        if leaf.property.type != kinds.LINK and chain.plural:
+            elements, _ = self._elements(_Chain((), (), chain.alias), leaf)
+            return _quantify(path.quantifier, chain, test(_count(elements)))
+        return test(self._size(chain, leaf))
+
+    def _size(self, chain: _Chain, leaf: Step) -> Place:
+        """How many elements there are, or how many objects links reach."""
+        if leaf.property.collection != kinds.SINGLE_COLLECTION:
+            return _count(self._elements(chain, leaf)[0])
+        link = _place(leaf, chain.alias).value
+        if not chain.tables:
+            return Place(kinds.INT, f"(ifnull({link}, -1) >= 0)")
+        return _count(replace(chain, conditions=(*chain.conditions, f"{link} >= 0")))
+
+    def _unary(self, operand: Path | Size) -> Place:
+        """The one value of an operand that has one."""
+        if isinstance(operand, Path):
+            chain = self._walk(operand.steps[:-1])
+            place = _place(operand.steps[-1], chain.alias)
+            return _scalar(chain, place) if chain.tables else place
+        chain, leaf = self._walk(operand.path.steps[:-1]), operand.path.steps[-1]
+        if leaf.property.type == kinds.LINK or leaf.property.collection != kinds.SINGLE_COLLECTION:
+            return self._size(chain, leaf)
+        length = Place(kinds.INT, f"length(CAST({_place(leaf, chain.alias).value} AS BLOB))")
+        return _scalar(chain, length) if chain.tables else length
+
+    def _walk(self, steps: Iterable[Step], alias: str = "c") -> _Chain:
+        """Follow links from the row ``alias``."""
+        chain = _Chain((), (), alias)
+        for step in steps:
+            prop, target = cast(PropertyInfo, step.property), cast(ClassInfo, step.target)
+            if prop.collection == kinds.SINGLE_COLLECTION:
+                link = f"{chain.alias}.{prop.columns[0]}"
+            else:
+                assert prop.table is not None
+                through = self.alias()
+                condition = f"{through}.{prop.table.owner} = {chain.alias}.k"
+                chain = chain.then(f"{prop.table.name} {through}", condition, through, plural=True)
+                link = f"{through}.{prop.table.value}"
+            row = self.alias()
+            chain = chain.then(f"{target.table} {row}", f"{row}.k = {link}", row)
+        return chain
+
+    def _elements(self, chain: _Chain, leaf: Step) -> tuple[_Chain, Place]:
+        """The elements of a collection of the chain's last row; links to tombstones are hidden."""
+        table = cast(PropertyInfo, leaf.property).table
+        assert table is not None
+        alias = self.alias()
+        condition = f"{alias}.{table.owner} = {chain.alias}.k"
+        if leaf.property.type == kinds.LINK:
+            condition += f" AND {alias}.{table.value} >= 0"
+        place = _columns(leaf, alias, table.columns, table.value)
+        return chain.then(f"{table.name} {alias}", condition, alias, plural=True), place
+
+
+def _between(place: Place, low: Constant, high: Constant) -> Sql:
+    tests = [
+        constant_test(Operator.GE, place, low.value, False),
+        constant_test(Operator.LE, place, high.value, False),
+    ]
+    return combine("AND", tests)
+
+
+def _quantify(quantifier: Quantifier | None, chain: _Chain, test: Sql) -> Sql:
+    if quantifier is Quantifier.ALL:
+        return negate(chain.exists(negate(test)))
+    if quantifier is Quantifier.NONE:
+        return negate(chain.exists(test))
+    return chain.exists(test)
+
+
+def _place(step: Step, alias: str) -> Place:
+    """The columns of a single property in the row ``alias``."""
+    columns = cast(PropertyInfo, step.property).columns
+    value = columns[1] if step.property.type == kinds.MIXED else columns[0]
+    return _columns(step, alias, columns, value)
+
+
+def _columns(step: Step, alias: str, columns: tuple[str, ...], value: str) -> Place:
+    prop = cast(PropertyInfo, step.property)
+    if prop.type == kinds.MIXED:
+        return Place(kinds.MIXED, f"{alias}.{value}", f"{alias}.{columns[2]}", f"{alias}.{columns[0]}")
+    if prop.type == kinds.DECIMAL:
+        return Place(kinds.DECIMAL, f"{alias}.{value}", f"{alias}.{columns[1]}")
+    return Place(prop.type, f"{alias}.{value}", class_id=prop.target_id)
+
+
+def _scalar(chain: _Chain, place: Place) -> Place:
+    """The place of a value behind single links, seen from row ``c``: NULL if a link is null."""
+    columns = {
+        name: f"({chain.select(getattr(place, name)).text})" for name in ("value", "key", "tag") if getattr(place, name)
+    }
+    if "key" in columns:  # the key of null is not NULL
+        columns["key"] = f"ifnull({columns['key']}, x'00')"
+    return Place(place.kind, columns["value"], columns.get("key", ""), columns.get("tag", ""), place.class_id)
+
+
+def _count(chain: _Chain) -> Place:
+    return Place(kinds.INT, f"({chain.select('count(*)').text})")
+
+
+# --- sort, distinct, limit --------------------------------------------------------------------------------------------
+
+
+class _Stages:
+    """A query under construction: each stage either adds to the SELECT or wraps what there is in another."""
+
+    def __init__(self, compiler: _Compiler, source: _Source, predicate: Sql, cls: ClassInfo) -> None:
+        self.compiler = compiler
+        self.cls = cls
+        self.tables = source.tables
+        self.where = combine("AND", [term for term in (source.condition, predicate) if term != TRUE])
+        self.order: tuple[str, ...] = (source.order,)
+        self.limit: int | None = None
+
+    def add(self, stage: Stage) -> None:
+        """Apply the next stage."""
+        match stage:
+            case Limit(count):
+                self.limit = count if self.limit is None else min(count, self.limit)
+            case Sort(keys):
+                if self.limit is not None:
+                    self._wrap()
+                terms: list[str] = []
+                for key in keys:
+                    alias, null_link = self._follow(key.path)
+                    direction = "ASC" if key.ascending else "DESC"
+                    expressions = _order_terms(_place(key.path.steps[-1], alias))
+                    terms += [f"{term} {direction}" for term in ([null_link] if null_link else []) + expressions]
+                self.order = (*terms, *self.order)
+            case Distinct(paths):
+                self._distinct(paths)
+
+    def keys(self) -> Sql:
+        """The finished statement."""
+        return self._select("c.k", self.order)
+
+    def _select(self, columns: str, order: Iterable[str]) -> Sql:
+        where = f" WHERE {self.where.text}" if self.where != TRUE else ""
+        limit = "" if self.limit is None else f" LIMIT {self.limit}"
+        text = f"SELECT {columns} FROM {self.tables}{where} ORDER BY {', '.join(order)}{limit}"
+        return Sql(text, self.where.parameters)
+
+    def _follow(self, path: Path) -> tuple[str, str]:
+        """Join the single links of a path; the alias of the last row, and whether it is missing (as SQL, "" if
+        never).
+        """
+        alias = "c"
+        for step in path.steps[:-1]:
+            prop, target = cast(PropertyInfo, step.property), cast(ClassInfo, step.target)
+            row = self.compiler.alias()
+            self.tables += f" LEFT JOIN {target.table} {row} ON {row}.k = {alias}.{prop.columns[0]}"
+            alias = row
+        return alias, f"({alias}.k IS NULL)" if alias != "c" else ""
+
+    def _wrap(self) -> None:
+        inner = self._select(f"c.k AS k, row_number() OVER (ORDER BY {', '.join(self.order)}) AS n", ["n"])
+        self._restart(inner)
+
+    def _distinct(self, paths: tuple[Path, ...]) -> None:
+        if self.limit is not None:
+            self._wrap()
+        groups: list[str] = []
+        present: list[Sql] = [self.where] if self.where != TRUE else []
+        for path in paths:
+            alias, null_link = self._follow(path)
+            groups += _group_terms(_place(path.steps[-1], alias))
+            present += [Sql(f"NOT {null_link}")] if null_link else []
+        self.where = combine("AND", present)
+        order = ", ".join(self.order)
+        numbered = self._select(
+            f"c.k AS k, row_number() OVER (ORDER BY {order}) AS n, "
+            f"row_number() OVER (PARTITION BY {', '.join(groups)} ORDER BY {order}) AS d",
+            ["n"],
+        )
+        self._restart(Sql(f"SELECT k, n FROM ({numbered.text}) WHERE d = 1", numbered.parameters))
+
+    def _restart(self, inner: Sql) -> None:
+        """Go on from the objects ``k`` in the order ``n`` that ``inner`` gives."""
+        self.tables = f"({inner.text}) q JOIN {self.cls.table} c ON c.k = q.k"
+        self.where = Sql("1", inner.parameters)
+        self.order = ("q.n",)
+        self.limit = None
+
+
+_FLOATS: Final = frozenset({kinds.FLOAT, kinds.DOUBLE})
+
+
+def _order_terms(place: Place) -> list[str]:
+    """What to sort by: null first, then NaN, then values in the order of spec/sdk.md §1.11.1."""
+    if place.kind in (kinds.DECIMAL, kinds.MIXED):
+        return _group_terms(place)
+    if place.kind in _FLOATS:
+        return [f"CASE typeof({place.value}) WHEN 'null' THEN 0 WHEN 'blob' THEN 1 ELSE 2 END", place.value]
+    return [f"CAST({place.value} AS BLOB)" if place.kind == kinds.STRING else place.value]
+
+
+def _group_terms(place: Place) -> list[str]:
+    """What makes values equal to DISTINCT."""
+    if place.kind == kinds.DECIMAL:
+        return [f"ifnull({place.key}, x'00')"]
+    if place.kind == kinds.MIXED:
+        return [f"CASE WHEN {place.tag} = 7 AND {place.value} < 0 THEN x'00' ELSE ifnull({place.key}, x'00') END"]
+    if place.kind == kinds.LINK:
+        return [f"max({place.value}, -1)"]
+    return [place.value]
