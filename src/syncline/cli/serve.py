@@ -40,13 +40,14 @@ def serve(
     except ImportError as error:
         sys.stderr.write(f"syncline serve needs the extra [server]: pip install 'syncline[server]' ({error})\n")
         raise typer.Exit(2) from None
-    flags: dict[str, Any] = {
+    flags = {
         "dev": dev,
         "open_registration": open_registration,
         "anonymous_login": anonymous,
         "insecure_http": insecure_http,
         "log_json": log_json,
     }
+    chosen: dict[str, Any] = {name: True for name, given in flags.items() if given}
     try:
         settings = Settings.load(
             data=data,
@@ -56,7 +57,7 @@ def serve(
             tls_certificate=tls_certificate,
             tls_key=tls_key,
             log_level=log_level,
-            **{name: True for name, given in flags.items() if given},
+            **chosen,
         )
     except SettingsError as error:
         sys.stderr.write(f"syncline serve: {error}\n")

@@ -96,12 +96,12 @@ def _uuid_from_base64(text: str) -> str:
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) != len(pairs):
-        raise IllegalRealmPathError("a key occurs twice in the partition value")
+        raise ValueError("a key occurs twice in the partition value")
     return result
 
 
 def _refuse_constant(name: str) -> Never:
-    raise IllegalRealmPathError(f"{name} is no partition value")
+    raise ValueError(f"{name} is not JSON")
 
 
 def resolve_path(path: str, user_id: str) -> str:
