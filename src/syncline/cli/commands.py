@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from syncline.cli.serve import serve
 from syncline.version import __version__
 
 __all__ = ["build_app"]
@@ -22,6 +23,7 @@ def build_app() -> typer.Typer:
         pretty_exceptions_enable=False,
     )
     app.callback()(_root)
+    app.command()(serve)
     app.command()(doctor)
     app.command()(demo)
     return app

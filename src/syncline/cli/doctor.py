@@ -87,7 +87,7 @@ def _kernel() -> Iterator[Finding]:
         yield Finding(
             "stale modules",
             ", ".join(stale),
-            f"the source is newer than the compiled file, which hides it: reinstall, or set {compilation.PURE_VARIABLE}=1",
+            f"the compiled file is older than its source, and hides it: reinstall or set {compilation.PURE_VARIABLE}=1",
         )
 
 
