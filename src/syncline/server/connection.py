@@ -13,7 +13,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from typing import Any, Final
 
-from syncline.errors import SynclineError
+from syncline.errors import ProtocolViolationError, SynclineError
 from syncline.protocol.errors import CloseCode, ErrorCode
 from syncline.protocol.events import (
     BindRequested,
@@ -51,6 +51,8 @@ _log = logging.getLogger("syncline.server")
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
+#: Messages of at least so many bytes are decoded on a worker thread.
+_DECODE_INLINE: Final = 64 * 1024
 #: After so many messages in a row the writer lets others have the event loop.
 _TURN: Final = 16
 
@@ -158,8 +160,8 @@ class SyncConnection:
 
     def close(self, code: int, reason: str) -> None:
         """End the connection with a close frame, after what is being written now."""
-        if self._close is None:
-            self._close = (code, reason)
+        self._machine.close(code, reason)
+        self._handle_events()
         self.wake()
 
     def shut_down(self) -> None:
@@ -208,10 +210,22 @@ class SyncConnection:
             data = message.get("bytes")
             if data is None:
                 continue  # text frames are ignored (spec/wire-protocol.md §3.1)
-            self._machine.receive(data, self._now())
+            if len(data) < _DECODE_INLINE:
+                self._machine.receive(data, self._now())
+            else:
+                await self._receive_large(data)
             self._handle_events()
             self.wake()
             await self._until_readable()
+
+    async def _receive_large(self, data: bytes) -> None:
+        """Inflating and taking apart a large message would hold up everybody else."""
+        try:
+            message = await self._hubs.resources.run(self._machine.decode, data)
+        except ProtocolViolationError as error:
+            self._machine.reject(error)
+        else:
+            self._machine.receive_message(message, len(data), self._now())
 
     async def _until_readable(self) -> None:
         """Back-pressure: leave the socket unread while the machine or a hub has too much to do."""
@@ -266,7 +280,8 @@ class SyncConnection:
                 if bound is not None:
                     self._leave(bound)
             case CloseWanted(code=code, message=message):
-                self.close(code, message)
+                self._close = (code, message)
+                self.wake()
             case TokenRefreshed(session=session, token=token):
                 self._start(self._check_token(token), self._sessions.get(session))
             case QueryReceived(session=session, query_version=query_version):

@@ -1,19 +1,10 @@
-"""A look at what a client uploads before it meets anything else: one pass, one repair (spec/changesets.md §8.2)."""
+"""A look at what a client uploads before it meets anything else (spec/changesets.md §8.2, spec/merge.md Trap 6)."""
 
 from __future__ import annotations
 
 from syncline.changesets.changeset import Changeset
-from syncline.changesets.instructions import (
-    ERASE_COLUMN,
-    ERASE_TABLE,
-    ArrayInsert,
-    Instruction,
-    ObjectInstruction,
-    SetErase,
-    SetInsert,
-    Update,
-)
-from syncline.values import GlobalKey, Link
+from syncline.changesets.instructions import ERASE_COLUMN, ERASE_TABLE, EraseColumn
+from syncline.storage.global_keys import complete_instructions
 
 __all__ = ["inspect_upload"]
 
@@ -23,26 +14,11 @@ def inspect_upload(changeset: Changeset, file_ident: int) -> str | None:
 
     Returns what it removes ("erasing class Dog"), or None.
     """
-    erased: str | None = None
+    complete_instructions(changeset.instructions, file_ident)
     for instruction in changeset.instructions:
-        if isinstance(instruction, ObjectInstruction):
-            key = instruction.key
-            if type(key) is GlobalKey and key.hi == 0:
-                instruction.key = GlobalKey(file_ident, key.lo)
-            value = getattr(instruction, "value", None)
-            if type(value) is Link:
-                _complete_link(instruction, value, file_ident)
-        elif erased is None and instruction.opcode in (ERASE_TABLE, ERASE_COLUMN):
-            field = getattr(instruction, "field", None)
-            erased = f"erasing property {instruction.table}.{field}" if field else f"erasing class {instruction.table}"
-    return erased
-
-
-def _complete_link(instruction: Instruction, link: Link, file_ident: int) -> None:
-    target = link.key
-    if (
-        type(target) is GlobalKey
-        and target.hi == 0
-        and isinstance(instruction, (Update, ArrayInsert, SetInsert, SetErase))
-    ):
-        instruction.value = Link(link.table, GlobalKey(file_ident, target.lo))
+        opcode = instruction.opcode
+        if opcode == ERASE_TABLE or opcode == ERASE_COLUMN:
+            if isinstance(instruction, EraseColumn):
+                return f"erasing property {instruction.table}.{instruction.field}"
+            return f"erasing class {instruction.table}"
+    return None

@@ -67,7 +67,7 @@ class SqliteLogStore:
         Raises:
             FileError: it cannot be opened or made.
         """
-        file = RealmFile.open(path, history=False)
+        file = RealmFile.open(path, history=False, keep_asymmetric=True)
         store = cls(file)
         try:
             store._make_tables()
