@@ -22,7 +22,7 @@ __all__ = ["Courier", "SerialThread", "courier", "guarded"]
 
 logger = logging.getLogger("syncline.sync")
 
-Courier = Callable[[Callable[[], None]], None]
+Courier = Callable[[Callable[[], object]], None]
 """Takes a thunk and has it run, some time later, where its registrar wanted it."""
 
 
@@ -36,11 +36,11 @@ class SerialThread:
     def __init__(self, name: str, *, idle_seconds: float = 30.0) -> None:
         self.name = name
         self._idle_seconds = idle_seconds
-        self._queue: deque[Callable[[], None]] = deque()
+        self._queue: deque[Callable[[], object]] = deque()
         self._wake = threading.Condition()
         self._thread: threading.Thread | None = None
 
-    def submit(self, thunk: Callable[[], None]) -> None:
+    def submit(self, thunk: Callable[[], object]) -> None:
         """Run ``thunk`` after everything submitted before. Never blocks."""
         with self._wake:
             self._queue.append(thunk)

@@ -99,6 +99,11 @@ class ProgressRegistration:
             self._pending.append(progress)
             return True
 
+    @property
+    def has_pending(self) -> bool:
+        """Whether a report is still on its way."""
+        return bool(self._pending)
+
     def deliver(self) -> None:
         """Have one queued report taken to the callback. Not under a lock: an executor may run it at once."""
         self._deliver(self._call)
@@ -172,6 +177,11 @@ class ProgressNotifier:
                     del self._registrations[token]
         for registration in due:
             registration.deliver()
+
+    @property
+    def has_registrations(self) -> bool:
+        """Whether anybody is still to be told anything."""
+        return bool(self._registrations)
 
     def is_registered(self, token: int) -> bool:
         """Whether the registration is still waiting for reports."""

@@ -1,0 +1,143 @@
+"""SyncClient: the event-loop thread of a manager, its workers and its connections (spec/sessions.md §18.3).
+
+Everything below the sync session runs here: sockets, timers, protocol machines. Other threads only :meth:`post`. What
+takes long or waits for a disk (integrating downloads) runs in a small pool of workers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future, ThreadPoolExecutor
+from random import Random
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from syncline.protocol.settings import ClientSettings
+from syncline.sync.connection import Attempts, Connection
+from syncline.sync.transport import Endpoint
+
+if TYPE_CHECKING:
+    from syncline.sync.protocol_session import ProtocolSession
+
+__all__ = ["SyncClient"]
+
+logger = logging.getLogger("syncline.sync.network")
+
+T = TypeVar("T")
+
+_WORKERS: Final = 2
+
+
+class SyncClient:
+    """One event loop on one daemon thread, made when the first session needs it.
+
+    Args:
+        settings: delays and limits of the protocol machines.
+        connect_timeout_ms: for DNS, TCP, TLS and the WebSocket handshake together.
+        multiplexing: whether the sessions of one user share a connection (spec/sessions.md §7.6).
+        random: source of jitter.
+    """
+
+    def __init__(
+        self,
+        settings: ClientSettings,
+        *,
+        connect_timeout_ms: int = 120_000,
+        multiplexing: bool = True,
+        random: Random | None = None,
+    ) -> None:
+        self.settings = settings if multiplexing else settings._replace(linger_ms=0)
+        self.connect_timeout_ms = connect_timeout_ms
+        self.multiplexing = multiplexing
+        self.random = random or Random()
+        self.loop = asyncio.new_event_loop()
+        self.session_idents = itertools.count(1)
+        #: protocol sessions that are ending, by local path: the next one of that file waits for them
+        self.ending: dict[str, ProtocolSession] = {}
+        self._connections: dict[Endpoint, Connection] = {}
+        self._attempts: dict[Endpoint, Attempts] = {}
+        self._workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix="syncline-work")
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="syncline-sync", daemon=True)
+        self._thread.start()
+
+    # --- from any thread ----------------------------------------------------------------------------------------------
+
+    def post(self, call: Callable[..., object], *args: Any) -> None:
+        """Run ``call(*args)`` on the loop, after everything posted before. Dropped once the client is closed."""
+        try:
+            self.loop.call_soon_threadsafe(call, *args)
+        except RuntimeError:
+            if not self._closed:
+                raise
+
+    def submit(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
+        """Run a coroutine on the loop; the future belongs to the calling side."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+
+    def work(self, job: Callable[[], T], done: Callable[[T | None, Exception | None], object]) -> None:
+        """Run ``job`` on a worker, then ``done(result, error)`` on the loop."""
+        self._workers.submit(self._work, job, done)
+
+    def is_loop_thread(self) -> bool:
+        """Whether the caller runs on the loop."""
+        return threading.current_thread() is self._thread
+
+    def close(self, timeout: float) -> None:
+        """End all connections without ceremony and stop the loop. Waits ``timeout`` seconds at most."""
+        if self._closed:
+            return
+        self._closed = True
+        self.loop.call_soon_threadsafe(self._stop)
+        if not self.is_loop_thread():
+            self._thread.join(timeout)
+        self._workers.shutdown(wait=False, cancel_futures=True)
+
+    # --- on the loop --------------------------------------------------------------------------------------------------
+
+    def now(self) -> int:
+        """The clock of the machines: monotonic milliseconds."""
+        return int(self.loop.time() * 1000)
+
+    def connection(self, endpoint: Endpoint) -> Connection:
+        """The connection to ``endpoint``, made if there is none."""
+        connection = self._connections.get(endpoint)
+        if connection is None:
+            attempts = self._attempts.setdefault(endpoint, Attempts(self.random))
+            connection = self._connections[endpoint] = Connection(self, endpoint, attempts)
+        return connection
+
+    def dropped(self, connection: Connection) -> None:
+        """A connection has no session left and is closed."""
+        if self._connections.get(connection.endpoint) is connection:
+            del self._connections[connection.endpoint]
+
+    def reconnect(self) -> None:
+        """Skip all reconnect delays (spec/sessions.md §5.4)."""
+        for connection in list(self._connections.values()):
+            connection.reconnect_now()
+
+    def _work(self, job: Callable[[], T], done: Callable[[T | None, Exception | None], object]) -> None:
+        try:
+            result = job()
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is the session's to handle
+            self.post(done, None, error)
+        else:
+            self.post(done, result, None)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        try:
+            self.loop.run_forever()
+        finally:
+            self.loop.close()
+
+    def _stop(self) -> None:
+        for connection in list(self._connections.values()):
+            connection.abandon()
+        for task in asyncio.all_tasks(self.loop):
+            task.cancel()
+        self.loop.call_soon(self.loop.stop)

@@ -1,0 +1,414 @@
+"""SyncManager: the users, sessions and settings of an application (spec/sessions.md §14).
+
+One manager is shared by everything that does not name another: :meth:`SyncManager.shared`. It owns the store of users,
+the event loop of the client (made with the first login or session) and the two threads that callbacks run on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextlib
+import logging
+import os
+import platform
+import ssl
+import threading
+import time
+import weakref
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from os import PathLike
+from pathlib import Path
+from random import Random
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from syncline.errors import ClientResetError, ConfigurationError, InvalidSessionError, SyncError, SynclineError
+from syncline.sync.auth import AuthClient, ServerLocation, check_server_url
+from syncline.sync.client import SyncClient
+from syncline.sync.credentials import SyncCredentials
+from syncline.sync.delivery import SerialThread, guarded
+from syncline.sync.file_actions import carry_out_all
+from syncline.sync.files import FileLayout, default_base_directory, delete_tree
+from syncline.sync.log import LogFunction, set_level, set_logger
+from syncline.sync.metadata import MetadataStore, UserRecord, new_local_uuid
+from syncline.sync.registry import AgentLocks, SessionRegistry
+from syncline.sync.renewal import TokenRenewal
+from syncline.sync.session import SyncSession, make_session
+from syncline.sync.session_core import SessionCore
+from syncline.sync.states import ClientResetMode, SyncLogLevel, SyncUserState, Trigger
+from syncline.sync.timeouts import SyncTimeoutOptions
+from syncline.sync.user import SyncUser, authenticate, make_user, ready_made
+from syncline.version import __version__
+
+__all__ = ["SyncManager"]
+
+logger = logging.getLogger("syncline.sync")
+
+ErrorHandler = Callable[[SyncError, SyncSession | None], Any]
+
+_EXIT_SECONDS: Final = 5.0
+_LOGOUT_SECONDS: Final = 10.0
+
+
+class SyncManager:
+    """Users, sessions and settings; every method may be called on any thread.
+
+    Constructing one carries out what an earlier run left to be done: file actions of errors, deletion of the data of
+    removed users (spec/sessions.md §11.4).
+
+    Args:
+        base_directory: where users, synced Realms and backups live; by default the platform's place for application
+            data.
+        encryption_key: 64 bytes for the store of users; without it the store is plain, readable by its owner only.
+        persist_users: False keeps users and tokens in memory only.
+        random: source of jitter.
+
+    Attributes:
+        error_handler: ``handler(error, session)``, called on the notifier thread for every error of a session that has
+            no handler of its own; session is None where no session is concerned.
+        app_id: tenant for the next login.
+        user_agent: the application's name for the User-Agent header; counts until the client exists, as do
+            ``timeout_options``.
+        authorization_header_name: header for access tokens in HTTP requests.
+        pinned_certificate_paths: host to file of trusted certificates, copied into configurations.
+        default_client_reset_mode: for configurations that name none.
+    """
+
+    _shared: SyncManager | None = None
+    _shared_lock = threading.Lock()
+
+    def __init__(
+        self,
+        base_directory: str | PathLike[str] | None = None,
+        *,
+        encryption_key: bytes | None = None,
+        persist_users: bool = True,
+        random: Random | None = None,
+    ) -> None:
+        self.error_handler: ErrorHandler | None = None
+        self.app_id = "default"
+        self.user_agent = ""
+        self.timeout_options = SyncTimeoutOptions()
+        self.authorization_header_name: str | None = None
+        self.pinned_certificate_paths: Mapping[str, str | PathLike[str]] | None = None
+        self.default_client_reset_mode = ClientResetMode.RECOVER_UNSYNCED_CHANGES
+        self.random = random or Random()
+        self.layout = FileLayout(Path(base_directory) if base_directory is not None else default_base_directory())
+        self.notify_thread = SerialThread("syncline-notify")
+        self.progress_thread = SerialThread("syncline-progress")
+        self.registry = SessionRegistry(self)
+        self.agent_locks = AgentLocks()
+        self._custom_request_headers: Mapping[str, str] | None = None
+        self._session_multiplexing = True
+        self._log_level = SyncLogLevel.INFO
+        self._logger: LogFunction | logging.Logger | None = None
+        self._lock = threading.Lock()
+        self._client: SyncClient | None = None
+        self._is_closed = False
+        self._process = os.getpid()
+        self._handles: weakref.WeakValueDictionary[int, SyncSession] = weakref.WeakValueDictionary()
+        self._auth_clients: dict[tuple[str, str], AuthClient] = {}  # touched on the event loop only
+        self._users: dict[tuple[str, str, str], SyncUser] = {}
+        self.renewal = TokenRenewal(self)
+        self.metadata = MetadataStore(self.layout.metadata_path if persist_users else None, encryption_key)
+        carry_out_all(self.metadata)
+        self._load_users()
+        _close_at_exit(self)
+
+    @classmethod
+    def shared(cls, base_directory: str | PathLike[str] | None = None) -> SyncManager:
+        """The manager that logins and configurations use by default, made at the first call.
+
+        Raises ConfigurationError if it exists already with another ``base_directory``.
+        """
+        with cls._shared_lock:
+            manager = cls._shared
+            if manager is None or manager._is_closed or manager._process != os.getpid():
+                manager = cls._shared = cls(base_directory)
+            elif base_directory is not None and manager.layout.base != Path(base_directory):
+                raise ConfigurationError(f"the shared SyncManager exists already, with {manager.layout.base}")
+            return manager
+
+    # --- settings -----------------------------------------------------------------------------------------------------
+
+    @property
+    def base_directory(self) -> Path:
+        """Where users, synced Realms and backups live."""
+        return self.layout.base
+
+    @property
+    def log_level(self) -> SyncLogLevel:
+        """Threshold of the loggers ``syncline.sync…``, for the whole process."""
+        return self._log_level
+
+    @log_level.setter
+    def log_level(self, level: SyncLogLevel) -> None:
+        self._log_level = SyncLogLevel(level)
+        set_level(self._log_level)
+
+    @property
+    def logger(self) -> LogFunction | logging.Logger | None:
+        """Where log messages go besides :mod:`logging`; called from several threads."""
+        return self._logger
+
+    @logger.setter
+    def logger(self, target: LogFunction | logging.Logger | None) -> None:
+        self._logger = target
+        set_logger(target)
+
+    @property
+    def session_multiplexing(self) -> bool:
+        """Whether the sessions of one user share a connection. Cannot be changed once the client exists."""
+        return self._session_multiplexing
+
+    @session_multiplexing.setter
+    def session_multiplexing(self, value: bool) -> None:
+        with self._lock:
+            if self._client is not None:
+                raise ConfigurationError("session_multiplexing must be set before the first session")
+            self._session_multiplexing = value
+
+    @property
+    def custom_request_headers(self) -> Mapping[str, str] | None:
+        """Headers for every request; setting them reconnects all sessions (spec/sessions.md §14.5)."""
+        return self._custom_request_headers
+
+    @custom_request_headers.setter
+    def custom_request_headers(self, headers: Mapping[str, str] | None) -> None:
+        self._custom_request_headers = None if headers is None else dict(headers)
+        for core in self.registry.all():
+            core.update_configuration(core.configuration)
+
+    @property
+    def user_agent_header(self) -> str:
+        """What sync sockets send as User-Agent."""
+        system = f"{platform.system()} {platform.machine()}"
+        return f"Syncline/{__version__} ({system}) Python/{platform.python_version()} {self.user_agent}".rstrip()
+
+    def pinned_certificate_for(self, url: str) -> str | None:
+        """The file of trusted certificates for the host of ``url``, if one was set."""
+        paths = self.pinned_certificate_paths or {}
+        path = paths.get(urlsplit(url).hostname or "")
+        return None if path is None else os.fspath(path)
+
+    # --- users --------------------------------------------------------------------------------------------------------
+
+    def log_in(
+        self, credentials: SyncCredentials, auth_server_url: str, *, app_id: str | None = None, timeout: float = 30
+    ) -> SyncUser:
+        """See :meth:`SyncUser.log_in`."""
+        ready = self._ready_made(credentials, auth_server_url, app_id)
+        if ready is not None:
+            return ready
+        return self._start_login(credentials, auth_server_url, app_id, timeout).result()
+
+    async def log_in_async(
+        self, credentials: SyncCredentials, auth_server_url: str, *, app_id: str | None = None, timeout: float = 30
+    ) -> SyncUser:
+        """See :meth:`SyncUser.log_in`."""
+        ready = self._ready_made(credentials, auth_server_url, app_id)
+        if ready is not None:
+            return ready
+        return await asyncio.wrap_future(self._start_login(credentials, auth_server_url, app_id, timeout))
+
+    def all_users(self) -> dict[str, SyncUser]:
+        """The logged-in users by identity."""
+        with self._lock:
+            users = list(self._users.values())
+        return {user.identity: user for user in users if user.state is SyncUserState.ACTIVE}
+
+    def current_user(self) -> SyncUser | None:
+        """The one logged-in user. Raises ConfigurationError if there are several."""
+        users = list(self.all_users().values())
+        if len(users) > 1:
+            raise ConfigurationError(f"{len(users)} users are logged in: say which one you mean")
+        return users[0] if users else None
+
+    def user_logged_out(self, user: SyncUser, refresh_token: str | None) -> None:
+        """Stop the user's sessions and tell the server, without waiting for it."""
+        for core in self.registry.all(user):
+            core.trigger(Trigger.LOG_OUT)
+        if refresh_token is not None:
+            self.client.submit(self._end_login_session(user, refresh_token))
+
+    def _ready_made(self, credentials: SyncCredentials, server: str, app_id: str | None) -> SyncUser | None:
+        if credentials.needs_network:
+            return None
+        server = check_server_url(server, sockets=True)
+        return self._logged_in(ready_made(credentials, server, app_id or self.app_id), None)
+
+    def _start_login(
+        self, credentials: SyncCredentials, server: str, app_id: str | None, timeout: float
+    ) -> Future[SyncUser]:
+        server = check_server_url(server)
+        credentials.login_body()  # refuses providers that no server of this kind has
+        return self.client.submit(self._log_in(credentials, server, app_id or self.app_id, timeout))
+
+    async def _log_in(self, credentials: SyncCredentials, server: str, app_id: str, timeout: float) -> SyncUser:
+        record, location = await authenticate(self, credentials, server, app_id, timeout)
+        return self._logged_in(record, location)
+
+    def _logged_in(self, record: UserRecord, location: ServerLocation | None) -> SyncUser:
+        with self._lock:
+            user = self._users.get(record.key)
+            if user is None:
+                record = record._replace(local_uuid=record.local_uuid or new_local_uuid())
+                user = self._users[record.key] = make_user(self, record)
+        user.logged_in(record)
+        if location is not None:
+            user.located(location)
+        for core in self.registry.all(user):
+            self.trigger_quietly(core, Trigger.LOG_IN)
+        return user
+
+    async def _end_login_session(self, user: SyncUser, refresh_token: str) -> None:
+        try:
+            client = self.auth_client(user.authentication_server, user.app_id)
+            await client.log_out(refresh_token, _LOGOUT_SECONDS)
+        except SynclineError as error:  # the user is logged out here, whatever the server says
+            logger.info("the server was not told that %s logged out: %s", user.identity, error)
+
+    def _load_users(self) -> None:
+        for record in self.metadata.users():
+            if record.marked_for_removal:
+                for directory in self.layout.user_directories(record.local_uuid, record.app_id, record.identity):
+                    delete_tree(directory)
+                self.metadata.remove_user(record.key)
+            else:
+                self._users[record.key] = make_user(self, record)
+
+    # --- sessions -----------------------------------------------------------------------------------------------------
+
+    def all_sessions(self) -> list[SyncSession]:
+        """The sessions of all open Realms."""
+        return [self.session_of(core) for core in self.registry.referenced()]
+
+    def all_sessions_for(self, user: SyncUser) -> list[SyncSession]:
+        """The sessions of a user's open Realms, also while the user is logged out."""
+        return [self.session_of(core) for core in self.registry.referenced(user)]
+
+    def session_at(self, path: str) -> SyncSession | None:
+        """The session of the local file at ``path``, if there is one."""
+        core = self.registry.core_at(path)
+        return None if core is None or core.is_invalid else self.session_of(core)
+
+    def has_existing_sessions(self) -> bool:
+        """Whether a synced Realm is open."""
+        return bool(self.registry.referenced())
+
+    def session_of(self, core: SessionCore) -> SyncSession:
+        """The handle of a session; the same object as long as somebody keeps it."""
+        with self._lock:
+            handle = self._handles.get(core.number)
+            if handle is None:
+                handle = self._handles[core.number] = make_session(core)
+            return handle
+
+    def default_url_path(self, user: SyncUser, url: str) -> str:
+        """The local file of a Realm of ``user`` named by its unresolved URL (spec/sessions.md §15.1)."""
+        return str(self.layout.url_path(user.directory, url))
+
+    def reconnect(self) -> None:
+        """Skip all reconnect delays."""
+        for core in self.registry.all():
+            core.reconnect()
+
+    def network_reachability_changed(self, reachable: bool) -> None:
+        """The application saw the network come or go; when it comes, all sessions reconnect at once."""
+        if reachable:
+            self.reconnect()
+
+    def wait_for_sessions_to_terminate(self, timeout: float | None = None) -> bool:
+        """Wait until every session whose Realms are all closed has given its file back; False on time-out."""
+        return self.registry.wait_for_release(None, timeout)
+
+    def close(self, timeout: float = _EXIT_SECONDS) -> None:
+        """Shut down: all sessions become invalid, waits are aborted, connections end.
+
+        Waits ``timeout`` seconds at most. Nothing is lost: what was not uploaded is in the files. Called at the exit of
+        the program.
+        """
+        with self._lock:
+            if self._is_closed or self._process != os.getpid():
+                return
+            self._is_closed = True
+        deadline = time.monotonic() + timeout
+        for core in self.registry.end_all():
+            core.released.wait(max(0.0, deadline - time.monotonic()))
+        with self._lock:
+            client = self._client
+        if client is not None:
+            with contextlib.suppress(TimeoutError):
+                client.submit(self._close_auth_clients()).result(max(0.1, deadline - time.monotonic()))
+            client.close(max(0.1, deadline - time.monotonic()))
+        self.metadata.close()
+
+    # --- for sessions -------------------------------------------------------------------------------------------------
+
+    @property
+    def client(self) -> SyncClient:
+        """The event loop with its connections, made when first needed. Raises InvalidSessionError once closed."""
+        with self._lock:
+            if self._client is None:
+                if self._is_closed:
+                    raise InvalidSessionError("the SyncManager is closed")
+                self._client = SyncClient(
+                    self.timeout_options.settings(),
+                    connect_timeout_ms=self.timeout_options.effective().connect_timeout,
+                    multiplexing=self._session_multiplexing,
+                    random=self.random,
+                )
+            return self._client
+
+    def auth_client(self, server: str, app_id: str) -> AuthClient:
+        """The HTTP client for an app of a server. On the event loop only."""
+        client = self._auth_clients.get((server, app_id))
+        if client is None:
+            pinned = self.pinned_certificate_for(server)
+            client = self._auth_clients[server, app_id] = AuthClient(
+                server,
+                app_id,
+                headers=self._custom_request_headers,
+                authorization_header=self.authorization_header_name or "Authorization",
+                verify=True if pinned is None else ssl.create_default_context(cafile=pinned),
+            )
+        return client
+
+    def trigger_quietly(self, core: SessionCore, trigger: Trigger) -> None:
+        """Trigger a session where nobody could catch what it raises: it is reported instead."""
+        try:
+            core.trigger(trigger)
+        except (SynclineError, OSError) as error:  # another process syncs the file, or it cannot be read
+            core.could_not_start(error)
+
+    def report(self, error: SyncError, core: SessionCore | None) -> None:
+        """Log an error and tell the application, on the notifier thread (spec/sessions.md §10.2)."""
+        where = "sync" if core is None else core.path
+        logger.log(logging.ERROR if error.is_fatal else logging.WARNING, "%s: %s", where, error)
+        session = None if core is None else self.session_of(core)
+        own = None if core is None else core.configuration.manual_client_reset_handler
+        handler = own if own is not None and isinstance(error, ClientResetError) else self.error_handler
+        if handler is not None:
+            self.notify_thread.submit(lambda: guarded(lambda: handler(error, session), where))
+
+    def check_process(self) -> None:
+        """Sessions do not survive a fork. Raises InvalidSessionError in a child process."""
+        if os.getpid() != self._process:
+            raise InvalidSessionError("this session belongs to the parent process: open the Realm anew after fork")
+
+    async def _close_auth_clients(self) -> None:
+        for client in self._auth_clients.values():
+            await client.aclose()
+
+
+def _close_at_exit(manager: SyncManager) -> None:
+    ref = weakref.ref(manager)
+
+    def close() -> None:
+        if (live := ref()) is not None:
+            live.close()
+
+    atexit.register(close)
+    weakref.finalize(manager, atexit.unregister, close)

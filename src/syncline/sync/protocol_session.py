@@ -1,0 +1,408 @@
+"""ProtocolSession: one file on one connection, from BIND to UNBIND (spec/sessions.md §1, §4.4).
+
+The tie between the file's history and the protocol machine: what the machine asks for is read from the history, what it
+received is integrated by a worker, in order, while the next download arrives. Lives on the event loop; its owner, a
+:class:`~syncline.sync.session_core.SessionCore`, makes a new one each time it becomes active.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from syncline.changesets.changeset import DownloadChangeset
+from syncline.errors import BadChangesetError, ProtocolViolationError, SynclineError
+from syncline.protocol.client_session import ClientSession, SessionConfig
+from syncline.protocol.errors import ErrorAction, ErrorCode, Status
+from syncline.protocol.events import DownloadReceived, IdentReceived, SessionError, UploadWanted
+from syncline.protocol.messages import ClientFileIdent
+from syncline.protocol.settings import SyncMode
+from syncline.sync.progress import ProgressValues
+from syncline.sync.session_errors import Failure
+from syncline.sync.states import ConnectionState
+from syncline.sync.transport import Endpoint, SocketOptions
+from syncline.sync.waits import Wait, WaitKind
+
+if TYPE_CHECKING:
+    from syncline.sync.client import SyncClient
+    from syncline.sync.connection import Connection
+    from syncline.sync.session_core import SessionCore
+
+__all__ = ["ProtocolSession"]
+
+logger = logging.getLogger("syncline.sync.session")
+
+_BATCH_BYTES: Final = 1 << 20
+_BATCH_DOWNLOADS: Final = 64
+"""Downloads that arrived while another was being integrated go into one commit, up to these limits."""
+
+
+class ProtocolSession:
+    """Made active by :meth:`start`, ended by :meth:`stop`; :meth:`SessionCore.protocol_finished` is called when nothing
+    of it touches the file any more."""
+
+    def __init__(self, core: SessionCore, client: SyncClient, number: int) -> None:
+        self._core = core
+        self._client = client
+        self._number = number
+        self._configuration = core.configuration
+        self._user = self._configuration.user
+        self._history = core.history
+        self._connection: Connection | None = None
+        self._session: ClientSession | None = None
+        self._downloads: deque[DownloadReceived] = deque()
+        self._is_working = False  # a worker is busy with the file
+        self._worker_thread = 0  # its commits are not the application's
+        self._is_suspended = False
+        self._is_stopping = False
+        self._is_finished = False
+        self._on_finished: list[Callable[[], None]] = []
+        self._waits: list[Wait] = []
+        self._announced = 0  # newest local version known
+        self._announcing = False
+        self._announce_lock = threading.Lock()
+        self._remove_hook: Callable[[], None] | None = None
+        self._has_downloaded = False  # numbers before the first DOWNLOAD may be long out of date
+        self._pushed: ProgressValues | None = None
+        self._upload_base = 0
+        self._download_base = 0
+
+    # --- life ---------------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Bind, once a previous session of the same file has let go of it."""
+        if self._is_stopping:
+            return
+        previous = self._client.ending.get(self._core.path)
+        if previous is not None:
+            previous.call_when_finished(lambda: self._core.start_protocol(self))
+            return
+        self._remove_hook = self._core.file.on_commit(self.committed)
+        status = self._history.status()
+        self._announced = max(self._announced, status.current_version)
+        self._upload_base = status.counters.uploaded
+        self._download_base = status.counters.downloaded
+        config = SessionConfig(
+            path=self._configuration.bind_path,
+            file_ident=ClientFileIdent(status.file_ident, status.file_salt),
+            progress=status.progress,
+            local_version=status.current_version,
+        )
+        self._connection = self._client.connection(self._endpoint())
+        self._session = self._connection.bind(self, config)
+        waits, self._waits = self._waits, []
+        for wait in waits:
+            self.add_wait(wait)
+
+    def stop(self) -> None:
+        """Unbind; a download that is being integrated may still be committed."""
+        if self._is_stopping:
+            return
+        self._is_stopping = True
+        if self._remove_hook is not None:
+            self._remove_hook()
+        if self._session is not None and self._connection is not None:
+            self._session.unbind()
+            self._drop_downloads()
+            self._connection.pump()
+        if self._is_working:
+            self._client.ending[self._core.path] = self
+        else:
+            self._finish()
+
+    def call_when_finished(self, call: Callable[[], None]) -> None:
+        """Call back when nothing of this session touches the file any more."""
+        self._on_finished.append(call)
+
+    def _finish(self) -> None:
+        if self._is_finished:
+            return
+        self._is_finished = True
+        if self._client.ending.get(self._core.path) is self:
+            del self._client.ending[self._core.path]
+        self._core.protocol_finished(self)
+        for call in self._on_finished:
+            call()
+
+    def _endpoint(self) -> Endpoint:
+        mode = SyncMode.FLX if self._configuration.flexible else SyncMode.PBS
+        own = 0 if self._client.multiplexing else self._number
+        return Endpoint(mode, self._user.socket_url(self._configuration), self._user.key, own)
+
+    # --- what the owner asks for --------------------------------------------------------------------------------------
+
+    def committed(self, version: int) -> None:
+        """The file has a new version. Any thread; commits of our own worker are known already."""
+        if threading.get_ident() == self._worker_thread:
+            return
+        with self._announce_lock:
+            if version <= self._announced:
+                return
+            self._announced = version
+            if self._announcing:
+                return
+            self._announcing = True
+        self._client.post(self._announce)
+
+    def _announce(self) -> None:
+        with self._announce_lock:
+            self._announcing = False
+            version = self._announced
+        if self._session is not None and self._connection is not None and not self._is_stopping:
+            self._session.committed(version)
+            self._connection.pump()
+            self._push_progress()
+
+    def add_wait(self, wait: Wait) -> None:
+        """Carry a wait (spec/sessions.md §8.2)."""
+        if self._is_stopping or wait.is_done:
+            return
+        self._waits.append(wait)
+        if self._session is None or self._connection is None:
+            return  # registered once bound
+        if wait.kind is WaitKind.UPLOAD:
+            wait.target = self._core.file.version
+            self._check_uploads()
+        else:
+            wait.mark = self._session.request_mark()
+            self._connection.pump()
+
+    def reconnect(self) -> None:
+        """Skip delays (spec/sessions.md §5.4)."""
+        if self._connection is not None and self._session is not None and not self._is_stopping:
+            self._session.resume()
+            self._connection.reconnect_now()
+
+    def token_renewed(self) -> None:
+        """A new access token: for the next connection, without delay."""
+        if self._connection is not None:
+            self._connection.renewed(self)
+
+    # --- what the connection asks for ---------------------------------------------------------------------------------
+
+    def socket_options(self) -> SocketOptions:
+        """How to open the next socket."""
+        manager = self._core.manager
+        return SocketOptions(
+            token=self._user.access_token or "",
+            user_agent=manager.user_agent_header,
+            headers=dict(manager.custom_request_headers or {}),
+            verify_certificate=self._configuration.enable_ssl_validation,
+            pinned_certificate_path=self._configuration.pinned_certificate_path,
+            connect_timeout_ms=self._client.connect_timeout_ms,
+            max_message_bytes=self._client.settings.limits.message,
+        )
+
+    def is_route_verified(self) -> bool:
+        """Whether a handshake ever succeeded at the user's present route."""
+        return self._user.is_route_verified or self._user.is_direct
+
+    def route_verified(self) -> None:
+        """A handshake succeeded."""
+        self._user.is_route_verified = True
+
+    def connection_changed(self, state: ConnectionState, failure: Failure | None = None) -> None:
+        """The connection went to ``state``; a suspended session is not concerned (spec/sessions.md §7.1)."""
+        if not (self._is_suspended or self._is_stopping):
+            self._core.connection_changed(self, state, failure)
+
+    # --- what the machine says ----------------------------------------------------------------------------------------
+
+    def ident_received(self, event: IdentReceived) -> None:
+        """Store the identity of the file."""
+        ident = event.file_ident
+
+        def stored(version: int | None, error: Exception | None) -> None:
+            self._is_working = False
+            if self._is_stopping:
+                self._finish()
+            elif version is None:
+                self._local_fault(error)
+            elif self._connection is not None:
+                self._raise_announced(version)
+                event.session.ident_stored(version)
+                self._connection.pump()
+
+        self._is_working = True
+        self._client.work(self._as_worker(lambda: self._history.set_file_ident(ident.ident, ident.salt)), stored)
+
+    def upload_wanted(self, event: UploadWanted) -> None:
+        """Answer with the next own changesets."""
+        try:
+            entries, cursor = self._history.uploadable(event.cursor)
+        except (SynclineError, OSError) as error:  # the file cannot be read
+            self._local_fault(error)
+            return
+        event.session.committed(cursor.client_version)
+        event.session.supply_upload(event, entries, cursor)
+
+    def download_received(self, event: DownloadReceived) -> None:
+        """Integrate it, after those before it."""
+        self._downloads.append(event)
+        if self._connection is not None:
+            self._connection.integrating(event.size)
+        self._integrate_next(_BATCH_DOWNLOADS)
+
+    def download_completed(self, mark: int) -> None:
+        """Everything the server had at a mark is here."""
+        self._push_progress()
+        for wait in [wait for wait in self._waits if wait.kind is WaitKind.DOWNLOAD and wait.mark <= mark]:
+            self._complete(wait)
+
+    def error_received(self, event: SessionError) -> None:
+        """The server reported an error for this session."""
+        failure = Failure.of_message(event.error)
+        if event.is_suspended:
+            self._is_suspended = True
+        self._core.failed(self, failure, disconnected=event.is_suspended)
+
+    def resumed(self, state: ConnectionState) -> None:
+        """The suspension is over; the connection is in ``state``."""
+        self._is_suspended = False
+        if state is not ConnectionState.DISCONNECTED:
+            self.connection_changed(ConnectionState.CONNECTING)
+        if state is ConnectionState.CONNECTED:
+            self.connection_changed(ConnectionState.CONNECTED)
+
+    # --- integrating --------------------------------------------------------------------------------------------------
+
+    def _integrate_next(self, most: int) -> None:
+        """Have a worker integrate the downloads that are here, at most ``most`` of them, in one transaction."""
+        if self._is_working or not self._downloads or self._is_stopping:
+            return
+        batch = self._batch(most)
+        last = batch[-1]
+        entries = batch[0].entries if len(batch) == 1 else [entry for event in batch for entry in event.entries]
+
+        def done(version: int | None, error: Exception | None) -> None:
+            self._integrated(batch, version, error)
+
+        self._is_working = True
+        self._client.work(self._as_worker(lambda: self._integrate(last, entries)), done)
+
+    def _batch(self, most: int) -> list[DownloadReceived]:
+        batch: list[DownloadReceived] = []
+        size = 0
+        for event in self._downloads:
+            size += event.size
+            if batch and (size > _BATCH_BYTES or len(batch) >= most):
+                break
+            batch.append(event)
+        return batch
+
+    def _integrate(self, last: DownloadReceived, entries: list[DownloadChangeset]) -> int:
+        version = self._history.integrate(last.progress, entries, last.downloadable_bytes)
+        return self._core.file.version if version is None else version
+
+    def _integrated(self, batch: list[DownloadReceived], version: int | None, error: Exception | None) -> None:
+        self._is_working = False
+        if self._is_stopping:
+            self._finish()
+            return
+        if version is None:
+            self._not_integrated(batch, error)
+            return
+        connection, session = self._connection, self._session
+        assert connection is not None
+        assert session is not None
+        self._raise_announced(version)
+        progress = batch[-1].progress
+        for event in batch:
+            self._downloads.popleft()
+            connection.integrated(event.size)
+            session.integrated(progress, version)
+        self._has_downloaded = True
+        connection.pump()
+        self._push_progress()
+        self._check_uploads()
+        self._integrate_next(_BATCH_DOWNLOADS)
+
+    def _not_integrated(self, batch: list[DownloadReceived], error: Exception | None) -> None:
+        """Nothing of ``batch`` was kept. Find the one to blame; tell the server, if it is to blame."""
+        if len(batch) > 1:
+            self._integrate_next(1)
+            return
+        if isinstance(error, ProtocolViolationError):
+            code = ErrorCode.BAD_PROGRESS
+        elif isinstance(error, BadChangesetError):
+            code = ErrorCode.BAD_CHANGESET
+        else:
+            self._local_fault(error)
+            return
+        message = f"a download cannot be integrated: {error}"
+        logger.error("%s: %s", self._core.path, message)
+        assert self._session is not None
+        assert self._connection is not None
+        self._session.integration_failed(code, message)
+        self._drop_downloads()
+        self._connection.pump()
+        failure = Failure(Status.BAD_CHANGESET, message, False, ErrorAction.WARNING, cause=error)
+        self._core.failed(self, failure, disconnected=False)
+
+    def _local_fault(self, error: Exception | None) -> None:
+        """Our own file could not be read or written: not the server's affair. Try again later, from the start."""
+        if not self._is_stopping:
+            logger.error("%s: the file cannot be synced: %s", self._core.path, error)
+            self._core.local_fault(self, error)
+
+    def _drop_downloads(self) -> None:
+        while self._downloads:
+            event = self._downloads.popleft()
+            if self._connection is not None:
+                self._connection.integrated(event.size)
+
+    def _as_worker(self, job: Callable[[], int]) -> Callable[[], int]:
+        """``job``, whose commits are recognised as ours."""
+
+        def run() -> int:
+            self._worker_thread = threading.get_ident()
+            try:
+                return job()
+            finally:
+                self._worker_thread = 0
+
+        return run
+
+    def _raise_announced(self, version: int) -> None:
+        with self._announce_lock:
+            self._announced = max(self._announced, version)
+
+    # --- telling ------------------------------------------------------------------------------------------------------
+
+    def _check_uploads(self) -> None:
+        """Complete the upload waits whose version the server has acknowledged (spec/sessions.md §8.2)."""
+        waits = [wait for wait in self._waits if wait.kind is WaitKind.UPLOAD]
+        if not waits:
+            return
+        entries, _ = self._history.uploadable(self._history.status().progress.upload, limit=1)
+        for wait in waits:
+            if not entries or entries[0].client_version > wait.target:
+                self._complete(wait)
+
+    def _complete(self, wait: Wait) -> None:
+        self._waits.remove(wait)
+        self._core.wait_completed(wait)
+
+    def _push_progress(self) -> None:
+        """Tell the notifier, if a number has changed (spec/sessions.md §9.2)."""
+        if not self._has_downloaded:
+            return
+        status = self._history.status()
+        counters = status.counters
+        if counters.uploaded >= counters.uploadable:
+            self._upload_base = counters.uploaded
+        values = ProgressValues(
+            counters.uploaded,
+            counters.uploadable,
+            counters.downloaded,
+            counters.downloadable,
+            status.current_version,
+            self._upload_base,
+            self._download_base,
+        )
+        if values != self._pushed:
+            self._pushed = values
+            self._core.progress.push(values)

@@ -1,0 +1,167 @@
+"""Which session a local file has, who refers to it, and who has let go of it (spec/sessions.md §3.1–§3.6).
+
+A *seat* is one local path. It holds the present session and counts the open Realms, which are the external references:
+when the last one goes, the session is asked to close; when a session has failed for good, the next open puts a new one
+into the seat, which then serves all open Realms of that path.
+
+Order of locks: the registry's, then a session's. Nothing of the application runs under either.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from syncline.errors import MismatchedConfigError, MultipleSyncAgentsError
+from syncline.storage.file import FileLease, RealmFile
+from syncline.sync.session_core import SessionCore
+from syncline.sync.states import InternalState, Trigger
+
+if TYPE_CHECKING:
+    from syncline.sync.configuration import SyncConfiguration
+    from syncline.sync.manager import SyncManager
+    from syncline.sync.user import SyncUser
+
+__all__ = ["AgentLocks", "SessionRegistry"]
+
+
+class AgentLocks:
+    """The lock "this process syncs the file", counted: a session and its successor may hold it together."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._holders: dict[str, int] = {}
+
+    def take(self, file: RealmFile) -> None:
+        """Raises MultipleSyncAgentsError if another process has it."""
+        with self._lock:
+            if not self._holders.get(file.path):
+                file.lock_sync_agent()
+            self._holders[file.path] = self._holders.get(file.path, 0) + 1
+
+    def give_back(self, file: RealmFile) -> None:
+        """The last holder unlocks."""
+        with self._lock:
+            self._holders[file.path] -= 1
+            if not self._holders[file.path]:
+                del self._holders[file.path]
+                file.unlock_sync_agent()
+
+
+class Seat:
+    """One local path."""
+
+    def __init__(self) -> None:
+        self.core: SessionCore | None = None
+        self.realms = 0
+
+
+class SessionRegistry:
+    """All sessions of a manager. Thread-safe."""
+
+    def __init__(self, manager: SyncManager) -> None:
+        self._manager = manager
+        self._lock = threading.RLock()
+        self._seats: dict[str, Seat] = {}
+        self._leaving: list[SessionCore] = []  # out of their seats, not yet let go of their files
+
+    def attach(self, configuration: SyncConfiguration, path: str, lease: FileLease) -> SessionCore:
+        """A Realm of the file was opened: its session, made or revived.
+
+        Raises MultipleSyncAgentsError, and MismatchedConfigError if the file is synced with another Realm or as another
+        user.
+        """
+        with self._lock:
+            seat = self._seats.setdefault(path, Seat())
+            core = seat.core
+            if core is not None and not core.is_invalid:
+                _check_match(core.configuration, configuration, path)
+            else:
+                if core is not None:
+                    self._leaving.append(core)
+                core = seat.core = SessionCore(self._manager, configuration, path, lease)
+            is_first = seat.realms == 0
+            seat.realms += 1
+        try:
+            is_paused = core.internal_state is InternalState.PAUSED
+            core.trigger(Trigger.RESUME if is_first and is_paused else Trigger.REVIVE)
+        except MultipleSyncAgentsError:
+            self.release(path)
+            raise
+        return core
+
+    def release(self, path: str) -> None:
+        """A Realm of the file was closed; the last one asks the session to close."""
+        with self._lock:
+            seat = self._seats[path]
+            seat.realms -= 1
+            core = seat.core
+        if core is not None:
+            core.close(lambda: seat.realms == 0)
+
+    def unregister(self, core: SessionCore) -> None:
+        """The session is not active: it ends, unless a Realm still refers to it."""
+        with self._lock:
+            seat = self._seats.get(core.path)
+            if seat is None or seat.core is not core or seat.realms:
+                return
+            if core.is_errored or core.end():
+                del self._seats[core.path]
+                self._leaving.append(core)
+
+    def core_at(self, path: str) -> SessionCore | None:
+        """The present session of a file."""
+        with self._lock:
+            seat = self._seats.get(path)
+            return None if seat is None else seat.core
+
+    def referenced(self, user: SyncUser | None = None) -> list[SessionCore]:
+        """The sessions that open Realms refer to (spec/sessions.md §14.3)."""
+        with self._lock:
+            cores = [seat.core for seat in self._seats.values() if seat.realms and seat.core is not None]
+        return [core for core in cores if not core.is_invalid and user in (None, core.configuration.user)]
+
+    def all(self, user: SyncUser | None = None) -> list[SessionCore]:
+        """All sessions, those too that only finish their uploads."""
+        with self._lock:
+            cores = [seat.core for seat in self._seats.values() if seat.core is not None]
+        return [core for core in cores if user in (None, core.configuration.user)]
+
+    def is_open(self, path: str) -> bool:
+        """Whether a Realm of the file is open."""
+        with self._lock:
+            seat = self._seats.get(path)
+            return seat is not None and seat.realms > 0
+
+    def wait_for_release(self, path: str | None, timeout: float | None) -> bool:
+        """Wait until every session abandoned so far (of ``path``, or of all files) has given its file back."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        with self._lock:
+            self._leaving = [core for core in self._leaving if not core.released.is_set()]
+            abandoned = self._leaving + [
+                seat.core for seat in self._seats.values() if seat.core is not None and not seat.realms
+            ]
+        for core in abandoned:
+            if path in (None, core.path):
+                left = None if deadline is None else max(0.0, deadline - time.monotonic())
+                if not core.released.wait(left):
+                    return False
+        return True
+
+    def end_all(self) -> list[SessionCore]:
+        """The manager is shut down: every session ends, also those that Realms refer to."""
+        for core in self.all():
+            core.trigger(Trigger.SHUT_DOWN)
+            core.end()
+        with self._lock:
+            return [core for core in [*self._leaving, *self.all()] if not core.released.is_set()]
+
+
+def _check_match(present: SyncConfiguration, wanted: SyncConfiguration, path: str) -> None:
+    if present.user is not wanted.user or present.flexible != wanted.flexible:
+        raise MismatchedConfigError(f"{path} is synced as another user or in another mode; close its Realms first")
+    if present.bind_path != wanted.bind_path:
+        raise MismatchedConfigError(
+            f"{path} is synced with {present.bind_path!r}, not with {wanted.bind_path!r}; use another path"
+        )

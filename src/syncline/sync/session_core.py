@@ -1,0 +1,516 @@
+"""SessionCore: the session behind the handles, one per local file (spec/sessions.md §3, §4).
+
+It holds what outlives connections: the state, the waits, the progress registrations, the observers, a reference to the
+open file. Where it goes is looked up in :data:`~syncline.sync.states.TRANSITIONS`; what a move does is here. Every
+method may be called on any thread. Nothing of the application runs under the lock: a move returns what is to be called
+once the lock is free.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from syncline.errors import OperationAbortedError, SyncError, SynclineError
+from syncline.protocol.backoff import Backoff
+from syncline.protocol.errors import ErrorAction, Status
+from syncline.storage.history import ClientHistory
+from syncline.sync.delivery import Courier
+from syncline.sync.file_actions import make_token
+from syncline.sync.metadata import FileAction
+from syncline.sync.progress import ProgressNotifier
+from syncline.sync.protocol_session import ProtocolSession
+from syncline.sync.session_errors import Consequence, Effect, Failure, FileActionKind, Next, consequence, sync_error
+from syncline.sync.states import (
+    PUBLIC_STATES,
+    TRANSITIONS,
+    ConnectionState,
+    InternalState,
+    Move,
+    SyncSessionState,
+    SyncUserState,
+    Trigger,
+    close_move,
+)
+from syncline.sync.waits import Wait, WaitKind
+
+if TYPE_CHECKING:
+    from syncline.storage.file import FileLease
+    from syncline.sync.configuration import SyncConfiguration
+    from syncline.sync.manager import SyncManager
+
+__all__ = ["SessionCore"]
+
+logger = logging.getLogger("syncline.sync.session")
+
+Later = list[Callable[[], object]]
+"""Calls to make after the lock was released, in order."""
+
+StateObserver = Callable[[ConnectionState, ConnectionState], Any]
+
+_WITH_PROTOCOL: Final = (InternalState.ACTIVE, InternalState.DYING)
+_COMPLETION_DELAY_SECONDS: Final = 1.0
+"""A completion waits this long at most for the progress report that belongs before it (spec/sessions.md §8.2)."""
+
+_numbers = itertools.count(1)
+
+
+class SessionCore:
+    """See the module. Made by the manager, which registers it under ``path`` and counts the external references."""
+
+    def __init__(self, manager: SyncManager, configuration: SyncConfiguration, path: str, lease: FileLease) -> None:
+        self.manager = manager
+        self.number = next(_numbers)
+        self.path = path
+        self.configuration = configuration
+        self.progress = ProgressNotifier()
+        self.last_error: SyncError | None = None
+        self.released = threading.Event()
+        """Set once the session has ended and given its file back."""
+        self._lease = lease.share()
+        self.file = self._lease.file
+        self.history = ClientHistory(self.file)
+        self._lock = threading.RLock()
+        self._state = InternalState.INACTIVE
+        self._connection_state = ConnectionState.DISCONNECTED
+        self._protocol: ProtocolSession | None = None
+        self._running_protocols = 0  # not yet finished, the present one included
+        self._death_count = 0
+        self._is_errored = False
+        self._is_ended = False
+        self._holds_agent_lock = False
+        self._waits: list[Wait] = []
+        self._observers: dict[int, tuple[StateObserver, Courier]] = {}
+        self._observer_numbers = itertools.count()
+        self._end_calls: dict[int, Callable[[], object]] = {}
+        self._reported: Status | None = None  # the connection failure the application knows of already
+        self._faults: Backoff[str] = Backoff(manager.random)
+
+    # --- facts --------------------------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> SyncSessionState:
+        """The public state (spec/sessions.md §4.1)."""
+        with self._lock:
+            return SyncSessionState.INVALID if self.is_invalid else PUBLIC_STATES[self._state]
+
+    @property
+    def internal_state(self) -> InternalState:
+        """The state of the machine (spec/sessions.md §4.2)."""
+        return self._state
+
+    @property
+    def is_invalid(self) -> bool:
+        """Whether it ended for good: by a fatal error, or because nobody refers to it any more."""
+        return self._is_ended or self._is_errored
+
+    @property
+    def is_errored(self) -> bool:
+        """Whether a fatal error ended it: the next open of the file makes a new session."""
+        return self._is_errored
+
+    @property
+    def connection_state(self) -> ConnectionState:
+        """The session's own view of the connection (spec/sessions.md §7.1)."""
+        return self._connection_state
+
+    # --- the state machine --------------------------------------------------------------------------------------------
+
+    def trigger(self, trigger: Trigger, error: Exception | None = None) -> None:
+        """Something happened: make the move that the table says.
+
+        Raises MultipleSyncAgentsError if the session was to become active and another process syncs the file.
+        """
+        with self._lock:
+            later = self._apply(trigger, error)
+        for call in later:
+            call()
+
+    def _apply(self, trigger: Trigger, error: Exception | None) -> Later:
+        if self._is_ended or (self._is_errored and trigger is not Trigger.CLOSE):
+            return []
+        move = TRANSITIONS[trigger][self._state]
+        if move is Move.BY_POLICY:
+            move = close_move(self.configuration.stop_policy)
+        if move is Move.REVIVE:
+            move = self._revival()
+        return self._perform(move, error)
+
+    def _revival(self) -> Move:
+        """What reviving comes to: nothing while the user is logged out, a token first if there is no usable one."""
+        user = self.configuration.user
+        if user.state is not SyncUserState.ACTIVE:
+            if self._state is InternalState.PAUSED:
+                self._state = InternalState.INACTIVE  # resume() ends the pause; login will start it (§5.2)
+            return Move.STAY
+        if self._state is not InternalState.DYING and user.needs_refresh():
+            return Move.REVIVE
+        return Move.ACTIVATE
+
+    def _perform(self, move: Move, error: Exception | None) -> Later:
+        match move:
+            case Move.ACTIVATE:
+                return self._activate()
+            case Move.REVIVE:
+                self._state = InternalState.WAITING_FOR_ACCESS_TOKEN
+                return [lambda: self.manager.renewal.request(self.configuration.user)]
+            case Move.DIE:
+                return self._die()
+            case Move.DEACTIVATE:
+                return self._become_inactive(InternalState.INACTIVE, error)
+            case Move.PAUSE:
+                return self._become_inactive(InternalState.PAUSED, error)
+            case Move.UNREGISTER:
+                return [lambda: self.manager.registry.unregister(self)]
+            case Move.REFRESH:
+                protocol = self._protocol
+                assert protocol is not None
+                return [lambda: self._post(protocol.token_renewed)]
+        return []
+
+    def _activate(self) -> Later:
+        if not self._holds_agent_lock:
+            self.manager.agent_locks.take(self.file)
+            self._holds_agent_lock = True
+        self._state = InternalState.ACTIVE
+        if self._protocol is not None:  # it was dying
+            return []
+        return self._new_protocol()
+
+    def _new_protocol(self) -> Later:
+        """A new protocol session, which takes over all waits (spec/sessions.md §4.4)."""
+        protocol = self._protocol = ProtocolSession(self, self.manager.client, self.number)
+        self._running_protocols += 1
+        self._post(self.start_protocol, protocol)
+        for wait in self._waits:
+            self._post(protocol.add_wait, wait)
+        return []
+
+    def start_protocol(self, protocol: ProtocolSession) -> None:
+        """Start it, on the event loop."""
+        try:
+            protocol.start()
+        except (SynclineError, OSError) as error:
+            self.local_fault(protocol, error)
+
+    def _die(self) -> Later:
+        """Finish uploads first (spec/sessions.md §3.5); the count tells this death from a later one."""
+        if self._protocol is None:
+            return self._become_inactive(InternalState.INACTIVE, None)
+        self._state = InternalState.DYING
+        self._death_count += 1
+        count = self._death_count
+        wait = Wait(WaitKind.UPLOAD, lambda error: self._uploaded_all(count))
+        wait.is_internal = True
+        self._waits.append(wait)
+        self._post(self._protocol.add_wait, wait)
+        return []
+
+    def _uploaded_all(self, count: int) -> None:
+        with self._lock:
+            over = self._state is InternalState.DYING and self._death_count == count
+            later = self._become_inactive(InternalState.INACTIVE, None) if over else []
+        for call in later:
+            call()
+
+    def _become_inactive(self, state: InternalState, error: Exception | None) -> Later:
+        """Leave the connection (spec/sessions.md §4.4, in its order)."""
+        self._state = state
+        self._set_connection_state(ConnectionState.DISCONNECTED)
+        protocol, self._protocol = self._protocol, None
+        waits, self._waits = self._waits, []
+        if protocol is not None:
+            self._post(protocol.stop)
+        outcome = error or OperationAbortedError("the session became inactive")
+        later: Later = [lambda: self.manager.registry.unregister(self)]
+        later += [partial(wait.finish, outcome) for wait in waits]
+        return later
+
+    def restart(self) -> None:
+        """A new protocol session with the latest configuration and route; waits go on (spec/sessions.md §4.5)."""
+        with self._lock:
+            if self._state is not InternalState.ACTIVE or self._protocol is None:
+                return
+            self._set_connection_state(ConnectionState.DISCONNECTED)
+            self._post(self._protocol.stop)
+            self._new_protocol()
+
+    def close(self, is_unreferenced: Callable[[], bool]) -> None:
+        """The last Realm was closed, unless one was opened meanwhile."""
+        with self._lock:
+            later = self._apply(Trigger.CLOSE, None) if is_unreferenced() else []
+        for call in later:
+            call()
+
+    def update_configuration(self, configuration: SyncConfiguration) -> None:
+        """Replace the configuration: the session becomes inactive for a moment, its waits are aborted (§4.5)."""
+        while True:
+            self.trigger(Trigger.LOG_OUT)
+            with self._lock:
+                if self._state in (InternalState.INACTIVE, InternalState.PAUSED):
+                    self.configuration = configuration
+                    break
+        self.trigger(Trigger.REVIVE)
+
+    def end(self) -> bool:
+        """Nobody refers to it any more and it is not active: give the file back. False if it is active after all."""
+        with self._lock:
+            if self._state not in (InternalState.INACTIVE, InternalState.PAUSED):
+                return False
+            self._is_ended = True
+            self._give_back_file()
+            later = self._end_of_life()
+        for call in later:
+            call()
+        return True
+
+    def at_end(self, call: Callable[[], object]) -> int:
+        """Call once, briefly, when the session becomes invalid; a number for :meth:`forget_end`."""
+        with self._lock:
+            number = next(self._observer_numbers)
+            if not self.is_invalid:
+                self._end_calls[number] = call
+                return number
+        call()
+        return number
+
+    def forget_end(self, number: int) -> None:
+        """Do not call."""
+        with self._lock:
+            self._end_calls.pop(number, None)
+
+    def _end_of_life(self) -> Later:
+        calls: Later = list(self._end_calls.values())
+        self._end_calls.clear()
+        return calls
+
+    def protocol_finished(self, protocol: ProtocolSession) -> None:
+        """A protocol session does not touch the file any more."""
+        with self._lock:
+            self._running_protocols -= 1
+            if self._is_ended or self._is_errored:
+                self._give_back_file()
+
+    def _give_back_file(self) -> None:
+        if self._running_protocols or self.released.is_set():
+            return
+        if self._holds_agent_lock:
+            self._holds_agent_lock = False
+            self.manager.agent_locks.give_back(self.file)
+        self._lease.close()
+        self.released.set()
+
+    def _post(self, call: Callable[..., object], *args: Any) -> None:
+        self.manager.client.post(call, *args)
+
+    # --- what the protocol session says (event loop) ------------------------------------------------------------------
+
+    def connection_changed(self, protocol: ProtocolSession, state: ConnectionState, failure: Failure | None) -> None:
+        """The connection of the present protocol session went to ``state``."""
+        with self._lock:
+            if protocol is not self._protocol:
+                return
+            self._set_connection_state(state)
+            if state is ConnectionState.CONNECTED:
+                self._reported = None
+        if failure is not None:
+            self.failed(protocol, failure, disconnected=True)
+
+    def failed(self, protocol: ProtocolSession, failure: Failure, *, disconnected: bool) -> None:
+        """Something went wrong; the order of what follows is that of spec/sessions.md §10.6."""
+        row = consequence(failure)
+        with self._lock:
+            if protocol is not self._protocol or self._state not in _WITH_PROTOCOL:
+                return
+            if disconnected:
+                self._set_connection_state(ConnectionState.DISCONNECTED)
+            if self._state is InternalState.DYING and (failure.is_fatal or row.next is Next.INACTIVE):
+                later = self._become_inactive(InternalState.INACTIVE, sync_error(failure))
+                report = None
+            else:
+                error = self._error(failure, row)
+                self.last_error = error
+                later = self._consequences(row, error)
+                report = error if row.report and not self._is_known(failure) else None
+        for call in later:
+            call()
+        if row.effect is not None:
+            self.manager.renewal.take_effect(self, row.effect)
+        if report is not None:
+            self.manager.report(report, self)
+
+    def _error(self, failure: Failure, row: Consequence) -> SyncError:
+        """The error of a failure; its file action is stored durably before anybody hears of it."""
+        if row.file_action is None:
+            return sync_error(failure)
+        backup = None
+        if row.file_action is FileActionKind.BACK_UP_THEN_DELETE_REALM:
+            backup = str(self.manager.layout.backup_path(self.configuration.recovery_directory))
+        action = FileAction(
+            self.path, backup, row.file_action, self.configuration.resolved_url, self.configuration.user.identity
+        )
+        if row.is_stored:
+            self.manager.metadata.save_file_action(action)
+        return sync_error(failure, make_token(self.manager, action).user_info())
+
+    def _consequences(self, row: Consequence, error: SyncError) -> Later:
+        if row.next is Next.INACTIVE:
+            later = self._become_inactive(InternalState.INACTIVE, error)
+            if row.effect is Effect.LOG_OUT:
+                return later
+            self._is_errored = True
+            return later + self._end_of_life()
+        if row.next is Next.ERROR or (row.report and self.configuration.cancel_async_open_on_non_fatal_errors):
+            return self._fail_waits(error)
+        return []
+
+    def _fail_waits(self, error: Exception) -> Later:
+        waits = [wait for wait in self._waits if not wait.is_internal]
+        self._waits = [wait for wait in self._waits if wait.is_internal]
+        return [partial(wait.finish, error) for wait in waits]
+
+    def _is_known(self, failure: Failure) -> bool:
+        """Whether the same connection failure was reported since the last connection: retries do not repeat it."""
+        if failure.is_fatal or failure.server_code is not None or failure.action is ErrorAction.WARNING:
+            return False
+        known = self._reported is failure.status
+        self._reported = failure.status
+        return known
+
+    def local_fault(self, protocol: ProtocolSession, error: Exception | None) -> None:
+        """Our own file failed (a full disk, a lock): report it, and start anew after a growing delay."""
+        failure = Failure(
+            Status.RUNTIME_ERROR,
+            f"{self.path} cannot be synced at present, will be tried again: {error}",
+            False,
+            ErrorAction.WARNING,
+            cause=error,
+        )
+        with self._lock:
+            if protocol is not self._protocol:
+                return
+            delay = self._faults.failed(type(error).__name__) / 1000
+        self.failed(protocol, failure, disconnected=True)
+        self._post(protocol.stop)
+        self.manager.client.loop.call_later(delay, self._restart_instead_of, protocol)
+
+    def _restart_instead_of(self, protocol: ProtocolSession) -> None:
+        with self._lock:
+            if protocol is self._protocol and self._state in _WITH_PROTOCOL:
+                self._new_protocol()
+
+    def wait_completed(self, wait: Wait) -> None:
+        """A wait is over, well; the progress report of the same moment goes first (spec/sessions.md §8.2)."""
+        with self._lock:
+            if wait in self._waits:
+                self._waits.remove(wait)
+        if not self.progress.has_registrations:
+            wait.finish(None)
+            return
+        self.manager.progress_thread.submit(lambda: wait.finish(None))
+        self.manager.client.loop.call_later(_COMPLETION_DELAY_SECONDS, wait.finish, None)
+
+    # --- waits and observers ------------------------------------------------------------------------------------------
+
+    def add_wait(self, wait: Wait) -> None:
+        """Register a wait; without a protocol session it is kept until there is one (spec/sessions.md §8.1)."""
+        with self._lock:
+            if not self.is_invalid:
+                self._waits.append(wait)
+                if self._protocol is not None:
+                    self._post(self._protocol.add_wait, wait)
+                return
+        wait.finish(self.last_error or OperationAbortedError("the session has ended"))
+
+    def forget_wait(self, wait: Wait) -> None:
+        """The application does not wait any more."""
+        wait.forget()
+        with self._lock:
+            if wait in self._waits:
+                self._waits.remove(wait)
+
+    def fail_waits(self, error: Exception) -> None:
+        """End all waits with ``error``."""
+        with self._lock:
+            later = self._fail_waits(error)
+        for call in later:
+            call()
+
+    def observe(self, callback: StateObserver, deliver: Courier) -> int:
+        """Call back at each change of the connection state from now on; a number for :meth:`stop_observing`."""
+        with self._lock:
+            number = next(self._observer_numbers)
+            self._observers[number] = (callback, deliver)
+            return number
+
+    def stop_observing(self, number: int) -> None:
+        """No more calls; unknown numbers are ignored."""
+        with self._lock:
+            self._observers.pop(number, None)
+
+    def _set_connection_state(self, new: ConnectionState) -> None:
+        """Change the state and queue the calls, under the lock: every observer sees a chain without gaps (§7.3)."""
+        old = self._connection_state
+        if old is new:
+            return
+        self._connection_state = new
+        present = list(self._observers)
+        if present:
+            self.manager.notify_thread.submit(lambda: self._notify(present, old, new))
+
+    def _notify(self, numbers: list[int], old: ConnectionState, new: ConnectionState) -> None:
+        for number in numbers:
+            observer = self._observers.get(number)
+            if observer is None:
+                continue
+            callback, deliver = observer
+            deliver(partial(self._call_observer, number, callback, old, new))
+
+    def _call_observer(self, number: int, callback: StateObserver, old: ConnectionState, new: ConnectionState) -> Any:
+        return callback(old, new) if number in self._observers else None
+
+    # --- commands -----------------------------------------------------------------------------------------------------
+
+    def reconnect(self) -> None:
+        """Skip delays; effective only while active (spec/sessions.md §5.4)."""
+        with self._lock:
+            protocol = self._protocol if self._state is InternalState.ACTIVE else None
+        if protocol is not None:
+            self._post(protocol.reconnect)
+
+    def local_commit(self, version: int) -> None:
+        """The application made ``version``."""
+        protocol = self._protocol
+        if protocol is not None:
+            protocol.committed(version)
+
+    def could_not_start(self, error: Exception) -> None:
+        """It was to become active outside of an open, and could not (another process syncs the file)."""
+        self.last_error = sync_error(Failure(Status.RUNTIME_ERROR, str(error), True, cause=error))
+        self.manager.report(self.last_error, self)
+
+    def was_refused(self, error: SyncError) -> bool:
+        """The access token is not renewed any more: the waits fail. Whether the application is to be told."""
+        with self._lock:
+            if self._state in (InternalState.INACTIVE, InternalState.PAUSED) or self.is_invalid:
+                return False
+            is_news = self._state is not InternalState.DYING and self._reported is not Status.AUTH_ERROR
+            self._reported = Status.AUTH_ERROR
+            self.last_error = error
+            later = self._fail_waits(error)
+        for call in later:
+            call()
+        return is_news
+
+    def is_unreachable(self, error: SyncError) -> None:
+        """Not even the server's location could be asked for: tell the application, once."""
+        with self._lock:
+            if self._state is not InternalState.ACTIVE or self._reported is Status.CONNECT_FAILED:
+                return
+            self._reported = Status.CONNECT_FAILED
+            self.last_error = error
+        self.manager.report(error, self)

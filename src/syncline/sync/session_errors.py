@@ -1,0 +1,178 @@
+"""From what went wrong to what is told, and to what becomes of the session (spec/sessions.md §10).
+
+A :class:`Failure` is one thing that went wrong, whether a server's error message, the end of a connection or a fault of
+our own. :func:`consequence` is the table of §10.5; :func:`sync_error` makes the exception of §10.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any, Final, NamedTuple
+
+from syncline.errors import (
+    ClientInternalError,
+    ClientResetError,
+    ClientSessionError,
+    ClientUserError,
+    CompensatingWriteError,
+    ConnectionFailedError,
+    ConnectTimeoutError,
+    PermissionDeniedError,
+    ServerWarningError,
+    SubscriptionFailedError,
+    SyncError,
+    TlsHandshakeFailedError,
+)
+from syncline.protocol.errors import ERRORS, ErrorAction, Reaction, Status, error_status
+from syncline.protocol.messages import Error
+
+__all__ = ["Consequence", "Effect", "Failure", "FileActionKind", "Next", "consequence", "sync_error"]
+
+
+class Failure(NamedTuple):
+    """One thing that went wrong; ``action`` None: nobody said what to do about it."""
+
+    status: Status
+    message: str
+    is_fatal: bool
+    action: ErrorAction | None = None
+    server_code: int | None = None
+    log_url: str = ""
+    is_unrecognized: bool = False
+    details: Mapping[str, Any] = {}
+    cause: BaseException | None = None
+
+    @classmethod
+    def of_connection(cls, reaction: Reaction, message: str) -> Failure:
+        """The end of a connection."""
+        return cls(reaction.status, message, reaction.is_fatal, reaction.action)
+
+    @classmethod
+    def of_message(cls, error: Error) -> Failure:
+        """An ERROR or JSON_ERROR of the server; a legacy one has no action, so the client does not recognise it."""
+        details: dict[str, Any] = {"statusCode": error.code}
+        if error.rejected_updates:
+            details["compensating_writes"] = [
+                (update.table, update.primary_key, update.reason) for update in error.rejected_updates
+            ]
+        return cls(
+            error_status(error.code),
+            error.message,
+            not error.try_again,
+            error.action,
+            error.code,
+            error.log_url,
+            is_unrecognized=error.action is None or error.code not in ERRORS,
+            details=details,
+        )
+
+
+class Next(Enum):
+    """What becomes of the session."""
+
+    NONE = "unchanged"
+    ERROR = "unchanged, but all waits fail"
+    INACTIVE = "inactive, and the handle invalid"
+
+
+class FileActionKind(Enum):
+    """What is to be done with the local file (spec/sessions.md §11.2); the value is what is stored."""
+
+    DELETE_REALM = 0
+    BACK_UP_THEN_DELETE_REALM = 1
+
+
+class Effect(Enum):
+    """What else an action asks for."""
+
+    REFRESH_TOKEN = "fetch a new access token"
+    REFRESH_LOCATION = "ask for the server's location and for a token, then restart"
+    LOG_OUT = "log the user out"
+
+
+class Consequence(NamedTuple):
+    """A row of the table of spec/sessions.md §10.5.
+
+    ``is_stored``: the file action is carried out at the next start if the application does not do it before. It is not
+    for a mere refusal (206): the file is kept unless the application asks for the deletion with the error's token.
+    """
+
+    next: Next
+    report: bool
+    file_action: FileActionKind | None = None
+    effect: Effect | None = None
+    is_stored: bool = True
+
+
+_RESET: Final = Consequence(Next.INACTIVE, True, FileActionKind.BACK_UP_THEN_DELETE_REALM)
+_ENDED: Final = Consequence(Next.INACTIVE, True)
+_QUIET: Final = Consequence(Next.NONE, False)
+
+_BY_ACTION: Final[Mapping[ErrorAction, Consequence]] = {
+    ErrorAction.APPLICATION_BUG: _ENDED,
+    ErrorAction.PROTOCOL_VIOLATION: _ENDED,
+    ErrorAction.TRANSIENT: _QUIET,
+    ErrorAction.DELETE_REALM: Consequence(Next.INACTIVE, True, FileActionKind.DELETE_REALM),
+    ErrorAction.CLIENT_RESET: _RESET,
+    ErrorAction.CLIENT_RESET_NO_RECOVERY: _RESET,
+    ErrorAction.MIGRATE_TO_FLX: _ENDED,
+    ErrorAction.REVERT_TO_PBS: _ENDED,
+    ErrorAction.REFRESH_USER: Consequence(Next.NONE, False, effect=Effect.REFRESH_TOKEN),
+    ErrorAction.REFRESH_LOCATION: Consequence(Next.NONE, False, effect=Effect.REFRESH_LOCATION),
+    ErrorAction.LOG_OUT_USER: Consequence(Next.INACTIVE, True, effect=Effect.LOG_OUT),
+    ErrorAction.MIGRATE_SCHEMA: _QUIET,
+}
+"""``Warning`` and no action are absent: they depend on whether the failure is fatal."""
+
+
+def consequence(failure: Failure) -> Consequence:
+    """What a failure leads to. A client reset is always the manual one here: the file is kept until the application or
+    the next start backs it up and deletes it (spec/sessions.md §11)."""
+    if failure.action is not None and failure.action in _BY_ACTION:
+        found = _BY_ACTION[failure.action]
+    else:
+        after = Next.ERROR if failure.is_fatal else Next.NONE
+        found = Consequence(after, report=failure.is_fatal or failure.status is not Status.CONNECTION_CLOSED)
+    if failure.status is Status.PERMISSION_DENIED and found.file_action is None and found.report:
+        return found._replace(file_action=FileActionKind.DELETE_REALM, is_stored=False)
+    return found
+
+
+_RESET_ACTIONS: Final = (ErrorAction.CLIENT_RESET, ErrorAction.CLIENT_RESET_NO_RECOVERY)
+
+_BY_STATUS: Final[Mapping[Status, type[SyncError]]] = {
+    Status.PERMISSION_DENIED: PermissionDeniedError,
+    Status.AUTH_ERROR: ClientUserError,
+    Status.INVALID_SUBSCRIPTION_QUERY: SubscriptionFailedError,
+    Status.COMPENSATING_WRITE: CompensatingWriteError,
+    Status.CONNECT_FAILED: ConnectionFailedError,
+    Status.CONNECT_TIMEOUT: ConnectTimeoutError,
+    Status.TLS_HANDSHAKE_FAILED: TlsHandshakeFailedError,
+    Status.RUNTIME_ERROR: ClientInternalError,
+    Status.UNKNOWN_ERROR: ClientInternalError,
+    Status.CONNECTION_CLOSED: ClientInternalError,
+    Status.LIMIT_EXCEEDED: ClientInternalError,
+}
+"""Kinds by status (spec/sessions.md §10.3); every other status is of sync itself: :class:`ClientSessionError`."""
+
+
+def sync_error(failure: Failure, user_info: Mapping[str, Any] | None = None) -> SyncError:
+    """The exception that the application sees; ``user_info`` is added to the failure's own details."""
+    kind = _BY_STATUS.get(failure.status, ClientSessionError)
+    if failure.action in _RESET_ACTIONS:
+        kind = ClientResetError
+    elif failure.action is ErrorAction.WARNING and kind is ClientInternalError:
+        kind = ServerWarningError
+    error = kind(
+        failure.message,
+        server_code=failure.server_code,
+        status=failure.status.value,
+        action=None if failure.action is None else failure.action.value,
+        is_fatal=failure.is_fatal,
+        is_unrecognized=failure.is_unrecognized,
+        log_url=failure.log_url,
+        user_info={**failure.details, **(user_info or {})},
+    )
+    error.__cause__ = failure.cause
+    return error

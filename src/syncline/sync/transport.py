@@ -1,0 +1,232 @@
+"""One WebSocket to a sync server: opening it, whole binary messages both ways, and why it ended.
+
+Rests on the ``websockets`` library's asyncio client. What differs from its defaults, and why:
+
+* subprotocol names may hold ``/`` (spec/wire-protocol.md §2.3), which RFC 6455 does not allow: own check of the answer;
+* no redirects (301 means "ask for the location again"), no compression, no WebSocket pings (§3.4);
+* a close frame ends the TCP connection at once: peers do not take part in the closing handshake (§3.2);
+* every end is turned into a :class:`~syncline.protocol.errors.Reaction` (§2.6, §3.3), whose reason is the key of the
+  reconnect back-off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple, cast
+from urllib.parse import quote
+
+from websockets.asyncio.client import ClientConnection
+from websockets.client import ClientProtocol
+from websockets.datastructures import Headers
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidStatus, NegotiationError
+from websockets.frames import Close, Frame, Opcode
+from websockets.http11 import Response
+from websockets.protocol import Event
+from websockets.typing import Subprotocol
+from websockets.uri import WebSocketURI
+
+from syncline.errors import ProtocolViolationError
+from syncline.protocol.errors import (
+    SOCKET_LOST,
+    ErrorAction,
+    Reaction,
+    Status,
+    TerminationReason,
+    close_reaction,
+    connect_reaction,
+    http_reaction,
+)
+from syncline.protocol.negotiation import check_answer, offers, parse_server_url, request_target
+from syncline.protocol.settings import SyncMode
+
+__all__ = ["ConnectionEnded", "Endpoint", "Socket", "open_socket"]
+
+_MAX_QUEUED_FRAMES: Final = 4
+_WRITE_BUFFER_BYTES: Final = 1 << 18
+_MAX_REASON_CHARACTERS: Final = 500
+_TOKEN_CHARACTERS: Final = "!$&'()*+,;=:@/?-._~"
+
+TLS_REJECTED: Final = Reaction(Status.TLS_HANDSHAKE_FAILED, False, None, TerminationReason.TLS_REJECTED)
+BAD_HEADERS: Final = Reaction(Status.PROTOCOL_NEGOTIATION_FAILED, True, None, TerminationReason.BAD_HEADERS)
+OVERSIZE: Final = Reaction(
+    Status.PROTOCOL_INVARIANT_FAILED, True, ErrorAction.PROTOCOL_VIOLATION, TerminationReason.PROTOCOL_VIOLATION
+)
+
+
+class ConnectionEnded(Exception):
+    """A WebSocket could not be opened, or has ended; ``reaction`` says what to do about it.
+
+    Internal: the session layer turns it into a SyncError.
+    """
+
+    def __init__(self, reaction: Reaction, message: str) -> None:
+        super().__init__(message)
+        self.reaction = reaction
+        self.message = message
+
+
+class Endpoint(NamedTuple):
+    """Where one connection goes (spec/sessions.md §7.6); also the key under which its back-off is remembered."""
+
+    mode: SyncMode
+    url: str
+    user_key: tuple[str, str, str]
+    session: int = 0
+    """Number of the one session that uses it where connections are not shared; else 0."""
+
+
+@dataclass(frozen=True)
+class SocketOptions:
+    """How to open a socket; the token is not shown."""
+
+    token: str = field(repr=False)
+    user_agent: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    verify_certificate: bool = True
+    pinned_certificate_path: str | None = None
+    connect_timeout_ms: int = 120_000
+    max_message_bytes: int = 64 << 20
+
+    def tls_context(self) -> ssl.SSLContext:
+        """The context for ``wss``: the system's certificates, the pinned ones only, or no check at all."""
+        context = ssl.create_default_context(cafile=self.pinned_certificate_path)
+        if not self.verify_certificate:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        return context
+
+
+class Socket:
+    """An open WebSocket; ``version`` is the protocol version that was negotiated."""
+
+    def __init__(self, connection: ClientConnection, version: int) -> None:
+        self._connection = connection
+        self.version = version
+
+    async def receive(self) -> bytes:
+        """The next binary message; text messages are ignored (spec/wire-protocol.md §3.1). Raises ConnectionEnded."""
+        while True:
+            try:
+                message = await self._connection.recv()
+            except ConnectionClosed as error:
+                raise _ended(error) from error
+            if isinstance(message, bytes):
+                return message
+
+    async def send(self, message: bytes) -> None:
+        """Write one binary message; returns when the socket can take more. Raises ConnectionEnded."""
+        try:
+            await self._connection.send(message)
+        except ConnectionClosed as error:
+            raise _ended(error) from error
+
+    def close(self) -> None:
+        """End the TCP connection, without ceremony (spec/wire-protocol.md §3.2)."""
+        self._connection.transport.abort()
+
+
+class _Protocol(ClientProtocol):
+    """The handshake with our own check of the subprotocol that the server chose."""
+
+    def process_subprotocol(self, headers: Headers) -> Subprotocol | None:
+        values = headers.get_all("Sec-WebSocket-Protocol")
+        if len(values) > 1:
+            raise NegotiationError("several subprotocols")
+        return cast(Subprotocol, values[0].strip()) if values else None
+
+
+class _Connection(ClientConnection):
+    """Closes the TCP connection as soon as a close frame has arrived and was answered."""
+
+    def process_event(self, event: Event) -> None:
+        super().process_event(event)
+        if isinstance(event, Frame) and event.opcode is Opcode.CLOSE:
+            self.transport.close()
+
+
+async def open_socket(endpoint: Endpoint, options: SocketOptions, *, is_verified: bool) -> Socket:
+    """Open a WebSocket and negotiate the protocol version.
+
+    ``is_verified`` tells whether a handshake ever succeeded at this endpoint: if not, failures make the client ask for
+    the server's location again (spec/wire-protocol.md §2.6). Raises ConnectionEnded.
+    """
+    try:
+        async with asyncio.timeout(options.connect_timeout_ms / 1000):
+            return await _open(endpoint, options)
+    except TimeoutError as error:
+        reaction = connect_reaction(timed_out=True, is_verified=is_verified)
+        seconds = options.connect_timeout_ms / 1000
+        raise ConnectionEnded(reaction, f"no connection to {endpoint.url} within {seconds:g} s") from error
+    except InvalidStatus as error:
+        raise _refused(error.response, endpoint, is_verified) from error
+    except (ProtocolViolationError, NegotiationError) as error:
+        raise ConnectionEnded(BAD_HEADERS, f"{endpoint.url}: {error}") from error
+    except (InvalidHandshake, InvalidMessage) as error:
+        if isinstance(error.__cause__, EOFError | OSError):  # nothing was answered at all
+            reaction = connect_reaction(timed_out=False, is_verified=is_verified)
+            raise ConnectionEnded(reaction, f"{endpoint.url} closed the connection without an answer") from error
+        reaction = http_reaction(0, is_verified=is_verified)
+        raise ConnectionEnded(reaction, f"{endpoint.url} is no WebSocket server: {error}") from error
+    except ssl.SSLError as error:
+        raise ConnectionEnded(TLS_REJECTED, f"no secure connection to {endpoint.url}: {error}") from error
+    except (OSError, ConnectionClosed, EOFError, ValueError) as error:
+        reaction = connect_reaction(timed_out=False, is_verified=is_verified)
+        raise ConnectionEnded(reaction, f"cannot connect to {endpoint.url}: {error}") from error
+
+
+async def _open(endpoint: Endpoint, options: SocketOptions) -> Socket:
+    address = parse_server_url(endpoint.url)
+    token = quote(options.token, safe=_TOKEN_CHARACTERS)
+    path, _, query = request_target(address.path, token).partition("?")
+    protocol = _Protocol(
+        WebSocketURI(address.is_tls, address.host, address.port, path, query),
+        subprotocols=[cast(Subprotocol, offer) for offer in offers(endpoint.mode)],
+        max_size=options.max_message_bytes,
+    )
+    _, connection = await asyncio.get_running_loop().create_connection(
+        lambda: _Connection(
+            protocol,
+            ping_interval=None,
+            close_timeout=1,
+            max_queue=_MAX_QUEUED_FRAMES,
+            write_limit=_WRITE_BUFFER_BYTES,
+        ),
+        address.host,
+        address.port,
+        ssl=options.tls_context() if address.is_tls else None,
+        server_hostname=address.host if address.is_tls else None,
+    )
+    try:
+        await connection.handshake(options.headers, options.user_agent or None)
+        return Socket(connection, check_answer(endpoint.mode, connection.subprotocol))
+    except BaseException:
+        connection.transport.abort()
+        raise
+
+
+def _refused(response: Response, endpoint: Endpoint, is_verified: bool) -> ConnectionEnded:
+    """The end that a plain HTTP answer means."""
+    text = response.body.decode(errors="replace").strip()[:_MAX_REASON_CHARACTERS]
+    reaction = http_reaction(response.status_code, is_verified=is_verified)
+    said = f": {text}" if text else ""
+    return ConnectionEnded(reaction, f"{endpoint.url} answered HTTP {response.status_code}{said}")
+
+
+def _ended(error: ConnectionClosed) -> ConnectionEnded:
+    """The end of an open connection: a close frame, our own refusal of what was received, or the loss of the socket."""
+    if error.rcvd is not None and not (error.sent is not None and error.rcvd_then_sent is False):
+        return _closed_by_server(error.rcvd)
+    if error.sent is not None:  # the library found the server's frames wrong, or too big
+        return ConnectionEnded(OVERSIZE, f"the server broke the WebSocket protocol: {error.sent}")
+    return ConnectionEnded(SOCKET_LOST, "the connection was lost")
+
+
+def _closed_by_server(close: Close) -> ConnectionEnded:
+    reason = close.reason[:_MAX_REASON_CHARACTERS]
+    reaction = close_reaction(close.code)
+    if reaction is None or close.code == 1006:
+        return ConnectionEnded(SOCKET_LOST, f"the server closed the connection: {reason}")
+    return ConnectionEnded(reaction, f"the server closed the connection with code {close.code}: {reason}")
