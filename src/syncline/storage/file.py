@@ -338,7 +338,10 @@ class RealmFile:
         """The newest version, also of other processes; the caller releases it. Costs microseconds."""
         self._check_open()
         with translating(self.path):
-            return self._pool.acquire(self.query("PRAGMA data_version")[0][0])
+            with self._looking_guard:
+                self._check_open()
+                stamp: int = self._looking.execute("PRAGMA data_version").get
+            return self._pool.acquire(stamp)
 
     @property
     def version(self) -> int:

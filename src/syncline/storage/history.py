@@ -14,6 +14,7 @@ what there is to do: nothing reads the whole history but the first ident.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import apsw
@@ -110,12 +111,13 @@ class ClientHistory:
         found: list[UploadChangeset] = []
         total = 0
         version, base = cursor
-        with self._file.looking() as connection:
-            for row_version, size, remote_version, origin, timestamp, changeset in connection.execute(
+        with self._file.looking() as connection, closing(connection.cursor()) as rows:
+            rows.execute(
                 "SELECT version, size, remote_version, origin, timestamp, changeset FROM rlm_history"
                 " WHERE version > ? ORDER BY version",
                 (cursor.client_version,),
-            ):
+            )
+            for row_version, size, remote_version, origin, timestamp, changeset in rows:
                 if origin == 0 and size > 0:
                     if total >= limit or (found and total + size >= hard_limit):
                         break
@@ -283,8 +285,8 @@ class ClientHistory:
                 (old.upload.client_version, progress.upload.client_version),
             ).get
             changes[sync_state.UPLOADED] = state[sync_state.UPLOADED] + uploaded
-        state.change(connection, changes)
-        self._trim(connection, state, progress.download.last_integrated_client_version, tx.version)
+        if state.change(connection, changes):
+            self._trim(connection, state, progress.download.last_integrated_client_version, tx.version)
 
     @staticmethod
     def _trim(connection: apsw.Connection, state: SyncState, integrated: int, current_version: int) -> None:

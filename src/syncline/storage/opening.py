@@ -55,8 +55,13 @@ def check_history(path: str, keeps_history: bool, wanted: bool | None) -> None:
 
 
 def connect_reader(settings: FileSettings, lock: LockFile | None) -> apsw.Connection:
-    """A connection that only reads; without a lock file nobody can be writing."""
-    return connect(settings.path, settings.key, writable=False, immutable=lock is None, vfs=settings.vfs)
+    """A connection that only reads.
+
+    Without a lock file (a read-only medium) nobody can be writing, and SQLite must not try to make its shared memory;
+    with a write-ahead log left there it has to, or commits would be missing.
+    """
+    immutable = lock is None and not os.path.exists(settings.path + "-wal")
+    return connect(settings.path, settings.key, writable=False, immutable=immutable, vfs=settings.vfs)
 
 
 def open_parts(settings: FileSettings, history: bool | None, create: bool) -> OpenParts:

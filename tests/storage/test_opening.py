@@ -1,0 +1,237 @@
+"""What can be opened, and what is said of what cannot (storage/opening.py, storage/connection.py)."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import apsw
+import pytest
+
+from syncline.errors import (
+    ConfigurationError,
+    DecryptionFailedError,
+    FileError,
+    MismatchedConfigError,
+    NewerFormatError,
+    NotARealmError,
+    TransactionError,
+)
+from syncline.storage.connection import APPLICATION_ID, FORMAT, page_key
+from syncline.storage.file import RealmFile
+from syncline.storage.system import set_sync_value, sync_value
+
+KEY = bytes(range(64))
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    return str(tmp_path / "a.realm")
+
+
+def make(path: str, key: bytes | None = None, value: int = 1) -> None:
+    file = RealmFile.open(path, encryption_key=key)
+    with file.write() as tx:
+        set_sync_value(tx.connection, "test.value", value)
+    file.close()
+
+
+def stored(file: RealmFile) -> object:
+    with file.looking() as connection:
+        return sync_value(connection, "test.value")
+
+
+def test_a_new_file_is_an_ordinary_database_of_version_1(path: str) -> None:
+    file = RealmFile.open(path)
+    assert file.version == 1
+    file.close()
+    plain = sqlite3.connect(path)
+    assert plain.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
+    assert plain.execute("PRAGMA user_version").fetchone() == (FORMAT,)
+    assert plain.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert plain.execute("PRAGMA encoding").fetchone() == ("UTF-8",)
+    plain.close()
+
+
+def test_what_was_written_is_there_after_opening_again(path: str) -> None:
+    make(path, value=5)
+    file = RealmFile.open(path, create=False)
+    assert (file.version, stored(file)) == (2, 5)
+    file.close()
+
+
+def test_a_missing_file_is_not_created_unasked(path: str) -> None:
+    with pytest.raises(FileError, match="no Realm at"):
+        RealmFile.open(path, create=False)
+    with pytest.raises(FileError, match="no Realm at"):
+        RealmFile.open(path, read_only=True)
+    assert os.listdir(os.path.dirname(path)) == []
+
+
+def test_a_missing_directory_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match="create it, then open"):
+        RealmFile.open(tmp_path / "no" / "where.realm")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FileError, match="there is no directory"):
+        RealmFile.open(tmp_path / "file" / "a.realm")
+
+
+def test_a_directory_is_no_realm(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match="cannot read"):
+        RealmFile.open(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content", [b"hello", b"hello, world, this is just some text file", bytes(5000), b"\xff" * 4096]
+)
+def test_other_files_are_left_alone(path: str, content: bytes) -> None:
+    Path(path).write_bytes(content)
+    for key in (None, KEY):
+        with pytest.raises(NotARealmError):
+            RealmFile.open(path, encryption_key=key)
+    assert Path(path).read_bytes() == content
+
+
+def test_somebody_elses_database_is_left_alone(path: str) -> None:
+    other = sqlite3.connect(path)
+    other.execute("CREATE TABLE t(a)")
+    other.commit()
+    other.close()
+    with pytest.raises(NotARealmError, match="a database, but not a Realm"):
+        RealmFile.open(path)
+
+
+def test_an_empty_file_becomes_a_realm(path: str) -> None:
+    Path(path).touch()
+    with pytest.raises(FileError):
+        RealmFile.open(path, read_only=True)
+    file = RealmFile.open(path)
+    assert file.version == 1
+    file.close()
+
+
+def test_a_file_of_a_newer_syncline_is_refused(path: str) -> None:
+    make(path)
+    plain = sqlite3.connect(path)
+    plain.execute(f"PRAGMA user_version={FORMAT + 1}")
+    plain.close()
+    with pytest.raises(NewerFormatError, match="install a newer Syncline"):
+        RealmFile.open(path)
+
+
+def test_a_damaged_file_is_reported_as_one(path: str) -> None:
+    make(path)
+    data = bytearray(Path(path).read_bytes())
+    data[100:200] = b"\xaa" * 100
+    Path(path).write_bytes(data)
+    with pytest.raises(FileError, match="damaged"):
+        RealmFile.open(path)
+
+
+# --- encryption -------------------------------------------------------------------------------------------------------
+
+
+def test_the_page_key_uses_all_64_bytes() -> None:
+    assert len(page_key(KEY)) == 32
+    assert page_key(KEY) != page_key(KEY[:63] + b"x")
+    assert page_key(KEY) != page_key(b"x" + KEY[1:])
+    assert page_key(KEY).hex() == "e63de32f61d92efadd305be24065563ec5dff66e511888ca089daebec7dc2ab9"  # RFC 5869
+
+
+def test_an_encrypted_file_opens_with_its_key_only(path: str) -> None:
+    make(path, KEY, 77)
+    assert b"rlm_commit" not in Path(path).read_bytes()
+    for wrong in (None, KEY[::-1]):
+        with pytest.raises(DecryptionFailedError):
+            RealmFile.open(path, encryption_key=wrong)
+    file = RealmFile.open(path, encryption_key=KEY)
+    assert stored(file) == 77
+    with pytest.raises(MismatchedConfigError, match="another encryption key"):
+        RealmFile.open(path)
+    with pytest.raises(MismatchedConfigError, match="another encryption key"):
+        RealmFile.open(path, encryption_key=KEY[::-1])
+    file.close()
+
+
+def test_the_write_ahead_log_is_encrypted_too(path: str) -> None:
+    file = RealmFile.open(path, encryption_key=KEY)
+    with file.write() as tx:
+        set_sync_value(tx.connection, "test.value", "a secret of some length")
+    assert os.path.getsize(path + "-wal") > 0
+    assert b"a secret of some length" not in Path(path + "-wal").read_bytes()
+    file.close()
+
+
+def test_a_plain_file_does_not_open_with_a_key(path: str) -> None:
+    make(path)
+    with pytest.raises(DecryptionFailedError, match="is not encrypted"):
+        RealmFile.open(path, encryption_key=KEY)
+
+
+@pytest.mark.parametrize("length", [0, 32, 63, 65])
+def test_a_key_has_64_bytes(path: str, length: int) -> None:
+    with pytest.raises(ConfigurationError, match=f"exactly 64 bytes, this one has {length}"):
+        RealmFile.open(path, encryption_key=bytes(length))
+    assert not os.path.exists(path)
+
+
+# --- history ----------------------------------------------------------------------------------------------------------
+
+
+def test_whether_a_file_keeps_history_is_fixed_when_it_is_made(path: str) -> None:
+    file = RealmFile.open(path, history=False)
+    assert not file.keeps_history
+    with pytest.raises(MismatchedConfigError, match="created without sync history"):
+        RealmFile.open(path, history=True)
+    file.close()
+    with pytest.raises(MismatchedConfigError, match="created without sync history"):
+        RealmFile.open(path, history=True)
+    file = RealmFile.open(path)
+    assert not file.keeps_history
+    file.close()
+
+
+# --- read-only --------------------------------------------------------------------------------------------------------
+
+
+def test_a_read_only_file_reads_and_follows(path: str) -> None:
+    make(path)
+    writer = RealmFile.open(path)
+    reader = RealmFile.open(path, read_only=True)
+    assert reader is not writer
+    with writer.write() as tx:
+        set_sync_value(tx.connection, "test.value", 2)
+    assert (reader.version, stored(reader)) == (3, 2)
+    with pytest.raises(TransactionError, match="read-only"):
+        reader.begin()
+    with pytest.raises(apsw.ReadOnlyError), reader.snapshot() as snapshot:
+        snapshot.reader.connection.execute("DELETE FROM rlm_meta")
+    reader.close()
+    writer.close()
+
+
+READER = """
+import os, sys
+from syncline.storage.file import RealmFile
+if os.geteuid() == 0:
+    os.seteuid(65534)
+file = RealmFile.open(sys.argv[1], read_only=True)
+print(file.version)
+file.close()
+"""
+
+
+def test_a_file_on_a_read_only_medium() -> None:
+    """No lock file and no shared memory can be made there: for a user who may only read."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = os.path.join(directory, "a.realm")
+        make(path, value=9)
+        os.unlink(path + ".lock")
+        os.chmod(directory, 0o555)
+        result = subprocess.run([sys.executable, "-c", READER, path], capture_output=True, text=True, check=False)
+        os.chmod(directory, 0o755)
+    assert (result.stdout, result.stderr) == ("2\n", "")
