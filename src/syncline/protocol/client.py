@@ -58,7 +58,7 @@ class ClientConnection:
         #: Negotiated protocol version; 0 while disconnected.
         self.version = 0
         #: Set by :meth:`reconnect_now`, cleared by the answer to its ping: if it is set when the connection ends, the
-        #: driver resets the reconnect back-off and clears it (spec/wire-protocol.md §9.1).
+        #: driver resets the reconnect back-off (spec/wire-protocol.md §9.1).
         self.backoff_reset_due = False
         self._random = random
         self._outbox = ClientOutbox(mode, settings.upload_activation_delay)
@@ -119,6 +119,7 @@ class ClientConnection:
     def connected(self, version: int, now: int) -> None:
         """A WebSocket is open and ``version`` was negotiated: every session binds, in order of ident."""
         self.version = version
+        self.backoff_reset_due = False
         self._is_ending = False
         self._outbox.turns.clear()
         self._ping_at = now + self._random.randint(0, self.settings.ping_period_ms)
