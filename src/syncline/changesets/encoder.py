@@ -181,7 +181,7 @@ class _Encoder:
 
     def define(self, text: str) -> bytes:
         raw = _text_bytes(text)
-        if len(raw) != len(text) and (canonical := raw.decode("utf-8", "surrogateescape")) != text:
+        if not text.isascii() and (canonical := raw.decode("utf-8", "surrogateescape")) != text:
             return self.string(canonical)  # surrogates that spell proper UTF-8: must not be defined twice
         reference = encode_integer(len(self.references))
         self.references[text] = reference

@@ -209,6 +209,11 @@ def _link_from_json(form: Json) -> Link:
     return Link(text_from_json(table), key_from_json(key))
 
 
+def _timestamp_from_json(form: Json) -> Timestamp:
+    seconds, nanoseconds = form
+    return Timestamp(_instance(seconds, int), _instance(nanoseconds, int))
+
+
 def _instance(form: Json, wanted: type[_T]) -> _T:
     """``form``, which must be a ``wanted`` (a bool is no int)."""
     if type(form) is not wanted:
@@ -236,7 +241,7 @@ _READERS: Final[dict[str, tuple[int, Callable[[Json], object]]]] = {
     "str": (kinds.STRING, lambda form: _instance(form, str)),
     "strhex": (kinds.STRING, lambda form: text_from_json({"strhex": form})),
     "bin": (kinds.BINARY, lambda form: bytes.fromhex(form)),
-    "ts": (kinds.TIMESTAMP, lambda form: Timestamp(*(_instance(part, int) for part in form))),
+    "ts": (kinds.TIMESTAMP, _timestamp_from_json),
     "float": (kinds.FLOAT, _number_from_json),
     "double": (kinds.DOUBLE, _number_from_json),
     "bid": (kinds.DECIMAL, lambda form: Decimal128.from_bytes(bytes.fromhex(form))),
@@ -312,7 +317,7 @@ def instruction_from_json(form: Mapping[str, Json]) -> ins.Instruction:
         if code == ins.ERASE_OBJECT:
             return ins.EraseObject(table, key)
         return _path_instruction(code, table, key, form)
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"not an instruction: {form!r} ({type(error).__name__}: {error})") from None
 
 
