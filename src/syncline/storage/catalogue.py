@@ -79,8 +79,10 @@ _COLLECTIONS: Final[dict[int, int]] = {flag: collection for collection, flag in 
 
 _SYSTEM_TABLES: Final = """
 CREATE TABLE rlm_meta(k TEXT PRIMARY KEY, v) WITHOUT ROWID;
-CREATE TABLE rlm_class(id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT UNIQUE, kind INT, pk INT, next_key INT NOT NULL DEFAULT 0);
-CREATE TABLE rlm_prop(id INTEGER PRIMARY KEY AUTOINCREMENT, class INT, name TEXT, type INT, flags INT, target INT, idx INT, ord INT,
+CREATE TABLE rlm_class(
+    id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT UNIQUE, kind INT, pk INT, next_key INT NOT NULL DEFAULT 0);
+CREATE TABLE rlm_prop(
+    id INTEGER PRIMARY KEY AUTOINCREMENT, class INT, name TEXT, type INT, flags INT, target INT, idx INT, ord INT,
     UNIQUE(class, name));
 CREATE TABLE rlm_commit(version INTEGER PRIMARY KEY, at INT, origin INT, log BLOB);
 CREATE TABLE rlm_node(id INTEGER PRIMARY KEY AUTOINCREMENT, kind INT, class INT, owner INT, prop INT, parent INT);
@@ -131,8 +133,14 @@ class PropertyInfo:
         self.is_primary_key = is_primary_key
         #: a single value in one column without any tie to other rows, which can be written without looking at anything
         self.plain = collection == SINGLE_COLLECTION and type not in (LINK, MIXED, DECIMAL) and not is_primary_key
+        #: the value may tie the object to other rows: a link, an owned object, a collection in a Mixed
+        self.tied = type in (LINK, MIXED)
+        #: that links go through it is known from the start (``rlm_incoming``); otherwise, since the first link
+        self.links_are_known = type == LINK and collection != DICTIONARY_COLLECTION
         #: columns in the class's table (single values), in the order of a cell (:mod:`syncline.storage.layout`)
         self.columns: tuple[str, ...] = cell_columns(id, type) if collection == SINGLE_COLLECTION else ()
+        #: reads the cell of one object
+        self.cell_sql = f"SELECT {', '.join(self.columns)} FROM c{class_id} WHERE k = ?" if self.columns else ""
         #: first of those columns in a row of the class, -1 for collections; set by :class:`ClassInfo`
         self.slot = -1
         #: the table of the elements, None for single values
@@ -147,8 +155,8 @@ class PropertyInfo:
 class ClassInfo:
     """One class: ``kind`` is TOP_LEVEL, EMBEDDED or ASYMMETRIC; properties by name in the order they were added.
 
-    A *row* is a list of SQL values: the object key, then (embedded) ``oc, o, op`` or (no primary key) ``ghi, glo``, then
-    the columns of the single properties.
+    A *row* is a list of SQL values: the object key, then (embedded) ``oc, o, op`` or (no primary key) ``ghi, glo``,
+    then the columns of the single properties.
     """
 
     def __init__(
@@ -172,6 +180,8 @@ class ClassInfo:
         self.collections: tuple[PropertyInfo, ...] = tuple(
             prop for prop in self.properties.values() if prop.collection != SINGLE_COLLECTION
         )
+        #: those of ``singles`` that may tie an object to other rows
+        self.tied: tuple[PropertyInfo, ...] = tuple(prop for prop in self.singles if prop.tied)
         #: the name of the class's table
         self.table = f"c{id}"
         columns = ["k"]
@@ -210,13 +220,24 @@ class Catalogue:
         self.classes: dict[str, ClassInfo] = {info.name: info for info in classes}
         self.by_id: dict[int, ClassInfo] = {info.id: info for info in self.classes.values()}
         #: every property of every class by its id
-        self.properties: dict[int, PropertyInfo] = {
-            prop.id: prop for info in self.classes.values() for prop in info.properties.values()
-        }
+        self.properties: dict[int, PropertyInfo] = {}
+        for info in self.classes.values():
+            self.properties.update(info.by_id)
 
     def find(self, name: str) -> ClassInfo | None:
         """The class of that stored name, or None."""
         return self.classes.get(name)
+
+    def with_class(self, info: ClassInfo) -> Catalogue:
+        """The next catalogue: this one with ``info`` added, or in place of the class with its id."""
+        classes = [info if known.id == info.id else known for known in self.classes.values()]
+        if info.id not in self.by_id:
+            classes.append(info)
+        return Catalogue(classes, self.counter + 1)
+
+    def without_class(self, info: ClassInfo) -> Catalogue:
+        """The next catalogue: this one without that class."""
+        return Catalogue((known for known in self.classes.values() if known.id != info.id), self.counter + 1)
 
     def links_to(self, info: ClassInfo) -> list[PropertyInfo]:
         """The link properties of any class whose declared target is ``info``, in the order they were added."""

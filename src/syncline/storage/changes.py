@@ -2,7 +2,7 @@
 
 One per commit, stored as ``rlm_commit.log``. It names objects by class id and object key, properties by id; object keys
 are never reused, so a key that is in ``inserted`` of one commit is in no earlier one. What happened to objects that the
-same commit created is not listed: they are new as a whole. Indexes of lists are visible indexes (spec/changesets.md §9.5).
+same commit created is not listed: they are new as a whole. Indexes of lists are visible ones (spec/changesets.md §9.5).
 """
 
 from __future__ import annotations

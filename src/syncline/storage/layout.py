@@ -20,6 +20,7 @@ from typing import Final
 from syncline.values.kinds import (
     DECIMAL,
     DICTIONARY_COLLECTION,
+    LINK,
     LIST_COLLECTION,
     MIXED,
     SET_COLLECTION,
@@ -41,11 +42,12 @@ class CollectionTable:
     """Names and statements of a table that holds the elements of many collections.
 
     ``owner``: column of the owner (object key or node). ``place``: column of the index, sort key or dictionary key.
-    ``value``: column of the value proper. ``columns``: those of a cell.
+    ``value``: column of the value proper. ``columns``: those of a cell. ``links``: the elements are links, hidden where
+    the target is a tombstone.
     """
 
     def __init__(
-        self, name: str, collection: int, owner: str, place: str, columns: tuple[str, ...], value: str
+        self, name: str, collection: int, owner: str, place: str, columns: tuple[str, ...], value: str, links: bool
     ) -> None:
         self.name = name
         self.collection = collection
@@ -53,6 +55,7 @@ class CollectionTable:
         self.place = place
         self.columns = columns
         self.value = value
+        self.links = links
         #: the cell contains the key of a set
         self.keyed_cell = place in columns
         cell = ", ".join(columns)
@@ -94,9 +97,10 @@ def collection_table(property_id: int, kind: int, collection: int) -> Collection
         columns = ("v", "s")
     else:
         columns = ("v",)
-    return CollectionTable(f"{_PREFIXES[collection]}{property_id}", collection, "o", _PLACES[collection], columns, "v")
+    name = f"{_PREFIXES[collection]}{property_id}"
+    return CollectionTable(name, collection, "o", _PLACES[collection], columns, "v", kind == LINK)
 
 
 #: Lists and dictionaries inside Mixed values, of all properties together.
-NODE_LIST: Final = CollectionTable("n_list", LIST_COLLECTION, "node", "i", ("t", "p", "s", "l"), "p")
-NODE_DICTIONARY: Final = CollectionTable("n_dict", DICTIONARY_COLLECTION, "node", "key", ("t", "p", "s", "l"), "p")
+NODE_LIST: Final = CollectionTable("n_list", LIST_COLLECTION, "node", "i", ("t", "p", "s", "l"), "p", False)
+NODE_DICTIONARY: Final = CollectionTable("n_dict", DICTIONARY_COLLECTION, "node", "key", ("t", "p", "s", "l"), "p", False)

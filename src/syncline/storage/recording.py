@@ -1,0 +1,141 @@
+"""Recorder: local operations become instructions (spec/changesets.md §9).
+
+An instruction names a place by the top-level object's class and key, one of its properties, and a path through embedded
+objects and collections in Mixed values. Storage knows rows and nodes by number; here they are turned into such places.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, cast
+
+from syncline.changesets.instructions import Instruction, Path
+from syncline.errors import InvalidObjectError
+from syncline.storage.catalogue import ClassInfo, PropertyInfo
+from syncline.storage.columns import DICTIONARY_TAG, LIST_TAG, text_from_sql
+from syncline.storage.refs import CollectionRef
+from syncline.storage.workspace import Workspace
+from syncline.values import Key
+from syncline.values.kinds import LIST_COLLECTION, MIXED, SINGLE_COLLECTION
+
+__all__ = ["Address", "Recorder"]
+
+
+class Address(NamedTuple):
+    """A place as instructions name it, and the embedded class inside which it is ("": none)."""
+
+    table: str
+    key: Key
+    field: str
+    path: Path
+    embedded: str
+
+
+class Recorder:
+    """What a write transaction has recorded so far. ``enabled`` False: nothing is recorded."""
+
+    def __init__(self, workspace: Workspace, enabled: bool) -> None:
+        self.enabled = enabled
+        self.instructions: list[Instruction] = []
+        self.embedded_classes: dict[int, str] = {}
+        self._workspace = workspace
+        self._structure = 0
+        self._objects: dict[tuple[int, int], Address] = {}
+        self._nodes: dict[int, Address] = {}
+
+    def add(self, instruction: Instruction, address: Address) -> None:
+        """Record an instruction that acts at ``address``."""
+        if address.embedded:
+            self.embedded_classes[len(self.instructions)] = address.embedded
+        self.instructions.append(instruction)
+
+    def truncate(self, size: int) -> None:
+        """Forget what was recorded after the first ``size`` instructions."""
+        del self.instructions[size:]
+        for number in [number for number in self.embedded_classes if number >= size]:
+            del self.embedded_classes[number]
+        self.forget_places()
+
+    def forget_places(self) -> None:
+        """Places may have changed in ways :attr:`Workspace.structure` does not tell."""
+        self._objects.clear()
+        self._nodes.clear()
+
+    def property_address(self, info: ClassInfo, k: int, prop: PropertyInfo) -> Address:
+        """Of a property of an object, embedded or not. Raises InvalidObjectError."""
+        if not info.embedded:
+            return Address(info.name, self._workspace.key_of(info, k), prop.name, (), "")
+        base = self._object_address(info, k)
+        return Address(base.table, base.key, base.field, (*base.path, prop.name), info.name)
+
+    def collection_address(self, ref: CollectionRef) -> Address:
+        """Of a collection. Raises InvalidObjectError."""
+        if ref.property_id:
+            prop = self._workspace.element(ref)
+            return self.property_address(self._workspace.catalogue.by_id[prop.class_id], ref.owner, prop)
+        self._check_structure()
+        address = self._nodes.get(ref.owner)
+        if address is None:
+            address = self._nodes[ref.owner] = self._find_node(ref.owner)
+        return address
+
+    def _check_structure(self) -> None:
+        if self._structure != self._workspace.structure:
+            self._structure = self._workspace.structure
+            self.forget_places()
+
+    def _object_address(self, info: ClassInfo, k: int) -> Address:
+        """Of an embedded object."""
+        self._check_structure()
+        place = (info.id, k)
+        address = self._objects.get(place)
+        if address is None:
+            address = self._objects[place] = self._find_object(info, k)
+        return address
+
+    def _find_object(self, info: ClassInfo, k: int) -> Address:
+        workspace = self._workspace
+        row = workspace.row(info, k)
+        owner_info = workspace.catalogue.by_id[cast(int, row[1])]
+        owner = cast(int, row[2])
+        prop = owner_info.by_id[cast(int, row[3])]
+        base = self.property_address(owner_info, owner, prop)
+        if prop.collection == SINGLE_COLLECTION:
+            return base
+        element = self._find_element(CollectionRef(prop.collection, prop.id, owner), prop, k)
+        return base._replace(path=(*base.path, element))
+
+    def _find_node(self, number: int) -> Address:
+        workspace = self._workspace
+        node = workspace.existing_node(number)
+        if node.parent:
+            parent = workspace.existing_node(node.parent)
+            holder = CollectionRef(parent.kind, 0, node.parent)
+            base = self.collection_address(holder)
+        else:
+            info = workspace.catalogue.by_id[node.class_id]
+            prop = info.by_id[node.property_id]
+            base = self.property_address(info, node.owner, prop)
+            if prop.collection == SINGLE_COLLECTION:
+                return base
+            holder = CollectionRef(prop.collection, prop.id, node.owner)
+        element = self._find_element(holder, workspace.element(holder), number)
+        return base._replace(path=(*base.path, element))
+
+    def _find_element(self, ref: CollectionRef, prop: PropertyInfo, number: int) -> int | str:
+        """The index or key at which a collection holds an embedded object or (in a Mixed) a node."""
+        if ref.kind == LIST_COLLECTION:
+            for index, cell in enumerate(self._workspace.list_buffer(ref).load()):
+                if holds(prop, cell, number):
+                    return index
+        else:
+            for place, cell in self._workspace.members(ref):
+                if holds(prop, cell, number):
+                    return text_from_sql(place)
+        raise InvalidObjectError("the value is not in its collection any more")
+
+
+def holds(prop: PropertyInfo, cell: tuple[object, ...], number: int) -> bool:
+    """Whether the cell holds the embedded object, or the collection in a Mixed, with that number."""
+    if prop.type == MIXED:
+        return cell[1] == number and cell[0] in (LIST_TAG, DICTIONARY_TAG)
+    return cell[0] == number
