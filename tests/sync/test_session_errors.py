@@ -1,0 +1,145 @@
+"""What failures lead to, and the errors they become (spec/sessions.md §10.3, §10.5; spec/wire-protocol.md §11)."""
+
+from __future__ import annotations
+
+import pytest
+
+from syncline import errors
+from syncline.errors import SyncError, SyncErrorCode
+from syncline.protocol.errors import (
+    ERRORS,
+    SOCKET_LOST,
+    ErrorAction,
+    Status,
+    close_reaction,
+    connect_reaction,
+    http_reaction,
+)
+from syncline.protocol.messages import Error, RejectedUpdate
+from syncline.sync.session_errors import Effect, Failure, FileActionKind, Next, consequence, sync_error
+
+DELETE, BACK_UP = FileActionKind.DELETE_REALM, FileActionKind.BACK_UP_THEN_DELETE_REALM
+
+
+def failure(action: ErrorAction | None, *, fatal: bool = False, status: Status = Status.RUNTIME_ERROR) -> Failure:
+    return Failure(status, "text", fatal, action, server_code=201)
+
+
+@pytest.mark.parametrize(
+    ("action", "after", "file_action", "report", "effect"),
+    [
+        (ErrorAction.APPLICATION_BUG, Next.INACTIVE, None, True, None),
+        (ErrorAction.PROTOCOL_VIOLATION, Next.INACTIVE, None, True, None),
+        (ErrorAction.TRANSIENT, Next.NONE, None, False, None),
+        (ErrorAction.DELETE_REALM, Next.INACTIVE, DELETE, True, None),
+        (ErrorAction.CLIENT_RESET, Next.INACTIVE, BACK_UP, True, None),
+        (ErrorAction.CLIENT_RESET_NO_RECOVERY, Next.INACTIVE, BACK_UP, True, None),
+        (ErrorAction.REFRESH_USER, Next.NONE, None, False, Effect.REFRESH_TOKEN),
+        (ErrorAction.REFRESH_LOCATION, Next.NONE, None, False, Effect.REFRESH_LOCATION),
+        (ErrorAction.LOG_OUT_USER, Next.INACTIVE, None, True, Effect.LOG_OUT),
+        (ErrorAction.MIGRATE_SCHEMA, Next.NONE, None, False, None),
+    ],
+)
+@pytest.mark.parametrize("fatal", [True, False])
+def test_actions(
+    action: ErrorAction,
+    after: Next,
+    file_action: FileActionKind | None,
+    report: bool,
+    effect: Effect | None,
+    fatal: bool,
+) -> None:
+    row = consequence(failure(action, fatal=fatal))
+    assert (row.next, row.file_action, row.report, row.effect) == (after, file_action, report, effect)
+
+
+@pytest.mark.parametrize("action", [ErrorAction.WARNING, None])
+def test_without_clear_action_it_depends_on_fatality(action: ErrorAction | None) -> None:
+    assert consequence(failure(action, fatal=True)).next is Next.ERROR
+    assert consequence(failure(action, fatal=False)).next is Next.NONE
+    assert consequence(failure(action, fatal=False)).report
+
+
+def test_s34_a_refused_permission_has_a_file_action_that_is_not_stored() -> None:
+    row = consequence(failure(ErrorAction.APPLICATION_BUG, fatal=True, status=Status.PERMISSION_DENIED))
+    assert row.file_action is DELETE
+    assert not row.is_stored
+    assert consequence(failure(ErrorAction.DELETE_REALM)).is_stored
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (201, errors.ClientInternalError),
+        (204, errors.ClientSessionError),
+        (206, errors.PermissionDeniedError),
+        (208, errors.ClientResetError),
+        (209, errors.ClientResetError),
+        (211, errors.ClientResetError),
+        (212, errors.ClientSessionError),
+        (222, errors.ClientResetError),
+        (226, errors.SubscriptionFailedError),
+        (230, errors.ClientResetError),
+        (231, errors.CompensatingWriteError),
+    ],
+)
+def test_kinds_by_code_with_our_server_s_actions(code: int, kind: type[SyncError]) -> None:
+    info = ERRORS[code]
+    error = sync_error(Failure.of_message(Error(1, code, "text", info.try_again, info.action)))
+    assert type(error) is kind
+    assert error.server_code == code
+    assert error.status == info.status
+    assert error.action == info.action
+    assert error.is_fatal == (not info.try_again)
+    assert not error.is_unrecognized
+    assert error.user_info["statusCode"] == code
+
+
+def test_every_code_has_a_kind() -> None:
+    for code, info in ERRORS.items():
+        for action in (None, info.action):
+            failure = Failure.of_message(Error(1, code, "text", info.try_again, action))
+            assert isinstance(sync_error(failure), SyncError)
+            consequence(failure)
+
+
+def test_a_legacy_error_is_not_recognised_and_resets_nothing() -> None:
+    legacy = Failure.of_message(Error(1, 208, "text", try_again=False))
+    error = sync_error(legacy)
+    assert error.is_unrecognized
+    assert error.code is SyncErrorCode.CLIENT_SESSION
+    assert consequence(legacy).next is Next.ERROR
+    assert consequence(legacy).file_action is None
+
+
+def test_a_generic_warning_is_a_server_warning() -> None:
+    assert isinstance(sync_error(failure(ErrorAction.WARNING)), errors.ServerWarningError)
+
+
+def test_compensating_writes_are_listed() -> None:
+    message = Error(1, 231, "m", True, ErrorAction.WARNING, rejected_updates=(RejectedUpdate("Dog", "AQ==", "why"),))
+    assert sync_error(Failure.of_message(message)).user_info["compensating_writes"] == [("Dog", "AQ==", "why")]
+
+
+def test_ends_of_connections() -> None:
+    lost = Failure.of_connection(SOCKET_LOST, "lost")
+    assert not consequence(lost).report
+    refused = Failure.of_connection(connect_reaction(timed_out=False, is_verified=True), "refused")
+    assert isinstance(sync_error(refused), errors.ConnectionFailedError)
+    assert consequence(refused).report
+    slow = sync_error(Failure.of_connection(connect_reaction(timed_out=True, is_verified=True), "slow"))
+    assert isinstance(slow, TimeoutError)
+    assert slow.status == "SyncConnectTimeout"
+    for status, after, effect in [
+        (401, Next.NONE, Effect.REFRESH_TOKEN),
+        (403, Next.INACTIVE, Effect.LOG_OUT),
+        (301, Next.NONE, Effect.REFRESH_LOCATION),
+        (404, Next.ERROR, None),
+    ]:
+        row = consequence(Failure.of_connection(http_reaction(status, is_verified=True), "x"))
+        assert (row.next, row.effect) == (after, effect)
+    busy = consequence(Failure.of_connection(http_reaction(503, is_verified=True), "x"))
+    assert not busy.report
+    oversize = close_reaction(1009)
+    assert oversize is not None
+    assert consequence(Failure.of_connection(oversize, "x")).file_action is BACK_UP

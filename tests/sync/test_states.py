@@ -1,0 +1,137 @@
+"""The table of a session's transitions, row by row (spec/sessions.md §4.3, §3.4, §4.1)."""
+
+from __future__ import annotations
+
+import pytest
+
+from syncline.sync.states import (
+    PUBLIC_STATES,
+    TRANSITIONS,
+    ConnectionState,
+    InternalState,
+    Move,
+    ProgressDirection,
+    ProgressMode,
+    SyncProgress,
+    SyncSessionState,
+    SyncStopPolicy,
+    Trigger,
+    close_move,
+)
+
+INACTIVE = InternalState.INACTIVE
+WAITING = InternalState.WAITING_FOR_ACCESS_TOKEN
+ACTIVE = InternalState.ACTIVE
+DYING = InternalState.DYING
+PAUSED = InternalState.PAUSED
+
+SPECIFIED = {
+    # from: revive, suspend, resume, log out, log in, close, token, fatal, shut down
+    INACTIVE: [
+        Move.REVIVE,
+        Move.PAUSE,
+        Move.REVIVE,
+        Move.STAY,
+        Move.REVIVE,
+        Move.UNREGISTER,
+        Move.REVIVE,
+        Move.STAY,
+        Move.STAY,
+    ],
+    WAITING: [
+        Move.STAY,
+        Move.PAUSE,
+        Move.STAY,
+        Move.DEACTIVATE,
+        Move.STAY,
+        Move.DEACTIVATE,
+        Move.ACTIVATE,
+        Move.DEACTIVATE,
+        Move.DEACTIVATE,
+    ],
+    ACTIVE: [
+        Move.STAY,
+        Move.PAUSE,
+        Move.STAY,
+        Move.DEACTIVATE,
+        Move.STAY,
+        Move.BY_POLICY,
+        Move.REFRESH,
+        Move.DEACTIVATE,
+        Move.DEACTIVATE,
+    ],
+    DYING: [
+        Move.REVIVE,
+        Move.PAUSE,
+        Move.REVIVE,
+        Move.DEACTIVATE,
+        Move.REVIVE,
+        Move.STAY,
+        Move.REVIVE,
+        Move.DEACTIVATE,
+        Move.DEACTIVATE,
+    ],
+    PAUSED: [Move.STAY, Move.STAY, Move.REVIVE, Move.STAY, Move.STAY, Move.UNREGISTER, Move.STAY, Move.STAY, Move.STAY],
+}
+COLUMNS = [
+    Trigger.REVIVE,
+    Trigger.SUSPEND,
+    Trigger.RESUME,
+    Trigger.LOG_OUT,
+    Trigger.LOG_IN,
+    Trigger.CLOSE,
+    Trigger.TOKEN,
+    Trigger.FATAL,
+    Trigger.SHUT_DOWN,
+]
+
+
+@pytest.mark.parametrize("state", list(InternalState), ids=lambda state: state.name)
+def test_every_trigger_moves_every_state_as_specified(state: InternalState) -> None:
+    assert [TRANSITIONS[trigger][state] for trigger in COLUMNS] == SPECIFIED[state]
+
+
+def test_the_table_is_complete() -> None:
+    assert set(TRANSITIONS) == set(Trigger)
+    assert all(set(row) == set(InternalState) for row in TRANSITIONS.values())
+
+
+def test_s15_nothing_but_resume_and_close_moves_a_paused_session() -> None:
+    moving = {trigger for trigger, row in TRANSITIONS.items() if row[PAUSED] is not Move.STAY}
+    assert moving == {Trigger.RESUME, Trigger.CLOSE}
+
+
+def test_s17_resume_does_nothing_where_the_session_is_active() -> None:
+    assert TRANSITIONS[Trigger.RESUME][ACTIVE] is Move.STAY
+    assert TRANSITIONS[Trigger.RESUME][WAITING] is Move.STAY
+
+
+def test_s6_public_states() -> None:
+    assert {state for state, public in PUBLIC_STATES.items() if public is SyncSessionState.ACTIVE} == {
+        ACTIVE,
+        WAITING,
+        DYING,
+    }
+    assert PUBLIC_STATES[PAUSED] is SyncSessionState.INACTIVE
+    assert PUBLIC_STATES[INACTIVE] is SyncSessionState.INACTIVE
+
+
+def test_closing_an_active_session_follows_the_stop_policy() -> None:
+    assert close_move(SyncStopPolicy.IMMEDIATELY) is Move.DEACTIVATE
+    assert close_move(SyncStopPolicy.LIVE_INDEFINITELY) is Move.STAY
+    assert close_move(SyncStopPolicy.AFTER_CHANGES_UPLOADED) is Move.DIE
+
+
+def test_public_values_are_those_of_the_first_sdks() -> None:
+    assert [int(state) for state in SyncSessionState] == [0, 1, 2]
+    assert [int(state) for state in ConnectionState] == [0, 1, 2]
+    assert (ProgressDirection.UPLOAD, ProgressDirection.DOWNLOAD) == (0, 1)
+    assert (ProgressMode.REPORT_INDEFINITELY, ProgressMode.FOR_CURRENTLY_OUTSTANDING_WORK) == (0, 1)
+    assert (SyncStopPolicy.IMMEDIATELY, SyncStopPolicy.LIVE_INDEFINITELY) == (0, 1)
+    assert SyncStopPolicy.AFTER_CHANGES_UPLOADED == 2
+
+
+def test_progress_is_complete_once_all_is_transferred() -> None:
+    assert SyncProgress(5, 5, 1.0).is_complete
+    assert SyncProgress(6, 5, 1.0).is_complete
+    assert not SyncProgress(4, 5, 0.8).is_complete
