@@ -198,16 +198,21 @@ class ClientSession:
     def supply_upload(self, wanted: UploadWanted, entries: list[UploadChangeset], cursor: UploadCursor) -> None:
         """Answer to UploadWanted: the changesets found, oldest first, and the cursor after the scan.
 
-        No entries: an UPLOAD that only reports progress is sent if there are server versions to report. An answer to
-        a question of an earlier connection is ignored.
+        No entries means that there are none up to ``wanted.up_to``: an UPLOAD that only reports progress is sent if
+        there are server versions to report. An answer to a question of an earlier connection is ignored.
 
         Raises:
-            ValueError: a cursor before the one asked for.
+            ValueError: entries or a cursor before the one asked for.
         """
         if wanted is not self._upload_wanted:
             return
-        if cursor.client_version < wanted.cursor.client_version:
-            raise ValueError(f"the upload scan went back from {wanted.cursor} to {cursor}")
+        start = wanted.cursor.client_version
+        if cursor.client_version < start or (
+            entries and not start < entries[0].client_version <= cursor.client_version
+        ):
+            raise ValueError(f"an upload scan from {wanted.cursor} to {cursor} found {len(entries)} changesets")
+        if not entries:
+            cursor = UploadCursor(max(cursor.client_version, wanted.up_to), cursor.last_integrated_server_version)
         self._upload_wanted = None
         self._upload_ready = (entries, cursor)
         self._enlist()

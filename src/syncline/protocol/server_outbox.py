@@ -47,6 +47,6 @@ class ServerOutbox:
         while self.waiting_for_fetch:
             session = self.waiting_for_fetch.popleft()
             session._waits_for_fetch = False
-            if session.is_attached:
+            if session._wants_download:
                 self.turns.enlist(session)
                 return

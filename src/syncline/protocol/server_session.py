@@ -477,10 +477,15 @@ class ServerSession:
             answer = build_mark(self.ident, self._mark)
             self._mark = 0
             return answer
-        has_more = self._head > self._cursor.server_version or self._must_download
-        if has_more and not self._is_fetching and not self._is_paused:
-            self._want_download()
+        if self._wants_download:
+            self._request_download()
         return None
+
+    @property
+    def _wants_download(self) -> bool:
+        if self._phase is not _Phase.READY or self._is_fetching or self._batch is not None or self._is_paused:
+            return False
+        return self._head > self._cursor.server_version or self._must_download
 
     @property
     def _mark_is_due(self) -> bool:
@@ -499,7 +504,7 @@ class ServerSession:
             and not self._bootstrap_due
         )
 
-    def _want_download(self) -> None:
+    def _request_download(self) -> None:
         outbox = self._outbox
         if outbox.fetches >= outbox.settings.fetches:
             if not self._waits_for_fetch:
