@@ -25,54 +25,17 @@ ACTIVE = InternalState.ACTIVE
 DYING = InternalState.DYING
 PAUSED = InternalState.PAUSED
 
+# fmt: off
+_STAY, _REVIVE, _PAUSE, _END, _LEAVE = Move.STAY, Move.REVIVE, Move.PAUSE, Move.DEACTIVATE, Move.UNREGISTER
 SPECIFIED = {
     # from: revive, suspend, resume, log out, log in, close, token, fatal, shut down
-    INACTIVE: [
-        Move.REVIVE,
-        Move.PAUSE,
-        Move.REVIVE,
-        Move.STAY,
-        Move.REVIVE,
-        Move.UNREGISTER,
-        Move.REVIVE,
-        Move.STAY,
-        Move.STAY,
-    ],
-    WAITING: [
-        Move.STAY,
-        Move.PAUSE,
-        Move.STAY,
-        Move.DEACTIVATE,
-        Move.STAY,
-        Move.DEACTIVATE,
-        Move.ACTIVATE,
-        Move.DEACTIVATE,
-        Move.DEACTIVATE,
-    ],
-    ACTIVE: [
-        Move.STAY,
-        Move.PAUSE,
-        Move.STAY,
-        Move.DEACTIVATE,
-        Move.STAY,
-        Move.BY_POLICY,
-        Move.REFRESH,
-        Move.DEACTIVATE,
-        Move.DEACTIVATE,
-    ],
-    DYING: [
-        Move.REVIVE,
-        Move.PAUSE,
-        Move.REVIVE,
-        Move.DEACTIVATE,
-        Move.REVIVE,
-        Move.STAY,
-        Move.REVIVE,
-        Move.DEACTIVATE,
-        Move.DEACTIVATE,
-    ],
-    PAUSED: [Move.STAY, Move.STAY, Move.REVIVE, Move.STAY, Move.STAY, Move.UNREGISTER, Move.STAY, Move.STAY, Move.STAY],
+    INACTIVE: [_REVIVE, _PAUSE, _REVIVE, _STAY, _REVIVE, _LEAVE, _REVIVE, _STAY, _STAY],
+    WAITING: [_STAY, _PAUSE, _STAY, _END, _STAY, _END, Move.ACTIVATE, _END, _END],
+    ACTIVE: [_STAY, _PAUSE, _STAY, _END, _STAY, Move.BY_POLICY, Move.REFRESH, _END, _END],
+    DYING: [_REVIVE, _PAUSE, _REVIVE, _END, _REVIVE, _STAY, _REVIVE, _END, _END],
+    PAUSED: [_STAY, _STAY, _REVIVE, _STAY, _STAY, _LEAVE, _STAY, _STAY, _STAY],
 }
+# fmt: on
 COLUMNS = [
     Trigger.REVIVE,
     Trigger.SUSPEND,

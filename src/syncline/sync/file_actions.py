@@ -85,7 +85,7 @@ def carry_out_all(metadata: MetadataStore) -> None:
 
 
 def carry_out(metadata: MetadataStore, action: FileAction) -> bool:
-    """Do one action (spec/sessions.md §11.2); what is stored of it goes once it is done, else stays for the next start."""
+    """Do one action (spec/sessions.md §11.2); its stored row goes once it is done, else stays for the next start."""
     path = Path(action.original_name)
     try:
         if action.action is FileActionKind.BACK_UP_THEN_DELETE_REALM and path.exists():

@@ -83,8 +83,8 @@ class SyncSession:
     def immediately_handle_error(token: ErrorActionToken) -> bool:
         """Do the file action of an error now instead of at the next start; whether it was done.
 
-        See spec/sessions.md §11.3. A token is good for one use. Raises RealmInUseError, without using the token, while a
-        Realm of the file is open.
+        See spec/sessions.md §11.3. A token is good for one use. Raises RealmInUseError, without using the token, while
+        a Realm of the file is open.
         """
         if not isinstance(token, ErrorActionToken):
             raise TypeError(f"an ErrorActionToken is wanted, from error.action_token, not {type(token).__name__}")

@@ -25,8 +25,8 @@ class SyncTimeoutOptions:
 
     ``connect_timeout``: DNS, TCP, TLS and WebSocket handshake. ``connection_linger_time``: how long a connection
     without sessions stays open. ``ping_keepalive_period``: between two pings.
-    ``pong_keepalive_timeout``: without an answer the connection is dead. ``fast_reconnect_limit``: within it, uploads go
-    on at once after a reconnect.
+    ``pong_keepalive_timeout``: without an answer the connection is dead. ``fast_reconnect_limit``: within it, uploads
+    go on at once after a reconnect.
     """
 
     connect_timeout: int = 120_000

@@ -139,7 +139,13 @@ class _Protocol(ClientProtocol):
 
 
 class _Connection(ClientConnection):
-    """Closes the TCP connection as soon as a close frame has arrived and was answered."""
+    """Ends the TCP connection as soon as there is nothing to expect of it, where the library would wait for the server
+    to do so: after an answer that is no handshake, bytes that are no frames, a close frame (which was answered)."""
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.protocol.parser_exc is not None or (self.response is None and self.protocol.handshake_exc is not None):
+            self.transport.close()
 
     def process_event(self, event: Event) -> None:
         super().process_event(event)
