@@ -1,18 +1,39 @@
-"""A WebSocket server whose every byte a test decides, and a folder with a manager in it."""
+"""A WebSocket server whose every byte a test decides, a Realm server in a few lines, devices that sync with them."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import struct
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from syncline.sync import SyncManager
+from syncline.changesets.changeset import DownloadChangeset, DownloadCursor, SaltedVersion, SyncProgress, UploadCursor
+from syncline.protocol import messages
+from syncline.protocol.bodies import encode_download_entries
+from syncline.protocol.from_client import parse_client_message
+from syncline.protocol.from_server import build_any_error, build_download, build_pong, build_server_ident, build_unbound
+from syncline.protocol.messages import ClientFileIdent
+from syncline.protocol.settings import Limits, SyncMode
+from syncline.storage.file import FileLease, RealmFile
+from syncline.sync import (
+    ConnectionState,
+    SyncConfiguration,
+    SyncCredentials,
+    SyncManager,
+    SyncSession,
+    SyncTimeoutOptions,
+    SyncUser,
+)
+from syncline.sync.backend import Backend
+from syncline.values.kinds import INT, STRING
 
 Script = Callable[["Peer"], Awaitable[None]]
 
@@ -161,6 +182,213 @@ class ScriptedServer:
             self._tasks.discard(task)
 
 
+class FakeRealm:
+    """A Realm server for well-behaved clients: one Realm per path, no merging, everything acknowledged at once.
+
+    ``script`` serves a connection. What a test changes on the way: ``before`` is awaited with (peer, message) for each
+    message and may return True to swallow it; ``errors`` maps kinds of messages to errors sent in place of an answer.
+    """
+
+    def __init__(self) -> None:
+        self.log: list[tuple[int, messages.ClientMessage]] = []  # (number of the connection, message)
+        self.history: dict[str, list[tuple[int, messages.UploadChangeset]]] = {}
+        self.acknowledge = True
+        self.before: Callable[[Peer, messages.ClientMessage], Awaitable[bool | None]] | None = None
+        self.remaining = 0  # reported as downloadable
+        self.salt = 4711
+        self._sessions: dict[tuple[int, int], dict[str, Any]] = {}
+        self._next_ident = 2
+        self._peers: list[Peer | None] = []
+
+    def kinds(self, connection: int | None = None) -> list[str]:
+        return [type(m).__name__ for c, m in self.log if connection in (None, c)]
+
+    def uploads(self) -> list[messages.UploadChangeset]:
+        return [entry for _, m in self.log if isinstance(m, messages.Upload) for entry in m.entries]
+
+    async def script(self, peer: Peer) -> None:
+        await peer.accept()
+        await self.serve(peer)
+
+    async def serve(self, peer: Peer) -> None:
+        self._peers.append(peer)
+        number = len(self._peers)
+        try:
+            while True:
+                message = parse_client_message(await peer.receive(), SyncMode.PBS, Limits())
+                self.log.append((number, message))
+                if self.before is not None and await self.before(peer, message):
+                    continue
+                await self._answer(number, peer, message)
+        finally:
+            self._peers[number - 1] = None
+            for key in [key for key in self._sessions if key[0] == number]:
+                del self._sessions[key]
+
+    async def _answer(self, number: int, peer: Peer, message: messages.ClientMessage) -> None:
+        match message:
+            case messages.Ping():
+                await peer.send(build_pong(message.timestamp))
+            case messages.Bind():
+                self._sessions[number, message.session] = {"path": message.path, "peer": peer, "sent": 0}
+                if message.need_client_file_ident:
+                    await peer.send(build_server_ident(message.session, ClientFileIdent(self._next_ident, self.salt)))
+                    self._next_ident += 1
+            case messages.Ident():
+                session = self._sessions[number, message.session]
+                session.update(ident=message.file_ident.ident, sent=message.download.server_version, cursor=0)
+                await self._download(number, message.session, always=True)
+            case messages.Mark():
+                await peer.send(f"mark {message.session} {message.request_ident}\n")
+            case messages.Unbind():
+                self._sessions.pop((number, message.session), None)
+                await peer.send(build_unbound(message.session))
+            case messages.Upload():
+                session = self._sessions[number, message.session]
+                log = self.history.setdefault(session["path"], [])
+                known = {(ident, entry.client_version) for ident, entry in log}
+                log += [
+                    (session["ident"], entry)
+                    for entry in message.entries
+                    if (session["ident"], entry.client_version) not in known
+                ]
+                if message.entries and self.acknowledge:
+                    for other in [key for key in self._sessions if "ident" in self._sessions[key]]:
+                        await self._download(*other)
+
+    async def _download(self, number: int, ident: int, always: bool = False) -> None:
+        session = self._sessions[number, ident]
+        log = self.history.setdefault(session["path"], [])
+        mine = [entry.client_version for origin, entry in log if origin == session["ident"]]
+        entries = []
+        integrated = 0
+        for version, (origin, entry) in enumerate(log, 1):
+            if origin == session["ident"]:
+                integrated = entry.client_version
+            elif version > session["sent"]:
+                size = len(entry.changeset)
+                entries.append(
+                    DownloadChangeset(version, integrated, entry.origin_timestamp, origin, size, entry.changeset)
+                )
+        if not always and len(log) == session["sent"]:
+            return
+        session["sent"] = len(log)
+        progress = SyncProgress(
+            SaltedVersion(len(log), 99 if log else 0),
+            DownloadCursor(len(log), integrated),
+            UploadCursor(max(mine, default=0), 0),
+        )
+        body = encode_download_entries(entries)
+        await session["peer"].send(
+            build_download(ident, progress, body, mode=SyncMode.PBS, version=14, downloadable_bytes=self.remaining)
+        )
+
+    async def fail(self, peer: Peer, error: messages.Error) -> None:
+        """Send an error; the session is forgotten once the client unbinds."""
+        await peer.send(build_any_error(error, 14))
+
+    async def cut(self) -> None:
+        """End every connection."""
+        for peer in self._peers:
+            if peer is not None:
+                peer.writer.close()
+
+
+class Device:
+    """A local file with a class ``Dog(id: int, name: string)`` and its session."""
+
+    def __init__(self, configuration: SyncConfiguration) -> None:
+        backend = Backend()
+        self.configuration = configuration
+        self.path = backend.resolve_path(configuration, None)
+        self._lease = FileLease(RealmFile.open(self.path))
+        self.file = self._lease.file
+        try:
+            self._handle = backend.attach(configuration, self._lease)
+        except BaseException:
+            self._lease.close()
+            raise
+
+    @property
+    def session(self) -> SyncSession:
+        session = self._handle.session
+        assert session is not None
+        return session
+
+    @property
+    def core(self) -> Any:
+        return self.session._core_ref()
+
+    def write(self, *names: str, first: int = 1) -> None:
+        """One transaction with a dog for each name."""
+        with self.file.write() as tx:
+            dog = tx.add_class("Dog", primary_key="id", key_type=INT)
+            tx.add_property(dog, "name", STRING)
+            dog = tx.catalogue.find("Dog")
+            assert dog is not None
+            for number, name in enumerate(names, first):
+                k, _ = tx.create(dog, number)
+                tx.set(dog, k, dog.properties["name"], name)
+
+    def names(self) -> dict[int, str]:
+        with self.file.snapshot() as snapshot, snapshot.lock:
+            dog = snapshot.catalogue.find("Dog")
+            if dog is None:
+                return {}
+            rows = snapshot.reader.page(dog, limit=-1)
+            return {
+                row[dog.singles.index(dog.properties["id"])]: row[dog.singles.index(dog.properties["name"])]
+                for _, row in rows
+            }
+
+    def close(self) -> None:
+        self._handle.close()
+        self._lease.close()
+
+
+class World:
+    """A manager with short delays, and devices that are closed at the end."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.manager = self.new_manager()
+        self.errors: list[tuple[Any, Any]] = []
+        self._devices: list[Device] = []
+
+    def new_manager(self) -> SyncManager:
+        manager = SyncManager(self.folder / "sync")
+        manager.timeout_options = SyncTimeoutOptions(connect_timeout=2_000, connection_linger_time=100)
+        manager.error_handler = lambda error, session: self.errors.append((error, session))
+        return manager
+
+    def user(self, url: str, identity: str = "me") -> SyncUser:
+        return self.manager.log_in(SyncCredentials.access_token("token", identity), url)
+
+    def device(self, user: SyncUser, name: str = "a", path: str = "/dogs", **settings: Any) -> Device:
+        device = Device(SyncConfiguration(user, path, path=str(self.folder / f"{name}.realm"), **settings))
+        self._devices.append(device)
+        return device
+
+    @staticmethod
+    def eventually(condition: Callable[[], Any], seconds: float = 5.0) -> Any:
+        """Wait until ``condition()`` is true; its value."""
+        deadline = time.monotonic() + seconds
+        while not (value := condition()):
+            assert time.monotonic() < deadline, "did not happen in time"
+            time.sleep(0.005)
+        return value
+
+    def connected(self, device: Device) -> None:
+        """Wait until the device is connected."""
+        self.eventually(lambda: device.session.connection_state is ConnectionState.CONNECTED)
+
+    def close(self) -> None:
+        for device in self._devices:
+            with contextlib.suppress(Exception):
+                device.close()
+        self.manager.close()
+
+
 @pytest.fixture
 def server() -> Iterator[ScriptedServer]:
     scripted = ScriptedServer()
@@ -169,7 +397,14 @@ def server() -> Iterator[ScriptedServer]:
 
 
 @pytest.fixture
-def manager(tmp_path: Path) -> Iterator[SyncManager]:
-    made = SyncManager(tmp_path / "sync")
+def realm(server: ScriptedServer) -> FakeRealm:
+    fake = FakeRealm()
+    server.script(fake.script)
+    return fake
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    made = World(tmp_path)
     yield made
     made.close()

@@ -13,10 +13,10 @@ import math
 from random import Random
 from typing import TYPE_CHECKING, Final
 
-from syncline.protocol.backoff import Backoff, BackoffParameters
+from syncline.protocol.backoff import Backoff
 from syncline.protocol.client import ClientConnection
 from syncline.protocol.client_session import ClientSession, SessionConfig
-from syncline.protocol.errors import Reaction, TerminationReason
+from syncline.protocol.errors import TerminationReason
 from syncline.protocol.events import (
     ClientEvent,
     DisconnectWanted,
@@ -85,7 +85,6 @@ class Connection:
         self._writable = asyncio.Event()
         self._readable = asyncio.Event()
         self._ending: asyncio.Future[ConnectionEnded] | None = None
-        self._retry: BackoffParameters | None = None
         self._pending_bytes = 0
         self._pending_count = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -196,7 +195,7 @@ class Connection:
     def _disconnected(self, ended: ConnectionEnded) -> None:
         """The attempt or the connection is over: compute the delay, tell the sessions."""
         reaction = ended.reaction
-        self._attempts.not_before = self._client.loop.time() + self._delay_seconds(reaction)
+        self._attempts.not_before = self._client.loop.time() + self._delay_seconds(ended)
         logger.log(
             logging.INFO if reaction.reason is TerminationReason.VOLUNTARY else logging.WARNING,
             "disconnected from %s: %s",
@@ -207,19 +206,22 @@ class Connection:
         if self._machine.backoff_reset_due:
             self._cancel_delay()
         failure = None
-        if reaction.reason is not TerminationReason.VOLUNTARY:
+        if ended.error is not None:
+            failure = Failure.of_message(ended.error)
+        elif reaction.reason is not TerminationReason.VOLUNTARY:
             failure = Failure.of_connection(reaction, ended.message)
         self._report(ConnectionState.DISCONNECTED, failure)
         self.pump()
 
-    def _delay_seconds(self, reaction: Reaction) -> float:
+    def _delay_seconds(self, ended: ConnectionEnded) -> float:
         """How long to wait before the next attempt (§7.4)."""
-        parameters, self._retry = self._retry, None
-        if reaction.reason is TerminationReason.VOLUNTARY:
+        reason = ended.reaction.reason
+        if reason is TerminationReason.VOLUNTARY:
             return 0.0
-        if reaction.reason is TerminationReason.DO_NOT_RECONNECT:
+        if reason is TerminationReason.DO_NOT_RECONNECT:
             return math.inf
-        return self._attempts.backoff.failed(reaction.reason, parameters) / 1000
+        parameters = None if ended.error is None else ended.error.backoff
+        return self._attempts.backoff.failed(reason, parameters) / 1000
 
     def _cancel_delay(self) -> None:
         if self._attempts.not_before > self._client.loop.time() or self._machine.backoff_reset_due:
@@ -344,7 +346,5 @@ class Connection:
                 raise AssertionError(f"no session is concerned by {event!r}")
 
     def _end(self, event: DisconnectWanted) -> None:
-        if event.error is not None:
-            self._retry = event.error.backoff
         if self._ending is not None and not self._ending.done():
-            self._ending.set_result(ConnectionEnded(event.reaction, event.message))
+            self._ending.set_result(ConnectionEnded(event.reaction, event.message, event.error))

@@ -39,6 +39,7 @@ from syncline.protocol.errors import (
     connect_reaction,
     http_reaction,
 )
+from syncline.protocol.messages import Error
 from syncline.protocol.negotiation import check_answer, offers, parse_server_url, request_target
 from syncline.protocol.settings import SyncMode
 
@@ -62,10 +63,12 @@ class ConnectionEnded(Exception):
     Internal: the session layer turns it into a SyncError.
     """
 
-    def __init__(self, reaction: Reaction, message: str) -> None:
+    def __init__(self, reaction: Reaction, message: str, error: Error | None = None) -> None:
         super().__init__(message)
         self.reaction = reaction
         self.message = message
+        #: what the server said about the whole connection, if that is why it ended
+        self.error = error
 
 
 class Endpoint(NamedTuple):

@@ -1,0 +1,489 @@
+"""Sessions against a small Realm server: what travels, and when (spec/sessions.md §3, §5, §7, §8)."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from syncline.errors import InvalidSessionError, OperationAbortedError
+from syncline.protocol import messages
+from syncline.sync import (
+    ConnectionState,
+    SyncConfiguration,
+    SyncSession,
+    SyncSessionState,
+    SyncStopPolicy,
+)
+from syncline.sync.states import InternalState
+
+DISCONNECTED, CONNECTING, CONNECTED = ConnectionState
+ACTIVE, INACTIVE, INVALID = SyncSessionState
+
+
+def test_s2_s8_s18_a_fresh_file_binds_uploads_and_is_acknowledged(world: Any, server: Any, realm: Any) -> None:
+    device = world.device(world.user(server.url))
+    assert device.session.state is ACTIVE
+    device.write("Rex")
+    device.session.wait_for_upload(5)
+    assert realm.kinds()[:3] == ["Bind", "Ident", "Mark"]
+    assert len(realm.uploads()) == 1
+    assert device.session.connection_state is CONNECTED
+    assert realm.log[0][1] == messages.Bind(1, "/dogs", "", True)
+    assert server.peers[0].target == "/realm-sync?baas_at=token"
+
+
+def test_a_second_device_downloads_what_the_first_uploaded(world: Any, server: Any, realm: Any) -> None:
+    first = world.device(world.user(server.url), "a")
+    first.write("Rex", "Fido")
+    first.session.wait_for_upload(5)
+    second = world.device(world.user(server.url), "b")
+    second.session.wait_for_download(5)
+    assert second.names() == {1: "Rex", 2: "Fido"}
+    first.write("Pluto", first=3)
+    world.eventually(lambda: 3 in second.names())
+
+
+def test_s1_s3_sessions_are_not_made_by_hand() -> None:
+    with pytest.raises(TypeError, match="sync_session"):
+        SyncSession(object(), None)  # type: ignore[arg-type]
+
+
+def test_s4_closing_with_pending_writes_finishes_the_upload_and_ends(world: Any, server: Any, realm: Any) -> None:
+    realm.acknowledge = False
+    device = world.device(world.user(server.url))
+    device.write("Rex")
+    session, core = device.session, device.core
+    device.close()
+    assert core.internal_state is InternalState.DYING
+    assert session.state is ACTIVE
+    assert world.manager.all_sessions() == []
+    world.eventually(realm.uploads)
+    assert not world.manager.wait_for_sessions_to_terminate(0.05)
+    realm.acknowledge = True
+    asyncio.run_coroutine_threadsafe(realm._download(1, 1, always=True), server._loop).result(5)
+    assert world.manager.wait_for_sessions_to_terminate(5)
+    assert session.state is INVALID
+    world.eventually(lambda: realm.kinds()[-1] == "Unbind")
+
+
+def test_s4_a_dying_session_that_is_opened_again_lives_on_with_the_same_bind(
+    world: Any, server: Any, realm: Any
+) -> None:
+    realm.acknowledge = False
+    user = world.user(server.url)
+    device = world.device(user)
+    device.write("Rex")
+    core = device.core
+    device.close()
+    world.eventually(realm.uploads)
+    again = world.device(user)
+    assert again.core is core
+    assert core.internal_state is InternalState.ACTIVE
+    asyncio.run_coroutine_threadsafe(realm._download(1, 1, always=True), server._loop).result(5)
+    again.session.wait_for_upload(5)
+    assert core.internal_state is InternalState.ACTIVE
+    assert realm.kinds().count("Bind") == 1
+    again.close()
+    assert world.manager.wait_for_sessions_to_terminate(5)
+
+
+def test_s4_the_wait_of_an_earlier_death_does_not_end_a_later_life(world: Any, server: Any, realm: Any) -> None:
+    realm.acknowledge = False
+    user = world.user(server.url)
+    device = world.device(user)
+    device.write("Rex")
+    core = device.core
+    world.eventually(realm.uploads)
+    device.close()
+    again = world.device(user)
+    core._uploaded_all(1)  # the first death's wait fires late
+    assert core.internal_state is InternalState.ACTIVE
+    again.close()
+    core._uploaded_all(1)
+    assert core.internal_state is InternalState.DYING
+    core._uploaded_all(2)
+    assert core.internal_state is InternalState.INACTIVE
+
+
+def test_stop_policies(world: Any, server: Any, realm: Any) -> None:
+    realm.acknowledge = False
+    user = world.user(server.url)
+    at_once = world.device(user, "a", stop_policy=SyncStopPolicy.IMMEDIATELY)
+    at_once.write("Rex")
+    core = at_once.core
+    at_once.close()
+    assert core.internal_state is InternalState.INACTIVE
+    assert world.manager.wait_for_sessions_to_terminate(5)
+    forever = world.device(user, "b", stop_policy=SyncStopPolicy.LIVE_INDEFINITELY)
+    core = forever.core
+    forever.close()
+    assert core.internal_state is InternalState.ACTIVE
+    assert world.manager.session_at(forever.path) is not None
+
+
+def test_s14_s16_s17_suspend_and_resume(world: Any, server: Any, realm: Any) -> None:
+    device = world.device(world.user(server.url))
+    session = device.session
+    world.connected(device)
+    session.suspend()
+    assert (session.state, session.connection_state) == (INACTIVE, DISCONNECTED)
+    session.suspend()
+    device.write("Rex")
+    world.eventually(lambda: realm.kinds()[-1] == "Unbind")
+    assert realm.uploads() == []
+    session.resume()
+    session.resume()
+    assert session.state is ACTIVE
+    session.wait_for_upload(5)
+    assert len(realm.uploads()) == 1
+    assert len(server.peers) == 1  # the connection lingered
+
+
+def test_s15_a_suspended_session_stays_suspended(world: Any, server: Any, realm: Any) -> None:
+    user = world.user(server.url)
+    device = world.device(user)
+    world.connected(device)
+    device.session.suspend()
+    second = world.device(user)
+    assert second.session == device.session
+    device.session.reconnect()
+    world.manager.reconnect()
+    world.manager.network_reachability_changed(True)
+    world.user(server.url)  # logs in again
+    world.manager.custom_request_headers = {"X-Other": "1"}
+    assert device.session.state is INACTIVE
+    device.close()
+    assert second.session.state is INACTIVE
+    second.close()
+    assert world.manager.wait_for_sessions_to_terminate(5)
+    assert world.device(user).session.state is ACTIVE
+
+
+def test_s15_the_pause_ends_with_the_first_open_of_a_session_that_something_else_kept(
+    world: Any, server: Any, realm: Any
+) -> None:
+    user = world.user(server.url)
+    device = world.device(user, stop_policy=SyncStopPolicy.LIVE_INDEFINITELY)
+    core = device.core
+    device.close()
+    core.trigger(__import__("syncline.sync.states", fromlist=["Trigger"]).Trigger.SUSPEND)
+    assert world.device(user).session.state is ACTIVE
+
+
+def test_s17_nothing_happens_to_an_invalid_session(world: Any, server: Any, realm: Any) -> None:
+    device = world.device(world.user(server.url))
+    session = device.session
+    device.close()
+    assert world.manager.wait_for_sessions_to_terminate(5)
+    assert session.state is INVALID
+    assert session.connection_state is DISCONNECTED
+    assert (session.realm_url, session.parent_user(), session.configuration()) == (None, None, None)
+    assert session.path == device.path
+    session.resume()
+    session.suspend()
+    session.reconnect()
+    assert session.state is INVALID
+    with pytest.raises(InvalidSessionError):
+        session.wait_for_upload(1)
+    with pytest.raises(InvalidSessionError):
+        session.observe_connection_state(print)
+
+
+def test_suspended_as_a_block(world: Any, server: Any, realm: Any) -> None:
+    device = world.device(world.user(server.url))
+    with device.session.suspended() as session:
+        assert session.state is INACTIVE
+    assert device.session.state is ACTIVE
+
+
+def test_s11_s12_s13_what_a_session_knows(world: Any, server: Any, realm: Any) -> None:
+    user = world.user(server.url)
+    device = world.device(user, path="/me/dogs")
+    session = device.session
+    assert session.parent_user() is user
+    assert session.user is user
+    assert session.realm_url == f"realm://127.0.0.1:{server.port}/me/dogs"
+    configuration = session.configuration()
+    assert isinstance(configuration, SyncConfiguration)
+    assert configuration == device.configuration
+    assert configuration.path == device.path
+    session.suspend()
+    assert session.realm_url is not None
+
+
+def test_handles_are_equal_and_keep_nothing_alive(world: Any, server: Any, realm: Any) -> None:
+    user = world.user(server.url)
+    device, same, other = world.device(user), world.device(user), world.device(user, "b")
+    assert device.session is same.session
+    assert device.session == same.session
+    assert hash(device.session) == hash(same.session)
+    assert device.session != other.session
+    assert set(world.manager.all_sessions()) == {device.session, other.session}
+    assert user.all_sessions() == world.manager.all_sessions_for(user)
+
+
+def test_two_sessions_share_one_connection_and_another_user_does_not(world: Any, server: Any, realm: Any) -> None:
+    user = world.user(server.url)
+    first, second = world.device(user, "a"), world.device(user, "b", path="/cats")
+    other = world.device(world.user(server.url, "other"), "c")
+    for device in (first, second, other):
+        world.connected(device)
+    assert len(server.peers) == 2
+
+
+def test_without_multiplexing_each_session_has_its_connection(world: Any, server: Any, realm: Any) -> None:
+    world.manager.session_multiplexing = False
+    user = world.user(server.url)
+    devices = [world.device(user, name, path=f"/{name}") for name in "ab"]
+    for device in devices:
+        world.connected(device)
+    assert len(server.peers) == 2
+
+
+def test_s8_s9_s10_connection_states_without_gaps(world: Any, server: Any, realm: Any) -> None:
+    device = world.device(world.user(server.url))
+    session = device.session
+    session.suspend()
+    seen: list[tuple[ConnectionState, ConnectionState]] = []
+    threads: set[str] = set()
+
+    def observe(old: ConnectionState, new: ConnectionState) -> None:
+        seen.append((old, new))
+        threads.add(threading.current_thread().name)
+
+    with session.observe_connection_state(observe):
+        for _ in range(3):
+            session.resume()
+            world.connected(device)
+            session.suspend()
+        world.eventually(lambda: seen and seen[-1][1] is DISCONNECTED and len(seen) >= 9)
+    assert seen == [(DISCONNECTED, CONNECTING), (CONNECTING, CONNECTED), (CONNECTED, DISCONNECTED)] * 3
+    assert threads == {"syncline-notify"}
+    session.resume()
+    world.connected(device)
+    world.manager.notify_thread.drain(5)
+    assert len(seen) == 9  # the token is invalid
+
+
+def test_s9_observers_may_remove_themselves_and_add_others(world: Any, server: Any, realm: Any) -> None:
+    device = world.device(world.user(server.url))
+    session = device.session
+    world.connected(device)
+    once: list[Any] = []
+    late: list[Any] = []
+    tokens: list[Any] = []
+
+    def first(old: ConnectionState, new: ConnectionState) -> None:
+        once.append((old, new))
+        tokens[0].invalidate()
+        tokens.append(session.observe_connection_state(lambda old, new: late.append((old, new))))
+
+    tokens.append(session.observe_connection_state(first))
+    session.suspend()
+    world.manager.notify_thread.drain(5)
+    assert (len(once), len(late)) == (1, 0)
+    session.resume()
+    world.connected(device)
+    world.manager.notify_thread.drain(5)
+    assert (len(once), len(late)) == (1, 2)
+    for token in tokens:
+        token.invalidate()
+        token.invalidate()
+
+
+def test_s9_awaiting_connection_states(world: Any, server: Any, realm: Any) -> None:
+    device = world.device(world.user(server.url))
+    session = device.session
+    session.suspend()
+
+    async def main() -> list[ConnectionState]:
+        seen: list[ConnectionState] = []
+        waiter = asyncio.ensure_future(session.wait_for_connection_state(CONNECTED, timeout=5))
+        await asyncio.sleep(0)
+        asyncio.get_running_loop().call_later(0.02, session.resume)
+        async for _, new in session.connection_states():
+            seen.append(new)
+            if new is CONNECTED:
+                break
+        await waiter
+        await session.wait_for_connection_state(CONNECTED)
+        with pytest.raises(TimeoutError):
+            await session.wait_for_connection_state(CONNECTING, timeout=0.02)
+        return seen
+
+    assert asyncio.run(main()) == [CONNECTING, CONNECTED]
+
+
+def test_a_lost_connection_is_regained_and_nothing_is_sent_twice(world: Any, server: Any, realm: Any) -> None:
+    device = world.device(world.user(server.url))
+    device.write("Rex")
+    device.session.wait_for_upload(5)
+    asyncio.run_coroutine_threadsafe(realm.cut(), server._loop).result(5)
+    world.eventually(lambda: device.session.connection_state is not CONNECTED)
+    device.write("Fido", first=2)
+    device.session.reconnect()
+    device.session.wait_for_upload(5)
+    assert [entry.client_version for entry in realm.uploads()] == sorted(
+        {entry.client_version for entry in realm.uploads()}
+    )
+    assert len(realm.uploads()) == 2
+    assert world.errors == []  # a lost connection is not worth a report
+
+
+def test_an_unacknowledged_upload_is_sent_again_after_a_reconnect(world: Any, server: Any, realm: Any) -> None:
+    realm.acknowledge = False
+    device = world.device(world.user(server.url))
+    device.write("Rex")
+    world.eventually(realm.uploads)
+    asyncio.run_coroutine_threadsafe(realm.cut(), server._loop).result(5)
+    realm.acknowledge = True
+    realm.history.clear()
+    device.session.reconnect()
+    device.session.wait_for_upload(10)
+    first, second = realm.uploads()
+    assert first == second
+
+
+def test_after_a_restart_the_file_goes_on_where_it_was(world: Any, server: Any, realm: Any) -> None:
+    device = world.device(world.user(server.url))
+    device.write("Rex")
+    device.session.wait_for_upload(5)
+    device.close()
+    world.manager.close()
+    world.manager = world.new_manager()
+    again = world.device(world.user(server.url))
+    again.write("Fido", first=2)
+    again.session.wait_for_upload(5)
+    binds = [message for _, message in realm.log if isinstance(message, messages.Bind)]
+    idents = [message for _, message in realm.log if isinstance(message, messages.Ident)]
+    assert [bind.need_client_file_ident for bind in binds] == [True, False]
+    assert idents[1].file_ident == idents[0].file_ident
+    assert idents[1].download.server_version == 1
+    assert len(realm.uploads()) == 2
+
+
+def test_waits_registered_while_suspended_end_after_resume(world: Any, server: Any, realm: Any) -> None:
+    device = world.device(world.user(server.url))
+    device.session.suspend()
+    device.write("Rex")
+    outcomes: list[Exception | None] = []
+    threads: list[str] = []
+
+    def done(error: Exception | None) -> None:
+        outcomes.append(error)
+        threads.append(threading.current_thread().name)
+
+    device.session.on_upload_complete(done)
+    device.session.on_download_complete(done)
+    time.sleep(0.05)
+    assert outcomes == []
+    device.session.resume()
+    world.eventually(lambda: len(outcomes) == 2)
+    assert outcomes == [None, None]
+    assert set(threads) == {"syncline-notify"}
+
+
+def test_suspend_aborts_waits(world: Any, server: Any, realm: Any) -> None:
+    realm.acknowledge = False
+    device = world.device(world.user(server.url))
+    device.write("Rex")
+    world.eventually(realm.uploads)
+    threading.Timer(0.05, device.session.suspend).start()
+    with pytest.raises(OperationAbortedError, match="inactive"):
+        device.session.wait_for_upload(5)
+
+
+def test_a_wait_that_takes_too_long_is_forgotten(world: Any, server: Any, realm: Any) -> None:
+    realm.acknowledge = False
+    device = world.device(world.user(server.url))
+    device.write("Rex")
+    with pytest.raises(TimeoutError):
+        device.session.wait_for_upload(0.05)
+    assert device.core._waits == []
+
+    async def main() -> None:
+        task = asyncio.ensure_future(device.session.wait_for_upload_async())
+        await asyncio.sleep(0.02)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+    assert device.core._waits == []
+
+
+def test_awaiting_uploads_and_downloads(world: Any, server: Any, realm: Any) -> None:
+    device = world.device(world.user(server.url))
+    device.write("Rex")
+
+    async def main() -> None:
+        await asyncio.wait_for(device.session.wait_for_upload_async(), 5)
+        await asyncio.wait_for(device.session.wait_for_download_async(), 5)
+
+    asyncio.run(main())
+    assert len(realm.uploads()) == 1
+
+
+def test_the_application_may_do_anything_in_a_callback(world: Any, server: Any, realm: Any) -> None:
+    device = world.device(world.user(server.url))
+    done = threading.Event()
+
+    def callback(error: Exception | None) -> None:
+        device.session.suspend()
+        device.session.resume()
+        device.write("Fido", first=2)
+        device.session.wait_for_upload(5)
+        device.close()
+        done.set()
+
+    device.write("Rex")
+    device.session.on_upload_complete(callback)
+    assert done.wait(10)
+    assert world.manager.wait_for_sessions_to_terminate(5)
+    assert len(realm.uploads()) == 2
+
+
+def test_headers_reconnect_all_sessions(world: Any, server: Any, realm: Any) -> None:
+    device = world.device(world.user(server.url))
+    world.connected(device)
+    outcomes: list[Exception | None] = []
+    device.session.on_download_complete(outcomes.append)
+    world.manager.custom_request_headers = {"X-Tenant": "blue"}
+    world.eventually(lambda: len(server.peers) == 1 or server.peers[1].header("X-Tenant") == "blue")
+    device.write("Rex")
+    device.session.wait_for_upload(5)
+
+
+def test_s5_hammering_a_session_from_many_threads(world: Any, server: Any, realm: Any) -> None:
+    device = world.device(world.user(server.url))
+    session = device.session
+    failures: list[Exception] = []
+
+    def hammer(number: int) -> None:
+        try:
+            for turn in range(15):
+                _ = session.state, session.connection_state, session.realm_url, session.parent_user()
+                session.configuration()
+                if turn % 3 == 0:
+                    session.suspend()
+                session.resume()
+                session.reconnect()
+                with session.observe_connection_state(lambda old, new: None):
+                    pass
+        except Exception as error:  # noqa: BLE001 - whatever it is, the test must fail
+            failures.append(error)
+
+    threads = [threading.Thread(target=hammer, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert failures == []
+    device.write("Rex")
+    session.resume()
+    session.wait_for_upload(10)
+    assert len(realm.uploads()) == 1
