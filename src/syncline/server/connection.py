@@ -134,20 +134,22 @@ class SyncConnection:
         self._set_expiry()
         reader = self._loop.create_task(self._read())
         writer = self._loop.create_task(self._write())
+        self._tasks |= {reader, writer}
         try:
             done, _ = await asyncio.wait([reader, writer], return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
         finally:
-            await self._end(reader, writer)
+            self._end()
             _log.info("connection %s ended", self.id)
+            await asyncio.wait(self._tasks)
 
-    async def _end(self, *tasks: asyncio.Task[None]) -> None:
+    def _end(self) -> None:
+        """Leave nothing behind; does not wait, so that it is done even where waiting is cancelled."""
         for timer in self._timers:
             timer.cancel()
-        for task in (*tasks, *self._tasks):
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*tasks, *self._tasks, return_exceptions=True)
         self._machine.disconnected()
         self._handle_events()
         for bound in list(self._sessions.values()):
@@ -242,13 +244,13 @@ class SyncConnection:
         in_a_row = 0
         while self._close is None:
             message = self._machine.next_message()
-            self._handle_events()
+            was_asked = self._handle_events()
             if message is not None:
                 await self._send({"type": "websocket.send", "bytes": message})
                 in_a_row += 1
                 if in_a_row % _TURN == 0:
                     await asyncio.sleep(0)
-            elif self._close is None:
+            elif not was_asked:
                 await self._work_to_do.wait()
                 self._work_to_do.clear()
         code, reason = self._close
@@ -256,10 +258,14 @@ class SyncConnection:
 
     # --- events of the machine --------------------------------------------------------------------------------------
 
-    def _handle_events(self) -> None:
+    def _handle_events(self) -> bool:
+        """Whether there were any, so that there may be something to write."""
+        had_some = False
         while events := self._machine.events():
+            had_some = True
             for event in events:
                 self._handle(event)
+        return had_some
 
     def _handle(self, event: ServerEvent) -> None:
         match event:

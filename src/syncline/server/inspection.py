@@ -17,7 +17,7 @@ def inspect_upload(changeset: Changeset, file_ident: int) -> str | None:
     complete_instructions(changeset.instructions, file_ident)
     for instruction in changeset.instructions:
         opcode = instruction.opcode
-        if opcode == ERASE_TABLE or opcode == ERASE_COLUMN:
+        if opcode in (ERASE_TABLE, ERASE_COLUMN):
             if isinstance(instruction, EraseColumn):
                 return f"erasing property {instruction.table}.{instruction.field}"
             return f"erasing class {instruction.table}"

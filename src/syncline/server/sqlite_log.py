@@ -10,14 +10,20 @@ from typing import Final
 import apsw
 
 from syncline.changesets.changeset import SaltedVersion, UploadCursor
+from syncline.errors import NewerFormatError
 from syncline.merge.integration import WindowEntry
 from syncline.server.identifiers import new_salt
 from syncline.server.log_store import ClientFile, LogEntry, LogStatus
 from syncline.storage.dump import content_hash
 from syncline.storage.file import RealmFile
+from syncline.storage.system import meta_value, set_meta_value
 from syncline.storage.transaction import WriteTransaction
 
 __all__ = ["SqliteLogStore"]
+
+#: Key in ``rlm_meta`` and value that say how the log's tables are laid out.
+_FORMAT_KEY: Final = "server_log_format"
+_FORMAT: Final = 1
 
 #: Idents 0 (none) and 1 (the server) are never given out (spec/merge.md §10.2).
 _FIRST_CLIENT_IDENT: Final = 2
@@ -78,10 +84,13 @@ class SqliteLogStore:
 
     def _make_tables(self) -> None:
         with self._file.snapshot() as snapshot, snapshot.lock:
-            found = snapshot.reader.connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'rlm_log'").fetchone()
-        if found is None:
+            version = meta_value(snapshot.reader.connection, _FORMAT_KEY)
+        if version is None:
             with self._file.write() as transaction:
                 transaction.connection.execute(_TABLES)
+                set_meta_value(transaction.connection, _FORMAT_KEY, _FORMAT)
+        elif version != _FORMAT:
+            raise NewerFormatError(f"{self._file.path} has log format {version}, this server knows {_FORMAT}")
 
     # --- reading ----------------------------------------------------------------------------------------------------
 
