@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from random import Random
 from typing import Any
 
@@ -75,7 +74,7 @@ class Writer:
     def record(self, *instructions: Instruction) -> None:
         for instruction in instructions:
             self.state.execute(instruction)
-            self.instructions.append(copy.copy(instruction))
+            self.instructions.append(instruction)
 
     def write(self) -> None:
         """One operation."""

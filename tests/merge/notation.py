@@ -57,6 +57,22 @@ def side(text: str, ident: int) -> list[Changeset]:
     ]
 
 
+def copied(changesets: list[Changeset]) -> list[Changeset]:
+    """The same changesets once more, sharing nothing that a merge changes."""
+    return [
+        Changeset(
+            [type(instruction)(*fields_of(instruction)[1:]) for instruction in changeset.instructions],
+            list(changeset.strings),
+            changeset.version,
+            changeset.last_integrated_remote_version,
+            changeset.origin_timestamp,
+            changeset.origin_file_ident,
+            changeset.sequence,
+        )
+        for changeset in changesets
+    ]
+
+
 def contents(changesets: list[Changeset]) -> list[list[tuple[Any, ...]]]:
     """What can be compared of changesets."""
     return [[fields_of(instruction) for instruction in changeset.instructions] for changeset in changesets]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from hypothesis import strategies as st
 from tests.merge.digest import digest_of_merges
 from tests.merge.histories import TABLE, random_base, random_side, random_transaction
 from tests.merge.model import State
+from tests.merge.notation import copied
 from tests.merge.peers import Client, Server
 from tests.merge.reference import plain_transform
 
@@ -55,7 +55,7 @@ def test_two_peers_converge(random: Random) -> None:
 def test_who_is_ours_does_not_matter(random: Random) -> None:
     base = random_base(random)
     ours, theirs = random_side(random, base, 2, 6)[0], random_side(random, base, 3, 6)[0]
-    ours_again, theirs_again = copy.deepcopy((ours, theirs))
+    ours_again, theirs_again = copied(ours), copied(theirs)
     transform(ours, theirs)
     transform(theirs_again, ours_again)
     assert _text(ours) == _text(ours_again)
@@ -68,7 +68,7 @@ def test_grouping_changes_nothing(random: Random) -> None:
     """Merging incoming changesets one at a time is the same as all at once (spec/merge.md §8.2)."""
     base = random_base(random)
     ours, theirs = random_side(random, base, 2, 5)[0], random_side(random, base, 3, 5)[0]
-    ours_again, theirs_again = copy.deepcopy((ours, theirs))
+    ours_again, theirs_again = copied(ours), copied(theirs)
     transform(ours, theirs)
     for changeset in theirs_again:
         transform(ours_again, [changeset])
@@ -110,7 +110,7 @@ def test_partitions_change_nothing(random: Random, schema_changes: int) -> None:
     _with_schema_changes(random, ours, schema_changes)
     _with_schema_changes(random, theirs, schema_changes)
     random.shuffle(theirs)  # they take part by version, whatever the order of the list
-    plain_ours, plain_theirs = copy.deepcopy((ours, theirs))
+    plain_ours, plain_theirs = copied(ours), copied(theirs)
     try:
         plain_transform(plain_ours, plain_theirs)
     except TransformError:

@@ -7,6 +7,9 @@ each, so that the result is the same.
 
 from __future__ import annotations
 
+from time import sleep
+from typing import Final
+
 from mypy_extensions import i64
 
 from syncline.changesets.changeset import Changeset
@@ -18,6 +21,9 @@ from syncline.merge.operands import Operand
 from syncline.merge.partitions import COMPONENT, FIELD, OBJECT, Partition, Partitions
 
 __all__ = ["merge"]
+
+#: After so many pairs (some milliseconds) other threads get a chance: compiled code does not let go of the interpreter.
+_PAIRS_AT_A_TIME: Final = 100_000
 
 
 def merge(
@@ -64,9 +70,14 @@ def _run(partition: Partition, observer: MergeObserver | None) -> None:
     """Let all pairs of a partition meet where nothing is ever prepended."""
     scope = partition.scope
     minors = partition.minors
+    pairs: i64 = 0
     for major in partition.majors:
         if not minors:
             return
+        pairs += len(minors)
+        if pairs > _PAIRS_AT_A_TIME:
+            pairs = 0
+            sleep(0)
         lost = False
         for minor in minors:
             if scope == FIELD:

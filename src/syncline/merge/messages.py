@@ -4,45 +4,40 @@ from __future__ import annotations
 
 from typing import Final
 
+from syncline.changesets.instructions import (
+    ADD_INTEGER,
+    ARRAY_ERASE,
+    ARRAY_INSERT,
+    ARRAY_MOVE,
+    CLEAR,
+    SET_ERASE,
+    SET_INSERT,
+    UPDATE,
+)
 from syncline.merge.operands import Operand
 from syncline.values.kinds import KIND_NAMES
 
-NAMES: Final[tuple[str, ...]] = (
-    "AddTable",
-    "EraseTable",
-    "CreateObject",
-    "EraseObject",
-    "Update",
-    "AddInteger",
-    "AddColumn",
-    "EraseColumn",
-    "ArrayInsert",
-    "ArrayMove",
-    "ArrayErase",
-    "Clear",
-    "SetInsert",
-    "SetErase",
-)
+#: The instructions that change something inside an object, by opcode.
+_NAMES: Final[dict[int, str]] = {
+    UPDATE: "Update",
+    ADD_INTEGER: "AddInteger",
+    ARRAY_INSERT: "ArrayInsert",
+    ARRAY_MOVE: "ArrayMove",
+    ARRAY_ERASE: "ArrayErase",
+    CLEAR: "Clear",
+    SET_INSERT: "SetInsert",
+    SET_ERASE: "SetErase",
+}
 
 
 def describe(operand: Operand) -> str:
-    """An instruction with its place, as in ``ArrayErase of Person[7].dogs[2] (list of 3)``."""
-    place = operand.table
-    if operand.opcode in _ON_OBJECTS:
-        place += f"[{operand.key!r}]"
-    if operand.field:
-        place += f".{operand.field}"
-    place += "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in operand.path)
-    if operand.opcode == _ARRAY_MOVE:
-        place += f" to [{operand.target}]"
+    """A change with its place, as in ``ArrayErase of Person[7].dogs[2] (list of 3)``."""
+    steps = "".join([f"[{step}]" if isinstance(step, int) else f".{step}" for step in operand.path])
+    target = f" to [{operand.target}]" if operand.opcode == ARRAY_MOVE else ""
     size = f" (list of {operand.prior_size})" if operand.prior_size >= 0 else ""
-    return f"{NAMES[operand.opcode]} of {place}{size}"
+    return f"{_NAMES[operand.opcode]} of {operand.table}[{operand.key!r}].{operand.field}{steps}{target}{size}"
 
 
 def kind_name(kind: int) -> str:
     """The name of a type; type 0 of a property or key is Mixed."""
     return KIND_NAMES.get(kind, f"type {kind}") if kind != 0 else "mixed"
-
-
-_ARRAY_MOVE: Final = 9
-_ON_OBJECTS: Final = (2, 3, 4, 5, 8, 9, 10, 11, 12, 13)

@@ -6,7 +6,9 @@ operand writes its changes back into the instruction.
 
 from __future__ import annotations
 
-from mypy_extensions import i64
+from typing import cast
+
+from mypy_extensions import i64, mypyc_attr
 
 from syncline.changesets.changeset import Changeset
 from syncline.changesets.instructions import (
@@ -26,6 +28,7 @@ from syncline.values import Key
 __all__ = ["Operand"]
 
 
+@mypyc_attr(acyclic=True)
 class Operand:
     """One instruction of one side.
 
@@ -35,6 +38,27 @@ class Operand:
     ArrayMove moves to. ``field`` is the column of a schema instruction, too. ``pending`` is an instruction that a rule
     wants in front of this one, ``prepended`` are those that the driver has put there.
     """
+
+    __slots__ = (
+        "changed",
+        "changeset",
+        "container",
+        "depth",
+        "discarded",
+        "field",
+        "index",
+        "instruction",
+        "key",
+        "name",
+        "opcode",
+        "pending",
+        "position",
+        "prepended",
+        "prior_size",
+        "rank",
+        "table",
+        "target",
+    )
 
     def __init__(self, instruction: Instruction, changeset: Changeset, position: int) -> None:
         self.instruction = instruction
@@ -92,12 +116,11 @@ class Operand:
         return (*self.container, self.name) if self.depth > 3 else ()
 
     def write_back(self) -> None:
-        """Bring the instruction up to date, if a rule changed anything."""
+        """Bring the instruction up to date, if a rule changed anything; only changes inside an object ever are."""
         if not self.changed:
             return
         instruction = self.instruction
-        if isinstance(instruction, PathInstruction):
-            instruction.path = self.path
+        cast(PathInstruction, instruction).path = self.path
         if isinstance(instruction, (ArrayInsert, ArrayErase, Update)):
             instruction.prior_size = self.prior_size
         elif isinstance(instruction, ArrayMove):

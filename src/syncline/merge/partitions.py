@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final, TypeAlias, cast
 
-from mypy_extensions import i64
+from mypy_extensions import i64, mypyc_attr
 
 from syncline.changesets.changeset import Changeset
 from syncline.changesets.instructions import (
@@ -33,8 +33,11 @@ OBJECT: Final = 2
 FIELD: Final = 3
 
 
+@mypyc_attr(acyclic=True)
 class Partition:
     """The operands of both sides that may interact, each side in its order."""
+
+    __slots__ = ("majors", "minors", "scope")
 
     def __init__(self, scope: int) -> None:
         self.scope: i64 = scope

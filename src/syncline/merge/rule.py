@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 from mypy_extensions import i64
 
 from syncline.merge.operands import Operand
@@ -9,7 +11,7 @@ from syncline.merge.operands import Operand
 __all__ = ["Rule"]
 
 
-class Rule:
+class Rule(ABC):
     """Resolves one kind of pair by rewriting or discarding either operand.
 
     ``number`` names the rule: its section in spec/merge.md and the pair. Who is major and who is minor means nothing to
@@ -19,6 +21,7 @@ class Rule:
     def __init__(self, number: str) -> None:
         self.number = number
 
+    @abstractmethod
     def meet(self, left: Operand, right: Operand) -> i64:
         """Resolve the pair in place. For a nested rule ``left`` is the outer one, otherwise the higher opcode.
 
@@ -28,4 +31,3 @@ class Rule:
         Raises:
             TransformError: the two contradict each other.
         """
-        raise AssertionError(f"rule {self.number} says nothing")
