@@ -1,9 +1,128 @@
-"""Syncline: an offline-first object database for Python, and the object server it syncs with."""
+"""Syncline: an offline-first object database for Python, and the object server it syncs with.
 
-from syncline import compilation as _compilation
+Everything public is importable from here. Names are looked up when they are first used, so that importing the package
+costs nothing and loads neither the sync client nor the server; using a name of the sync client loads it, and with it
+``Realm.open`` understands sync configurations.
+"""
 
-_compilation.prefer_sources_if_asked()
+from __future__ import annotations
 
-from syncline.version import __version__  # noqa: E402
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["__version__"]
+from syncline import errors
+from syncline.errors import *  # noqa: F403
+from syncline.version import __version__
+
+if TYPE_CHECKING:
+    from syncline.query import Condition, Expr, all_of, any_of
+    from syncline.realm import (
+        AsymmetricModel,
+        CollectionChange,
+        Counter,
+        Dictionary,
+        DictionaryChange,
+        EmbeddedModel,
+        Field,
+        List,
+        Model,
+        NotificationToken,
+        ObjectChange,
+        ObjectSchema,
+        Property,
+        Realm,
+        RealmConfiguration,
+        Results,
+        Set,
+        UpdateMode,
+    )
+    from syncline.sync import (
+        ClientResetMode,
+        ConnectionState,
+        ErrorActionToken,
+        IdentityProvider,
+        ProgressDirection,
+        ProgressMode,
+        ProgressNotificationToken,
+        SyncConfiguration,
+        SyncCredentials,
+        SyncLogLevel,
+        SyncManager,
+        SyncProgress,
+        SyncSession,
+        SyncSessionState,
+        SyncStopPolicy,
+        SyncTimeoutOptions,
+        SyncUser,
+        SyncUserState,
+        session_for_realm,
+    )
+    from syncline.values import Decimal128, Float32, GlobalKey, ObjectId, Timestamp
+
+__all__ = [
+    "AsymmetricModel",
+    "ClientResetMode",
+    "CollectionChange",
+    "Condition",
+    "ConnectionState",
+    "Counter",
+    "Decimal128",
+    "Dictionary",
+    "DictionaryChange",
+    "EmbeddedModel",
+    "ErrorActionToken",
+    "Expr",
+    "Field",
+    "Float32",
+    "GlobalKey",
+    "IdentityProvider",
+    "List",
+    "Model",
+    "NotificationToken",
+    "ObjectChange",
+    "ObjectId",
+    "ObjectSchema",
+    "ProgressDirection",
+    "ProgressMode",
+    "ProgressNotificationToken",
+    "Property",
+    "Realm",
+    "RealmConfiguration",
+    "Results",
+    "Set",
+    "SyncConfiguration",
+    "SyncCredentials",
+    "SyncLogLevel",
+    "SyncManager",
+    "SyncProgress",
+    "SyncSession",
+    "SyncSessionState",
+    "SyncStopPolicy",
+    "SyncTimeoutOptions",
+    "SyncUser",
+    "SyncUserState",
+    "Timestamp",
+    "UpdateMode",
+    "__version__",
+    "all_of",
+    "any_of",
+    "session_for_realm",
+]
+__all__ += errors.__all__
+
+#: Where the names are, those first that cost less to load.
+_HOMES = ("syncline.values", "syncline.query", "syncline.realm", "syncline.sync")
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        for home in _HOMES:
+            value = getattr(import_module(home), name, None)
+            if value is not None:
+                globals()[name] = value
+                return value
+    raise AttributeError(f"module 'syncline' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,1 +1,35 @@
-"""realm"""
+"""What the application touches: models, Realms, results, collections, transactions, notifications (spec/sdk.md)."""
+
+from syncline.realm.assigning import UpdateMode
+from syncline.realm.changes import CollectionChange, DictionaryChange, ObjectChange
+from syncline.realm.configuration import RealmConfiguration
+from syncline.realm.declarations import Counter, Field
+from syncline.realm.dictionaries import Dictionary
+from syncline.realm.lists import List
+from syncline.realm.models import AsymmetricModel, EmbeddedModel, Model
+from syncline.realm.realm import Realm
+from syncline.realm.results import Results
+from syncline.realm.schema import ObjectSchema, Property
+from syncline.realm.sets import Set
+from syncline.realm.tokens import NotificationToken
+
+__all__ = [
+    "AsymmetricModel",
+    "CollectionChange",
+    "Counter",
+    "Dictionary",
+    "DictionaryChange",
+    "EmbeddedModel",
+    "Field",
+    "List",
+    "Model",
+    "NotificationToken",
+    "ObjectChange",
+    "ObjectSchema",
+    "Property",
+    "Realm",
+    "RealmConfiguration",
+    "Results",
+    "Set",
+    "UpdateMode",
+]

@@ -29,7 +29,7 @@ class Context(Protocol):
     def reference(self, value: Any, target: str | None, where: str) -> ObjectRef:
         """The row of an object; unmanaged objects and mappings are added first. ``target`` None: any class will do."""
 
-    def object(self, reference: ObjectRef) -> Any:
+    def object_at(self, reference: ObjectRef) -> Any:
         """The live object of a row."""
 
     def collection(self, reference: CollectionRef) -> Any:
@@ -176,6 +176,8 @@ class Converter:
         self._check: Check | None = None
         if self.kind in SCALARS:
             self.exact, self._check = SCALARS[self.kind]
+        #: the place holds scalars: no links, nothing of varying type
+        self.is_scalar = self._check is not None
         self.load = _loader(self.kind, exact_timestamps)
 
     def store(self, value: Any, context: Context) -> Any:
@@ -279,7 +281,7 @@ def _loader(kind: int, exact_timestamps: bool) -> Loader | None:
     if kind == kinds.DECIMAL:
         return lambda value, _: None if value is None else value.to_decimal()
     if kind == kinds.LINK:
-        return lambda value, context: None if value is None else context.object(value)
+        return lambda value, context: None if value is None else context.object_at(value)
     if kind == kinds.MIXED:
         return load_mixed
     return None
@@ -292,7 +294,7 @@ def load_mixed(value: Any, context: Context) -> Any:
     if isinstance(value, Decimal128):
         return value.to_decimal()
     if isinstance(value, ObjectRef):
-        return context.object(value)
+        return context.object_at(value)
     if isinstance(value, CollectionRef):
         return context.collection(value)
     return value

@@ -17,7 +17,7 @@ import weakref
 from collections import ChainMap
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn, Self, dataclass_transform, get_origin
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn, Self, cast, dataclass_transform, get_origin
 
 from syncline.errors import InvalidObjectError, PropertyError, SchemaError
 from syncline.query.expression import ClassRef, Expr, PropertyRef
@@ -104,9 +104,7 @@ class ModelInfo:
             if isinstance(declared, Unresolved):
                 if not strict:
                     return ObjectSchema(self.public_name, ())
-                problems.append(
-                    f"{self.public_name}.{name}: {declared.name!r} is not defined; define or import it"
-                )
+                problems.append(f"{self.public_name}.{name}: {declared.name!r} is not defined; define or import it")
             elif declared is not None:
                 properties.append(_property(name, declared, field))
                 targets[name] = declared.target
@@ -157,7 +155,7 @@ def _default_problems(schema: ObjectSchema) -> list[str]:
             problems.append(f"{attribute.converter.where}: give a default or a default_factory, not both")
         elif prop.default is not MISSING:
             try:
-                attribute.set_unmanaged(_Anything(), prop.default)
+                attribute.set_unmanaged(cast(Model, _Anything()), prop.default)
             except (TypeError, ValueError) as error:
                 problems.append(f"the default of {error}")
     return problems
@@ -197,7 +195,8 @@ class ModelMeta(type):
         info = cls.__dict__.get("_info")
         if not name.startswith("_") and info is not None and info._schema is None and name in info.declared:
             info.finish(strict=True)
-            return info.attributes[name].expression
+            expression: Expr = info.attributes[name].expression
+            return expression
         known = info.attributes if info is not None else {}
         near = get_close_matches(name, known, n=1)
         hint = f": did you mean {near[0]!r}?" if near else ""
@@ -255,7 +254,7 @@ def _names_around(cls: type, frame: Any) -> Mapping[str, Any]:
     """What names mean in the class's annotations: locals of an enclosing function, module globals, other models."""
     module = sys.modules.get(cls.__module__)
     scope = dict(frame.f_locals) if frame.f_locals is not frame.f_globals else {}
-    return ChainMap({cls.__name__: cls}, scope, vars(module) if module else {}, _registry)  # type: ignore[arg-type]
+    return ChainMap({cls.__name__: cls}, scope, vars(module) if module else {}, _registry)
 
 
 _RESERVED: Final = frozenset({"realm", "is_valid", "is_managed", "is_frozen", "observe", "freeze", "same_object"})

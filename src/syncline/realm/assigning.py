@@ -1,0 +1,419 @@
+"""Creating, adding and updating objects (spec/sdk.md §6.1–6.3, spec/changesets.md §9.6).
+
+A :class:`Plan` is what creating an object of one class takes, worked out once per class: which values need no
+conversion, which defaults are constants, which properties are set after the row exists. An :class:`Assigner` carries
+one call of ``create`` or ``add`` through the whole graph of values it was given: nested mappings and unmanaged
+objects become objects too, each of them once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from syncline.errors import InvalidObjectError, PrimaryKeyError, TransactionError, TypeMismatchError
+from syncline.realm.attributes import Attribute
+from syncline.realm.converters import Converter, describe
+from syncline.realm.models import Model, default_value, unknown_property
+from syncline.realm.schema import MISSING, Property
+from syncline.realm.spots import DictionarySpot, ListInsertSpot, PropertySpot, Spot, built_in_place
+from syncline.storage.catalogue import PropertyInfo
+from syncline.storage.refs import CollectionRef, ObjectRef
+from syncline.values import kinds
+from syncline.values.order import equal
+
+if TYPE_CHECKING:
+    from syncline.realm.binding import Binding
+    from syncline.realm.context import Context
+
+__all__ = ["Assigner", "Plan", "UpdateMode"]
+
+
+class UpdateMode(Enum):
+    """What happens when an object with the same primary key exists (spec/sdk.md §6.2)."""
+
+    #: it is an error
+    NEVER = "never"
+    #: every value given is written, also when it is equal
+    ALL = "all"
+    #: only values that differ are written
+    MODIFIED = "modified"
+
+
+#: In place of a default: there is none, and a value is needed.
+_REQUIRED: Final = object()
+
+_NO_DEFAULTS: Final[Mapping[str, Any]] = {}
+
+
+class _Plain(NamedTuple):
+    """A scalar property. ``default``: None for nothing to do, ``_REQUIRED``, a finished initial value, or a
+    function.
+    """
+
+    name: str
+    exact: Any
+    converter: Converter
+    place: PropertyInfo
+    default: Any
+
+
+class Plan:
+    """How to create objects of the class ``binding`` stands for."""
+
+    def __init__(self, binding: Binding) -> None:
+        self.binding = binding
+        attributes = list(binding.model._info.attributes.values())
+        self.key: Attribute | None = next((a for a in attributes if a.property.primary_key), None)
+        others = [a for a in attributes if not a.property.primary_key]
+        plain = [a for a in others if not a.property.type.is_collection and a.converter.is_scalar]
+        self.plain = [self._plain(attribute) for attribute in plain]
+        self.rest = [attribute for attribute in others if attribute not in plain]
+        self.public_names = {a.property.stored_name: a.name for a in attributes if a.property.stored_name != a.name}
+
+    def _plain(self, attribute: Attribute) -> _Plain:
+        prop, converter = attribute.property, attribute.converter
+        place = self.binding.places[attribute.place]
+        default: Any = None
+        if prop.default_factory is not None:
+            default = prop.default_factory
+        elif prop.required:
+            default = _REQUIRED
+        elif prop.default is not MISSING and prop.default is not None:
+            default = (place, converter.store(prop.default, self.binding.context), True)
+        return _Plain(attribute.name, converter.exact, converter, place, default)
+
+    def named(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The values by public names; stored names are accepted too. Raises PropertyError for unknown names."""
+        known = self.binding.model._info.attributes
+        renamed = {self.public_names.get(name, name): value for name, value in values.items()}
+        for name in renamed:
+            if name not in known:
+                raise unknown_property(self.binding.name, name, known)
+        return renamed
+
+
+class Assigner:
+    """One call of create, add or assign; ``mode`` holds for all objects that it reaches."""
+
+    def __init__(self, context: Context, mode: UpdateMode) -> None:
+        self.context = context
+        self.mode = mode
+        self._added: dict[int, ObjectRef] = {}
+
+    # --- objects ------------------------------------------------------------------------------------------------------
+
+    def run_create(self, binding: Binding, values: Mapping[str, Any]) -> Model:
+        """``realm.create``."""
+        previous = self.context.assign_with(self)
+        try:
+            if self.mode is not UpdateMode.NEVER and binding.plan().key is None:
+                raise _no_key(binding)
+            return binding.object_at(self.create(binding, values))
+        finally:
+            self.context.assign_with(previous)
+
+    def run_add(self, obj: Model) -> None:
+        """``realm.add``; an object of this Realm stays as it is."""
+        if obj._binding is not None:
+            self.context.reference(obj, None, "add")
+            return
+        previous = self.context.assign_with(self)
+        try:
+            binding = self.context.classes.of(type(obj))
+            if self.mode is not UpdateMode.NEVER and binding.plan().key is None:
+                raise _no_key(binding)
+            self.add(obj)
+        finally:
+            self.context.assign_with(previous)
+
+    def create(self, binding: Binding, values: Mapping[str, Any]) -> int:
+        """The object key of a new object, or of the one that has the primary key already, with ``values`` written."""
+        if binding.info.embedded:
+            raise TransactionError(
+                f"{binding.name} objects are embedded: they come into being by assigning them to their parent"
+            )
+        plan = binding.plan()
+        if self.mode is not UpdateMode.NEVER:
+            named = plan.named(values)
+            existing = self._find(binding, plan, named)
+            if existing is not None:
+                self._write(binding, existing, named)
+                return existing
+        initial, later = self._initial(plan, values, _NO_DEFAULTS)
+        return self._insert(plan, self._key(plan, values, _NO_DEFAULTS), initial, later, None)
+
+    def add(self, obj: Model) -> ObjectRef:
+        """The row of an unmanaged object, which becomes managed, with everything reachable from it."""
+        known = self._added.get(id(obj))
+        if known is not None:
+            return known
+        binding = self.context.classes.of(type(obj))
+        if binding.info.embedded:
+            raise TransactionError(f"{obj!r} is embedded: assign it to the property of its parent instead of adding it")
+        plan, values, defaults = binding.plan(), obj._values, obj._defaults
+        if self.mode is not UpdateMode.NEVER:
+            existing = self._find(binding, plan, values)
+            if existing is not None:
+                self._adopt(binding, obj, existing)
+                self._write(binding, existing, values)
+                return ObjectRef(binding.info.id, existing)
+        initial, later = self._initial(plan, values, defaults)
+        key = self._insert(plan, self._key(plan, values, defaults), initial, later, obj)
+        return ObjectRef(binding.info.id, key)
+
+    def add_mapping(self, target: str, values: Mapping[str, Any]) -> ObjectRef:
+        """The row of a new object of the class of that stored name, or an updated one."""
+        info = self.context.reader().catalogue.classes[target]
+        return ObjectRef(info.id, self.create(self.context.classes.binding(info.id), values))
+
+    def _adopt(self, binding: Binding, obj: Model, key: int) -> None:
+        self._added[id(obj)] = ObjectRef(binding.info.id, key)
+        binding.adopt(obj, key)
+
+    def _initial(
+        self, plan: Plan, values: Mapping[str, Any], defaults: Mapping[str, Any]
+    ) -> tuple[list[tuple[PropertyInfo, Any, bool]], list[tuple[Attribute, Any, bool]]]:
+        """What the new row starts with, and what is assigned once it exists: (property, value, is it a default)."""
+        context = self.context
+        initial: list[tuple[PropertyInfo, Any, bool]] = []
+        missing: list[str] = []
+        used = 0
+        for name, exact, converter, place, default in plan.plain:
+            value = values.get(name, MISSING)
+            if value is not MISSING:
+                used += 1
+                initial.append((place, value if type(value) is exact else converter.store(value, context), False))
+            elif name in defaults:
+                if defaults[name] is not None:
+                    initial.append((place, converter.store(defaults[name], context), True))
+            elif default is None:
+                pass
+            elif type(default) is tuple:
+                initial.append(default)
+            elif default is _REQUIRED:
+                missing.append(name)
+            else:
+                initial.append((place, converter.store(default(), context), True))
+        later: list[tuple[Attribute, Any, bool]] = []
+        for attribute in plan.rest:
+            value = values.get(attribute.name, MISSING)
+            if value is not MISSING:
+                used += 1
+                later.append((attribute, value, False))
+            elif attribute.property.has_default:
+                later.append((attribute, _default(attribute.property, defaults), True))
+        if plan.key is not None and plan.key.name in values:
+            used += 1
+        if used != len(values):
+            return self._initial(plan, plan.named(values), defaults)
+        if missing:
+            raise _missing(plan.binding.name, missing)
+        return initial, later
+
+    def _insert(
+        self,
+        plan: Plan,
+        key: Any,
+        initial: list[tuple[PropertyInfo, Any, bool]],
+        later: list[tuple[Attribute, Any, bool]],
+        obj: Model | None,
+    ) -> int:
+        binding = plan.binding
+        row, created = self.context.writing().create(binding.info, key, initial)
+        if not created:
+            raise PrimaryKeyError(
+                f"a {binding.name} with the primary key {key!r} exists already; use update=UpdateMode.MODIFIED or "
+                "realm.get()"
+            )
+        self.context.changes += 1
+        if obj is not None:
+            self._adopt(binding, obj, row)
+        for attribute, value, is_default in later:
+            self.assign(binding, row, attribute, value, is_default)
+        return row
+
+    def _key(self, plan: Plan, values: Mapping[str, Any], defaults: Mapping[str, Any]) -> Any:
+        """The primary key given, or the model's default for it (spec/sdk.md §6.1)."""
+        attribute = plan.key
+        if attribute is None:
+            return None
+        prop = attribute.property
+        value = values.get(attribute.name, MISSING)
+        if value is MISSING:
+            value = values.get(prop.stored_name, MISSING)
+        if value is MISSING:
+            if prop.has_default:
+                value = _default(prop, defaults)
+            elif prop.type.nullable:
+                value = None
+            else:
+                raise PrimaryKeyError(f"{attribute.converter.where}: the primary key needs a value")
+        if type(value) is attribute.converter.exact:
+            return value
+        return attribute.converter.store(value, self.context)
+
+    def _find(self, binding: Binding, plan: Plan, values: Mapping[str, Any]) -> int | None:
+        """The object that an upsert means; None if it has to be made."""
+        if plan.key is None or plan.key.name not in values:
+            return None
+        tx = self.context.writing()
+        return tx.find(binding.info, self._key(plan, values, _NO_DEFAULTS))
+
+    # --- values -------------------------------------------------------------------------------------------------------
+
+    def _write(self, binding: Binding, key: int, values: Mapping[str, Any]) -> None:
+        """Write what was given into an existing object, in the order of declaration."""
+        for attribute in binding.model._info.attributes.values():
+            if attribute.name in values and not attribute.property.primary_key:
+                self.assign(binding, key, attribute, values[attribute.name])
+        binding.reread(key)
+
+    def assign(self, binding: Binding, key: int, attribute: Attribute, value: Any, is_default: bool = False) -> None:
+        """Set any property of an object, building what has to be built."""
+        place = binding.places[attribute.place]
+        tx = self.context.writing()
+        if attribute.property.type.is_collection:
+            reference = tx.collection(binding.info, key, place)
+            self.fill(reference, attribute.converter, place, () if value is None else value)
+            return
+        if is_default and value is None:
+            return
+        if self.mode is UpdateMode.MODIFIED and not is_default:
+            present = tx.get(binding.info, key, place)
+            if self._update_in_place(attribute.converter, place, present, value):
+                return
+        self.store(PropertySpot(tx, binding.info, key, place, is_default), attribute.converter, place, value)
+        self.context.changes += 1
+
+    def _update_in_place(self, converter: Converter, place: PropertyInfo, present: Any, value: Any) -> bool:
+        """Whether a MODIFIED update is done without replacing what is there (spec/sdk.md §6.2)."""
+        if place.embedded:
+            if value is None or present is None or (isinstance(value, Model) and value.is_managed):
+                return value is None and present is None
+            self.fill_embedded(present, value)
+            return True
+        if built_in_place(place, value):
+            return False
+        stored = converter.store(value, self.context)
+        return type(stored) is type(present) and (stored is present or _same(stored, present))
+
+    def store(self, spot: Spot, converter: Converter, place: PropertyInfo, value: Any) -> None:
+        """Put a value of any form into a spot that holds values of ``place``."""
+        if not built_in_place(place, value):
+            spot.set(converter.store(value, self.context))
+        elif place.embedded:
+            self._check_embedded(converter, value)
+            self.fill_embedded(spot.set_embedded(), value)
+        else:
+            mapping = isinstance(value, Mapping)
+            collection = kinds.DICTIONARY_COLLECTION if mapping else kinds.LIST_COLLECTION
+            elements = dict(value) if mapping else list(value)
+            reference = spot.set_collection(collection)
+            self.fill(reference, converter, self.context.writing().element(reference), elements)
+
+    def _check_embedded(self, converter: Converter, value: Any) -> None:
+        if isinstance(value, Model):
+            if type(value)._info.stored_name != converter.type.target:
+                raise TypeMismatchError(f"{converter.where}: expected {converter.type.target}, got {describe(value)}")
+            if value.is_managed:
+                raise InvalidObjectError(
+                    f"{converter.where}: {value!r} has a parent already; embedded objects have one"
+                )
+        elif not isinstance(value, Mapping):
+            raise TypeMismatchError(f"{converter.where}: expected {converter.type.target}, got {describe(value)}")
+
+    def fill_embedded(self, child: ObjectRef, value: Mapping[str, Any] | Model) -> None:
+        """Give an embedded object the values of a mapping or an unmanaged object."""
+        binding = self.context.classes.binding(child.class_id)
+        plan = binding.plan()
+        values: Mapping[str, Any] = value._values if isinstance(value, Model) else value
+        defaults = value._defaults if isinstance(value, Model) else _NO_DEFAULTS
+        if isinstance(value, Model):
+            self._adopt(binding, value, child.object_key)
+        initial, later = self._initial(plan, values, defaults)
+        tx = self.context.writing()
+        for place, stored, is_default in initial:
+            tx.set(binding.info, child.object_key, place, stored, is_default)
+        for attribute, given, is_default in later:
+            self.assign(binding, child.object_key, attribute, given, is_default)
+        self.context.changes += 1
+
+    def fill(self, reference: CollectionRef, converter: Converter, place: PropertyInfo, value: Iterable[Any]) -> None:
+        """Replace the content of a collection; in MODIFIED mode write only what differs (spec/sdk.md §6.2)."""
+        if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+            raise TypeMismatchError(f"{converter.where}: expected a collection, got {describe(value)}")
+        if getattr(value, "_reference", None) == reference:
+            return
+        if reference.kind == kinds.DICTIONARY_COLLECTION:
+            if not isinstance(value, Mapping):
+                raise TypeMismatchError(f"{converter.where}: expected a dictionary, got {describe(value)}")
+            self._fill_dictionary(reference, converter, place, dict(value))
+        elif reference.kind == kinds.SET_COLLECTION:
+            self._fill_set(reference, converter, list(value))
+        else:
+            self._fill_list(reference, converter, place, list(value))
+        self.context.changes += 1
+
+    def _fill_list(
+        self, reference: CollectionRef, converter: Converter, place: PropertyInfo, values: list[Any]
+    ) -> None:
+        tx = self.context.writing()
+        if any(built_in_place(place, value) for value in values):
+            tx.list_clear(reference)
+            for index, value in enumerate(values):
+                self.store(ListInsertSpot(tx, reference, index), converter, place, value)
+            return
+        stored = [converter.store(value, self.context) for value in values]
+        if self.mode is not UpdateMode.MODIFIED:
+            tx.list_clear(reference)
+            tx.list_extend(reference, stored)
+            return
+        present = tx.list_slice(reference)
+        for index, (new, old) in enumerate(zip(stored, present, strict=False)):
+            if not (type(new) is type(old) and _same(new, old)):
+                tx.list_set(reference, index, new)
+        tx.list_erase_range(reference, len(stored), len(present))
+        tx.list_extend(reference, stored[len(present) :])
+
+    def _fill_set(self, reference: CollectionRef, converter: Converter, values: list[Any]) -> None:
+        tx = self.context.writing()
+        stored = [converter.store(value, self.context) for value in values]
+        if self.mode is not UpdateMode.MODIFIED:
+            tx.set_clear(reference)
+        for value in stored:
+            tx.set_insert(reference, value)
+
+    def _fill_dictionary(
+        self, reference: CollectionRef, converter: Converter, place: PropertyInfo, values: dict[Any, Any]
+    ) -> None:
+        tx = self.context.writing()
+        for key in values:
+            if not isinstance(key, str):
+                raise TypeMismatchError(f"{converter.where}: the keys of a dictionary are str, got {describe(key)}")
+        if self.mode is not UpdateMode.MODIFIED:
+            tx.dict_clear(reference)
+        for key, value in values.items():
+            if self.mode is UpdateMode.MODIFIED and tx.dict_contains(reference, key):
+                present = tx.dict_get(reference, key)
+                if self._update_in_place(converter, place, present, value):
+                    continue
+            self.store(DictionarySpot(tx, reference, key), converter, place, value)
+
+
+def _no_key(binding: Binding) -> PrimaryKeyError:
+    return PrimaryKeyError(f"{binding.name} has no primary key, so there is nothing to update; leave out update=")
+
+
+def _default(prop: Property, defaults: Mapping[str, Any]) -> Any:
+    return defaults[prop.name] if prop.name in defaults else default_value(prop)
+
+
+def _missing(owner: str, names: list[str]) -> TypeMismatchError:
+    listed = ", ".join(f"{owner}.{name}" for name in names)
+    return TypeMismatchError(f"{listed}: a value is needed; give one, a default, or declare '| None'")
+
+
+def _same(stored: Any, present: Any) -> bool:
+    return stored == present if isinstance(stored, ObjectRef | CollectionRef) else equal(stored, present)

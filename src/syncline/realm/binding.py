@@ -1,0 +1,304 @@
+"""A class of one open Realm: a model tied to its table (spec/sdk.md §6).
+
+A :class:`Binding` knows where the model's properties stand in the file's rows, makes live objects, and reads and writes
+for them. Objects of the same row are the same Python object as long as somebody holds it, so one cached row serves all
+and a write is seen by every reader at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Final
+from weakref import ref
+
+from syncline.errors import InvalidObjectError, RealmError, SchemaError
+from syncline.realm.assigning import Plan
+from syncline.realm.attributes import Attribute
+from syncline.realm.models import Model, ModelMeta
+from syncline.realm.spots import built_in_place
+from syncline.storage.catalogue import Catalogue, ClassInfo, PropertyInfo
+from syncline.values import kinds
+
+if TYPE_CHECKING:
+    from syncline.realm.changes import ObjectChange
+    from syncline.realm.context import Context
+    from syncline.realm.tokens import NotificationToken
+
+__all__ = ["Binding"]
+
+#: The epoch of an object whose row was never read, and of one that was deleted through this handle: such an object
+#: stays invalid even if the transaction is rolled back (spec/sdk.md §5.1).
+UNREAD: Final = -1
+DELETED: Final = -2
+
+#: Rows read at once when results or lists are iterated.
+PAGE: Final = 256
+
+_new_object = object.__new__
+
+
+class Binding:
+    """``model`` in the Realm of ``context``."""
+
+    info: ClassInfo
+    #: the stored property of each of the model's, in the model's order
+    places: tuple[PropertyInfo, ...]
+
+    def __init__(self, context: Context, model: ModelMeta, catalogue: Catalogue) -> None:
+        self.context = context
+        self.model: Any = model
+        self.name = model.__name__
+        self._objects: dict[int, ref[Model]] = {}
+        self._sweep_at = 1024
+        #: some row has two objects (one was made unmanaged and added over the other): writing to one must reach both
+        self._has_twins = False
+        self._arrange: Callable[[Sequence[Any]], list[Any]] = list
+        self.bind(catalogue)
+        #: what objects of equal identity share: the file and the class
+        self.identity = (context.file.path, self.info.id)
+
+    def bind(self, catalogue: Catalogue) -> None:
+        """Find the class and its properties in (another version of) the file's schema.
+
+        Raises SchemaError if something the model needs is gone.
+        """
+        schema = self.model._info.schema
+        info = catalogue.find(schema.stored_name)
+        missing = [p.stored_name for p in schema.properties if info is None or p.stored_name not in info.properties]
+        if info is None or missing:
+            raise SchemaError(
+                f"the file no longer has {', '.join(f'{self.name}.{name}' for name in missing) or self.name}: somebody "
+                "changed its schema; close the Realm and open it with models that fit"
+            )
+        self.info = info
+        self.places = tuple(info.properties[prop.stored_name] for prop in schema.properties)
+        self._plan: Plan | None = None
+        order = [info.singles.index(place) for place in self.places if place.collection == kinds.SINGLE_COLLECTION]
+        if order == list(range(len(info.singles))):
+            self._arrange = list
+        elif len(order) > 1:
+            self._arrange = _picker(order)
+        else:
+            self._arrange = lambda row: [row[index] for index in order]
+
+    @property
+    def version(self) -> int | None:
+        """The version of frozen objects; None for live ones."""
+        return self.context.version if self.context.frozen else None
+
+    def plan(self) -> Plan:
+        """How to create objects of the class."""
+        if self._plan is None:
+            self._plan = Plan(self)
+        return self._plan
+
+    # --- objects ------------------------------------------------------------------------------------------------------
+
+    def object_at(self, key: int) -> Model:
+        """The live object of that row; whether it exists is not looked at."""
+        known = self._objects.get(key)
+        obj = known() if known is not None else None
+        if obj is None:
+            obj = self.new(key)
+        return obj
+
+    def new(self, key: int) -> Model:
+        """A live object for a row that has none yet."""
+        obj: Model = _new_object(self.model)
+        _set_binding(obj, self)
+        _set_key(obj, key)
+        _set_epoch(obj, UNREAD)
+        _set_values(obj, {})
+        self.intern(obj, key)
+        return obj
+
+    def adopt(self, obj: Model, key: int) -> None:
+        """Turn an unmanaged object into the live object of the row ``key``."""
+        _set_key(obj, key)
+        _set_epoch(obj, UNREAD)
+        _set_values(obj, {})
+        _set_binding(obj, self)
+        known = self._objects.get(key)
+        self._has_twins = self._has_twins or (known is not None and known() is not None)
+        self.intern(obj, key)
+
+    def intern(self, obj: Model, key: int) -> None:
+        """Remember the object while somebody holds it."""
+        objects = self._objects
+        objects[key] = ref(obj)
+        if len(objects) > self._sweep_at:
+            self._objects = {k: known for k, known in objects.items() if known() is not None}
+            self._sweep_at = max(1024, 2 * len(self._objects))
+
+    def forget(self, key: int) -> None:
+        """The row was deleted through this handle."""
+        known = self._objects.pop(key, None)
+        obj = known() if known is not None else None
+        if obj is not None:
+            _set_epoch(obj, DELETED)
+
+    def forget_all(self) -> None:
+        """All rows of the class were deleted through this handle."""
+        for key in list(self._objects):
+            self.forget(key)
+
+    def reread(self, key: int) -> None:
+        """The row was written past its object: read it again when it is needed."""
+        known = self._objects.get(key)
+        obj = known() if known is not None else None
+        if obj is not None:
+            _set_epoch(obj, UNREAD)
+
+    def page(self, keys: Sequence[int]) -> list[Model]:
+        """The live objects of the rows that exist among ``keys``, in that order, with their rows read at once."""
+        context = self.context
+        reader = context.reader()
+        with context.lock:
+            rows = reader.rows(self.info, keys)
+        epoch, arrange = context.epoch, self._arrange
+        objects = []
+        for key in keys:
+            row = rows.get(key)
+            if row is not None:
+                obj = self.object_at(key)
+                if obj._epoch != epoch:
+                    _set_row(obj, arrange(row))
+                    _set_epoch(obj, epoch)
+                objects.append(obj)
+        return objects
+
+    def iterate(self, keys: Sequence[int]) -> Iterator[Model]:
+        """The objects of ``keys``, read page by page; those that are deleted meanwhile are skipped."""
+        context = self.context
+        for start in range(0, len(keys), PAGE):
+            page = self.page(keys[start : start + PAGE])
+            epoch = context.epoch
+            for obj in page:
+                if (context.epoch == epoch and obj._epoch == epoch) or self.is_valid(obj):
+                    yield obj
+
+    # --- reading ------------------------------------------------------------------------------------------------------
+
+    def load(self, obj: Model) -> None:
+        """Make the object's row that of the current version; checks thread, Realm and object.
+
+        Raises WrongThreadError, ClosedRealmError, InvalidObjectError.
+        """
+        context = self.context
+        reader = context.reader()
+        epoch = obj._epoch
+        if epoch == context.epoch:
+            return
+        if epoch == DELETED:
+            raise self._deleted()
+        try:
+            with context.lock:
+                row = reader.get_row(self.info, obj._key)
+        except InvalidObjectError:
+            raise self._deleted() from None
+        _set_row(obj, self._arrange(row))
+        _set_epoch(obj, context.epoch)
+
+    def _deleted(self) -> InvalidObjectError:
+        return InvalidObjectError(f"this {self.name} was deleted; obj.is_valid tells whether an object still exists")
+
+    def check_valid(self, obj: Model) -> None:
+        """Raise what :meth:`load` raises."""
+        if obj._epoch != self.context.epoch:
+            self.load(obj)
+        else:
+            self.context.reader()
+
+    def is_valid(self, obj: Model) -> bool:
+        """Whether the row exists in an open Realm."""
+        if self.context.closed:
+            return False
+        try:
+            self.check_valid(obj)
+        except InvalidObjectError:
+            return False
+        return True
+
+    def trouble(self, obj: Model) -> str:
+        """Why the object cannot be shown, or an empty text."""
+        if self.context.closed:
+            return "closed"
+        try:
+            self.check_valid(obj)
+        except InvalidObjectError:
+            return "deleted"
+        except RealmError:
+            return "on another thread"
+        return ""
+
+    def owner_of(self, obj: Model) -> Model:
+        """The object an embedded one belongs to."""
+        self.check_valid(obj)
+        reader = self.context.reader()
+        with self.context.lock:
+            owner, _ = reader.owner(self.info, obj._key)
+        return self.context.object_at(owner)
+
+    # --- writing ------------------------------------------------------------------------------------------------------
+
+    def assign(self, obj: Model, attribute: Attribute, value: Any) -> None:
+        """Set a property with a single value in the open write transaction."""
+        context = self.context
+        tx = context.writing()
+        if obj._epoch != context.epoch:
+            self.load(obj)
+        converter = attribute.converter
+        if type(value) is not converter.exact:
+            if built_in_place(self.places[attribute.place], value):
+                context.assigner().assign(self, obj._key, attribute, value)
+                _set_epoch(obj, UNREAD)
+                return
+            value = converter.store(value, context)
+        tx.set(self.info, obj._key, self.places[attribute.place], value)
+        context.changes += 1
+        if self._has_twins:
+            context.epoch += 1
+        else:
+            obj._row[attribute.slot] = value
+
+    def add_integer(self, obj: Model, attribute: Attribute, by: int) -> None:
+        """Increment an int property so that concurrent increments add up."""
+        tx = self.context.writing()
+        self.check_valid(obj)
+        tx.add_integer(self.info, obj._key, self.places[attribute.place], by)
+        _set_epoch(obj, UNREAD)
+        self.context.changes += 1
+
+    # --- collections and observers ------------------------------------------------------------------------------------
+
+    def collection(self, obj: Model, attribute: Attribute) -> Any:
+        """The live collection of a collection property."""
+        self.check_valid(obj)
+        reference = self.context.reader().collection(self.info, obj._key, self.places[attribute.place])
+        return self.context.make_collection(reference, attribute.converter)
+
+    def assign_collection(self, obj: Model, attribute: Attribute, value: Any) -> None:
+        """Replace the content of a collection property."""
+        self.context.writing()
+        attribute.__get__(obj)._replace(() if value is None else value)
+
+    def observe_object(
+        self, obj: Model, callback: Callable[[Any, ObjectChange], object], key_paths: list[str] | None
+    ) -> NotificationToken:
+        """See :meth:`Model.observe`."""
+        self.check_valid(obj)
+        return self.context.observers.observe_object(self, obj, callback, key_paths)
+
+
+def _picker(order: list[int]) -> Callable[[Sequence[Any]], list[Any]]:
+    pick = itemgetter(*order)
+    return lambda row: list(pick(row))
+
+
+# Models check what is assigned to them; these go around it.
+_set_binding = Model.__dict__["_binding"].__set__
+_set_key = Model.__dict__["_key"].__set__
+_set_epoch = Model.__dict__["_epoch"].__set__
+_set_row = Model.__dict__["_row"].__set__
+_set_values = Model.__dict__["_values"].__set__

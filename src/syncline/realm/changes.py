@@ -1,0 +1,282 @@
+"""Change sets: what observers are told, and how two states of a sequence are compared (spec/sdk.md §9.2, §9.3).
+
+Applying a :class:`CollectionChange` to a copy of the old sequence gives the new one: remove ``deletions`` from the
+back, then put in ``insertions`` in ascending order, then read ``modifications_new`` again.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from syncline.storage.changes import LIST_CLEAR, LIST_ERASE, LIST_INSERT, LIST_MOVE, LIST_SET, ListOperation
+
+__all__ = [
+    "CollectionChange",
+    "DictionaryChange",
+    "ObjectChange",
+    "compare_keys",
+    "compare_members",
+    "replay_list",
+]
+
+
+@dataclass(frozen=True)
+class CollectionChange:
+    """How results, a list or a set changed since the last call; all index tuples are sorted.
+
+    ``deletions`` and ``modifications`` are indexes in the old sequence, ``insertions`` and ``modifications_new`` in the
+    new one; ``modifications`` and ``modifications_new`` are the same elements. A moved element is in deletions and
+    insertions, and as a pair (old, new) in ``moves``. ``cleared``: the collection was emptied; ``root_deleted``: the
+    object it belonged to was deleted, this is the last call; ``initial``: the first call, which reports nothing.
+    """
+
+    deletions: tuple[int, ...] = ()
+    insertions: tuple[int, ...] = ()
+    modifications: tuple[int, ...] = ()
+    modifications_new: tuple[int, ...] = ()
+    moves: tuple[tuple[int, int], ...] = ()
+    cleared: bool = False
+    root_deleted: bool = False
+    initial: bool = False
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing changed."""
+        return not (self.deletions or self.insertions or self.modifications or self.root_deleted)
+
+
+@dataclass(frozen=True)
+class DictionaryChange:
+    """How a dictionary changed since the last call, by keys in ascending order; the flags are those of
+    :class:`CollectionChange`.
+    """
+
+    deletions: tuple[str, ...] = ()
+    insertions: tuple[str, ...] = ()
+    modifications: tuple[str, ...] = ()
+    root_deleted: bool = False
+    initial: bool = False
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing changed."""
+        return not (self.deletions or self.insertions or self.modifications or self.root_deleted)
+
+
+@dataclass(frozen=True)
+class ObjectChange:
+    """How an object changed since the last call: it was ``deleted`` (the last call), or the names of its changed
+    properties.
+    """
+
+    deleted: bool = False
+    changed: tuple[str, ...] = ()
+
+
+# --- comparing sequences of object keys -------------------------------------------------------------------------------
+
+
+def compare_keys(
+    old: array[int], new: array[int], modified: Collection[int] | None, *, ordered: bool, unique: bool = True
+) -> CollectionChange:
+    """How results changed from the keys ``old`` to ``new``.
+
+    ``modified``: keys of objects that changed, None if all may have. ``ordered``: both are ascending, so that nothing
+    can have moved. ``unique``: no key occurs twice.
+    """
+    head = _common_prefix(old, new)
+    tail = _common_prefix(old[head:][::-1], new[head:][::-1])
+    old_middle, new_middle = old[head : len(old) - tail], new[head : len(new) - tail]
+    if not unique:
+        change = _compare_middles(_numbered(old_middle), _numbered(new_middle), modified, head, ordered)
+    else:
+        change = _compare_middles(list(old_middle), list(new_middle), modified, head, ordered)
+    shift = len(old) - len(new)
+    places = _places(new, modified, ordered and unique, unique)
+    outside = [place for place in places if place < head or place >= len(new) - tail]
+    fresh = sorted([*outside, *change.modifications_new])
+    stale = sorted([*(p if p < head else p + shift for p in outside), *change.modifications])
+    return CollectionChange(change.deletions, change.insertions, tuple(stale), tuple(fresh), change.moves)
+
+
+def _common_prefix(left: array[int], right: array[int]) -> int:
+    low, high = 0, min(len(left), len(right))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if left[low:middle] == right[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def _numbered(keys: Iterable[int]) -> list[Any]:
+    """Keys made unique: the second occurrence of 7 is (7, 1)."""
+    seen: dict[int, int] = {}
+    numbered: list[Any] = []
+    for key in keys:
+        seen[key] = seen.get(key, -1) + 1
+        numbered.append((key, seen[key]))
+    return numbered
+
+
+def _key(item: Any) -> int:
+    key: int = item[0] if isinstance(item, tuple) else item
+    return key
+
+
+def _places(keys: array[int], wanted: Collection[int] | None, ascending: bool, unique: bool) -> list[int]:
+    """Where the wanted keys are."""
+    if wanted is None:
+        return list(range(len(keys)))
+    if ascending:
+        places = [bisect_left(keys, key) for key in wanted]
+        return sorted(p for p, key in zip(places, wanted, strict=True) if p < len(keys) and keys[p] == key)
+    if unique and len(wanted) <= 8:
+        return sorted(keys.index(key) for key in wanted if key in keys)
+    return [place for place, key in enumerate(keys) if key in wanted]
+
+
+def _compare_middles(
+    old: list[Any], new: list[Any], modified: Collection[int] | None, start: int, ordered: bool
+) -> CollectionChange:
+    """Compare the parts that differ; ``start`` is where they begin."""
+    old_places = {item: place for place, item in enumerate(old)}
+    new_items = set(new)
+    deletions = [place for place, item in enumerate(old) if item not in new_items]
+    insertions = [place for place, item in enumerate(new) if item not in old_places]
+    kept = [(old_places[item], place) for place, item in enumerate(new) if item in old_places]
+    loose = {old_places[i] for i in new if i in old_places and (modified is None or _key(i) in modified)}
+    moves = [] if ordered else _moves(kept, loose)
+    moved = {source for source, _ in moves}
+    stay = [(source, target) for source, target in kept if source in loose and source not in moved]
+    return CollectionChange(
+        tuple(sorted(place + start for place in [*deletions, *moved])),
+        tuple(sorted(place + start for place in [*insertions, *(target for _, target in moves)])),
+        tuple(sorted(source + start for source, _ in stay)),
+        tuple(sorted(target + start for _, target in stay)),
+        tuple((source + start, target + start) for source, target in moves),
+    )
+
+
+def _moves(kept: list[tuple[int, int]], loose: Collection[int]) -> list[tuple[int, int]]:
+    """The rows that have to be taken out and put back: pairs (old place, new place) of rows not in their old order.
+
+    ``kept`` is in the new order. Rows that did not change (all but ``loose``) are preferred to stay.
+    """
+    firm = [source for source, _ in kept if source not in loose]
+    if len(firm) * 2 < len(kept) or any(a > b for a, b in pairwise(firm)):
+        stay = set(_longest_increasing([source for source, _ in kept]))
+    else:
+        stay = set(firm) | _fitting(kept, loose)
+    return [(source, target) for source, target in kept if source not in stay]
+
+
+def _fitting(kept: list[tuple[int, int]], loose: Collection[int]) -> set[int]:
+    """Loose rows that are still between the same firm rows as before, in their order."""
+    fitting: set[int] = set()
+    gap: list[int] = []
+    floor = -1
+    for source, _ in [*kept, (len(kept) + max((s for s, _ in kept), default=0) + 1, 0)]:
+        if source in loose:
+            gap.append(source)
+            continue
+        fitting.update(_longest_increasing([each for each in gap if floor < each < source]))
+        gap, floor = [], source
+    return fitting
+
+
+def _longest_increasing(values: list[int]) -> list[int]:
+    """A longest increasing subsequence of distinct numbers, in O(n log n)."""
+    tails: list[int] = []
+    tail_places: list[int] = []
+    before: list[int] = []
+    for place, value in enumerate(values):
+        length = bisect_left(tails, value)
+        before.append(tail_places[length - 1] if length else -1)
+        if length == len(tails):
+            tails.append(value)
+            tail_places.append(place)
+        else:
+            tails[length] = value
+            tail_places[length] = place
+    found: list[int] = []
+    place = tail_places[-1] if tail_places else -1
+    while place >= 0:
+        found.append(values[place])
+        place = before[place]
+    return found
+
+
+# --- lists and sets ---------------------------------------------------------------------------------------------------
+
+_NEW = -1
+
+
+def replay_list(size: int, operations: Iterable[ListOperation], changed: Iterable[int] = ()) -> CollectionChange:
+    """What recorded operations did to a list that had ``size`` elements (spec/sdk.md §9.3).
+
+    ``changed``: indexes in the new list of elements whose objects changed. Raises IndexError if the operations do not
+    fit the size.
+    """
+    elements = list(range(size))
+    modified: set[int] = set()
+    moved: set[int] = set()
+    cleared = False
+    for operation, index, second in operations:
+        if operation == LIST_INSERT:
+            elements.insert(index, _NEW)
+            cleared = False
+        elif operation == LIST_SET:
+            modified.add(elements[index])
+        elif operation == LIST_ERASE:
+            elements.pop(index)
+        elif operation == LIST_MOVE:
+            element = elements.pop(index)
+            elements.insert(second, element)
+            moved.add(element)
+        elif operation == LIST_CLEAR:
+            elements.clear()
+            cleared = True
+    modified.update(elements[index] for index in changed if index < len(elements))
+    return _from_elements(size, elements, modified, moved, cleared)
+
+
+def _from_elements(
+    size: int, elements: list[int], modified: set[int], moved: set[int], cleared: bool
+) -> CollectionChange:
+    """The change set of a list that now consists of these: the old index of each element, or ``_NEW``."""
+    present = set(elements)
+    kept = [(source, place) for place, source in enumerate(elements) if source != _NEW]
+    moves = _moves(kept, moved) if moved else []
+    gone = [index for index in range(size) if index not in present]
+    away = {source for source, _ in moves}
+    fresh = [place for place, source in enumerate(elements) if source == _NEW]
+    stay = [(source, place) for source, place in kept if source in modified and source not in away]
+    return CollectionChange(
+        tuple(sorted([*gone, *away])),
+        tuple(sorted([*fresh, *(place for _, place in moves)])),
+        tuple(sorted(source for source, _ in stay)),
+        tuple(place for _, place in stay),
+        tuple(moves),
+        cleared=cleared and bool(gone),
+    )
+
+
+def compare_members(old: Sequence[Any], new: Sequence[Any], modified: Collection[Any] = ()) -> CollectionChange:
+    """How a set changed; both are in ascending order and hold hashable members."""
+    before, after = set(old), set(new)
+    old_places = {member: place for place, member in enumerate(old)}
+    stay = [(old_places[member], place) for place, member in enumerate(new) if member in before and member in modified]
+    return CollectionChange(
+        tuple(place for place, member in enumerate(old) if member not in after),
+        tuple(place for place, member in enumerate(new) if member not in before),
+        tuple(source for source, _ in stay),
+        tuple(place for _, place in stay),
+        cleared=bool(old) and not new,
+    )

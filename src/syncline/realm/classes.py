@@ -1,0 +1,91 @@
+"""The classes of one open Realm: those of its configuration, and whatever else the file has (spec/sdk.md §2.5)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+from syncline.errors import PropertyError, SchemaError, TypeMismatchError
+from syncline.realm.binding import Binding
+from syncline.realm.converters import describe
+from syncline.realm.dynamic import dynamic_model
+from syncline.realm.models import Model, ModelInfo, ModelMeta
+from syncline.storage.catalogue import Catalogue, ClassInfo
+
+if TYPE_CHECKING:
+    from syncline.realm.context import Context
+
+__all__ = ["Classes"]
+
+
+class Classes:
+    """Bindings by class, made when a class is first used. ``models`` by stored name; None: the Realm is dynamic."""
+
+    def __init__(self, context: Context, models: Mapping[str, ModelMeta] | None) -> None:
+        self.context = context
+        self.models = models
+        self._known: dict[str, ModelMeta] = dict(models or {})
+        self._bindings: dict[int, Binding] = {}
+
+    def follow(self, catalogue: Catalogue) -> None:
+        """The version that is read may have another schema. Raises SchemaError if a class in use is gone."""
+        for binding in self._bindings.values():
+            if catalogue.find(binding.info.name) is not binding.info:
+                binding.bind(catalogue)
+
+    def binding(self, class_id: int) -> Binding:
+        """The class of that number in the file."""
+        binding = self._bindings.get(class_id)
+        if binding is None:
+            catalogue = self.context.reader().catalogue
+            model = self._model(catalogue.by_id[class_id].name)
+            binding = self._bindings[class_id] = Binding(self.context, model, catalogue)
+        return binding
+
+    def _model(self, stored_name: str) -> ModelMeta:
+        model = self._known.get(stored_name)
+        if model is None:
+            catalogue = self.context.reader().catalogue
+            model = self._known[stored_name] = dynamic_model(catalogue, stored_name, self._declared)
+        return model
+
+    def _declared(self, stored_name: str) -> ModelInfo:
+        return self._model(stored_name)._info
+
+    def of(self, cls: type[Model] | str) -> Binding:
+        """The class given as a model or by name. Raises SchemaError or PropertyError if this Realm does not have it."""
+        catalogue = self.context.reader().catalogue
+        if isinstance(cls, str):
+            info: ClassInfo | None = catalogue.find(self._stored_name(cls))
+        elif isinstance(cls, ModelMeta):
+            name = cls._info.stored_name
+            if self._known.get(name) is not cls:
+                raise SchemaError(
+                    f"{cls.__name__} is not in the schema of this Realm; open it with "
+                    f"RealmConfiguration(schema=[{', '.join([*self.names(), cls.__name__])}])"
+                )
+            info = catalogue.find(name)
+        else:
+            raise TypeMismatchError(f"expected a model class or the name of one, got {describe(cls)}")
+        if info is None:
+            near = get_close_matches(str(cls), self.names(), n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(self.names()) or 'none'}"
+            raise PropertyError(f"this Realm has no class {cls!r}: {hint}")
+        return self.binding(info.id)
+
+    def _stored_name(self, public: str) -> str:
+        return next((stored for stored, model in self._known.items() if model.__name__ == public), public)
+
+    def names(self) -> list[str]:
+        """Public names of the classes of this Realm."""
+        if self.models is not None:
+            return [model.__name__ for model in self.models.values()]
+        return list(self.context.reader().catalogue.classes)
+
+    def public_names(self) -> dict[str, dict[str, str]]:
+        """For queries: by stored class name, the stored names of properties whose public name is another one."""
+        return {
+            stored: {a.name: a.property.stored_name for a in model._info.attributes.values()}
+            for stored, model in self._known.items()
+        }

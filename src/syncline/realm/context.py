@@ -1,0 +1,320 @@
+"""One open Realm from the inside: its version and its transaction (spec/sdk.md §4, §5).
+
+A :class:`Context` reads either from a snapshot, which stays at one version, or from the write transaction that is open.
+``epoch`` grows whenever rows read before may be wrong: every cached row carries the epoch it was read in. ``changes``
+grows with every single write too; results carry it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from threading import get_ident
+from typing import TYPE_CHECKING, Any, Final
+
+from syncline.errors import (
+    ClosedRealmError,
+    InvalidObjectError,
+    QueryError,
+    TransactionError,
+    TypeMismatchError,
+    WrongThreadError,
+)
+from syncline.query.ast import ClassLike
+from syncline.realm.assigning import Assigner, UpdateMode
+from syncline.realm.classes import Classes
+from syncline.realm.converters import Converter, describe
+from syncline.realm.dictionaries import Dictionary
+from syncline.realm.lists import List
+from syncline.realm.live import LiveCollection
+from syncline.realm.models import Model, ModelMeta
+from syncline.realm.observers import Observers
+from syncline.realm.schema import PropertyType
+from syncline.realm.sets import Set
+from syncline.storage.changes import ChangeLog
+from syncline.storage.file import FileLease, RealmFile
+from syncline.storage.reader import Reader
+from syncline.storage.refs import CollectionRef, ObjectRef
+from syncline.storage.snapshot import Snapshot
+from syncline.storage.transaction import WriteTransaction
+from syncline.values import kinds
+
+if TYPE_CHECKING:
+    from syncline.realm.realm import Realm
+
+__all__ = ["Context", "Pins"]
+
+#: The thread of a frozen Realm: no thread has this number, and every one may use it.
+_ANY_THREAD: Final = 0
+
+_COLLECTIONS: Final[dict[int, type[LiveCollection]]] = {
+    kinds.LIST_COLLECTION: List,
+    kinds.SET_COLLECTION: Set,
+    kinds.DICTIONARY_COLLECTION: Dictionary,
+}
+
+
+class Pins:
+    """What an open Realm keeps alive: the file, a version of it, a write transaction. Given back once, on any
+    thread.
+    """
+
+    def __init__(self, lease: FileLease, snapshot: Snapshot | None = None) -> None:
+        self.lease = lease
+        self.snapshot = snapshot
+        self.tx: WriteTransaction | None = None
+        #: called first: whoever could still call the Realm
+        self.detach: list[Callable[[], None]] = []
+
+    def release(self) -> None:
+        """Give everything back; an open write transaction is undone."""
+        for detach in self.detach:
+            detach()
+        self.detach = []
+        tx, self.tx = self.tx, None
+        if tx is not None:
+            self.lease.file.rollback(tx)
+        snapshot, self.snapshot = self.snapshot, None
+        if snapshot is not None:
+            snapshot.release()
+        self.lease.close()
+
+
+class Context:
+    """The state of one Realm handle. ``models`` are its classes by stored name; None: whatever the file has."""
+
+    def __init__(self, realm: Realm, pins: Pins, models: Mapping[str, ModelMeta] | None) -> None:
+        """A snapshot among the pins makes it frozen at that version."""
+        self.realm = realm
+        self.pins = pins
+        self.file: RealmFile = pins.lease.file
+        self.frozen = pins.snapshot is not None
+        self.thread = _ANY_THREAD if self.frozen else get_ident()
+        self.closed = False
+        self.epoch = 0
+        self.changes = 0
+        self.tx: WriteTransaction | None = None
+        self.lock: threading.RLock = threading.RLock()
+        self.classes = Classes(self, models)
+        self.observers = Observers(self)
+        #: what was committed since observers were last told, oldest first; None: unknown, everything may have changed
+        self.pending: list[ChangeLog | None] = []
+        self._idle_lock = self.lock
+        self._reader: Reader | None = None
+        self._assigner: Assigner | None = None
+        if pins.snapshot is not None:
+            self._read_from(pins.snapshot)
+
+    # --- checks -------------------------------------------------------------------------------------------------------
+
+    def check(self) -> None:
+        """Raise WrongThreadError or ClosedRealmError where the Realm cannot be used."""
+        if self.thread != get_ident() and not self.frozen:
+            raise WrongThreadError(
+                f"the Realm {self.file.path} was opened on another thread: open it again on this one, or hand over "
+                "frozen objects (realm.freeze())"
+            )
+        if self.closed:
+            raise ClosedRealmError(f"the Realm {self.file.path} was closed; open it again")
+
+    def reader(self) -> Reader:
+        """What to read from, under :attr:`lock`; pins the newest version if none is pinned."""
+        reader = self._reader
+        if reader is None or self.thread != get_ident():
+            self.check()
+            if self._reader is None:
+                self._read_from(self.file.snapshot())
+            assert self._reader is not None
+            return self._reader
+        return reader
+
+    def writing(self) -> WriteTransaction:
+        """The open write transaction. Raises TransactionError if there is none."""
+        tx = self.tx
+        if tx is None or self.thread != get_ident():
+            self.check()
+            if tx is None:
+                if self.frozen:
+                    raise TransactionError("a frozen Realm does not change; write to realm.thaw()")
+                raise TransactionError("changes need a write transaction: put them into 'with realm.write():'")
+        return tx
+
+    @property
+    def version(self) -> int:
+        """The version that is read."""
+        return self.reader().version
+
+    # --- moving from version to version -------------------------------------------------------------------------------
+
+    def touch(self) -> None:
+        """Rows read before may be wrong."""
+        self.epoch += 1
+        self.changes += 1
+
+    def _read_from(self, snapshot: Snapshot) -> None:
+        previous, self.pins.snapshot = self.pins.snapshot, snapshot
+        moved = self._reader is None or self._reader.version != snapshot.version
+        self._reader, self.lock = snapshot.reader, snapshot.lock
+        if moved:
+            self.touch()
+        if previous is not None and previous is not snapshot:
+            previous.release()
+        self.classes.follow(snapshot.catalogue)
+
+    def is_behind(self) -> bool:
+        """Whether a newer version exists."""
+        return self.file.version > self.version
+
+    def advance(self) -> bool:
+        """Move to the newest version; whether that is another one. Remembers for observers what changed between."""
+        old = self.pins.snapshot
+        if old is None:
+            self.reader()
+            return True
+        snapshot = self.file.snapshot()
+        if snapshot.version == old.version:
+            snapshot.release()
+            return False
+        self._remember(old.version, snapshot.version)
+        self._read_from(snapshot)
+        return True
+
+    def _remember(self, old: int, new: int) -> None:
+        if self.observers.any:
+            logs = self.file.change_logs(old, new)
+            self.pending += [None] if logs is None else logs
+
+    def invalidate(self) -> None:
+        """Let go of the version; the next read takes the newest."""
+        snapshot, self.pins.snapshot, self._reader = self.pins.snapshot, None, None
+        self.lock = self._idle_lock
+        self.pending.append(None)
+        self.touch()
+        if snapshot is not None:
+            snapshot.release()
+
+    def pinned(self) -> Snapshot:
+        """The version that is read, once more. Raises TransactionError in a write transaction."""
+        if self.tx is not None:
+            raise TransactionError(
+                "what is being written cannot be frozen; freeze before or after the write transaction"
+            )
+        self.reader()
+        assert self.pins.snapshot is not None
+        return self.pins.snapshot.acquire()
+
+    def close(self) -> None:
+        """Every later use raises ClosedRealmError."""
+        self.closed = True
+        self.tx = self._reader = None
+        self.touch()
+        self.pins.release()
+
+    # --- writing ------------------------------------------------------------------------------------------------------
+
+    def begin(self, timeout: float | None) -> None:
+        """Start a write transaction at the newest version. Raises WriteTimeoutError."""
+        old = self.pins.snapshot
+        tx = self.file.begin(timeout)
+        self.pins.tx = tx
+        try:
+            if old is None or tx.version != old.version:
+                if old is not None:
+                    self._remember(old.version, tx.version)
+                self.touch()
+            self.tx, self._reader, self.lock = tx, tx, self._idle_lock
+            self.classes.follow(tx.catalogue)
+        except BaseException:
+            self.rollback()
+            raise
+        self.pins.snapshot = None
+        if old is not None:
+            old.release()
+
+    def commit(self) -> bool:
+        """End the write transaction; whether there is a new version. On an error nothing of it is kept."""
+        tx = self.writing()
+        version = tx.version
+        self.tx = self.pins.tx = None
+        try:
+            snapshot = self.file.commit_pinned(tx)
+        except BaseException:
+            self._lose_version()
+            raise
+        self.pins.snapshot, self._reader, self.lock = snapshot, snapshot.reader, snapshot.lock
+        self.classes.follow(snapshot.catalogue)
+        if self.observers.any:
+            self.pending.append(tx.changes)
+        return snapshot.version != version
+
+    def rollback(self) -> None:
+        """Undo the write transaction."""
+        tx = self.writing()
+        self.tx = self.pins.tx = None
+        self._lose_version()
+        self.file.rollback(tx)
+
+    def _lose_version(self) -> None:
+        """Nothing is pinned now: the next read takes the newest version, which others may have made meanwhile."""
+        self._reader = None
+        self.lock = self._idle_lock
+        self.pending.append(None)
+        self.touch()
+
+    # --- objects ------------------------------------------------------------------------------------------------------
+
+    def object_at(self, reference: ObjectRef) -> Model:
+        """The live object of a row."""
+        return self.classes.binding(reference.class_id).object_at(reference.object_key)
+
+    def collection(self, reference: CollectionRef) -> LiveCollection:
+        """The live collection inside a Mixed value."""
+        mixed = PropertyType(kinds.MIXED, nullable=True)
+        return self.make_collection(reference, Converter("a Mixed value", mixed))
+
+    def make_collection(self, reference: CollectionRef, converter: Converter) -> LiveCollection:
+        """The live collection at ``reference``."""
+        return _COLLECTIONS[reference.kind]._make(self, reference, converter)
+
+    def reference(self, value: Any, target: str | None, where: str) -> ObjectRef:
+        """The row of an object under a link; an unmanaged object or a mapping is added first.
+
+        Raises TypeMismatchError for anything else or another class than ``target``, InvalidObjectError for an object of
+        another Realm or one that was deleted.
+        """
+        if isinstance(value, Model):
+            if target is not None and type(value)._info.stored_name != target:
+                raise TypeMismatchError(f"{where}: expected {target} or None, got {describe(value)}")
+            binding = value._binding
+            if binding is None:
+                return self.assigner().add(value)
+            if binding.context is not self:
+                raise InvalidObjectError(
+                    f"{where}: {value!r} belongs to another Realm; objects do not move between Realms"
+                )
+            binding.check_valid(value)
+            return ObjectRef(binding.info.id, value._key)
+        if target is not None and isinstance(value, Mapping):
+            return self.assigner().add_mapping(target, value)
+        raise TypeMismatchError(f"{where}: expected {target or 'a value that a Realm can hold'}, got {describe(value)}")
+
+    def refer(self, value: Any, target: ClassLike | None) -> ObjectRef:
+        """The row of an object in a query. Raises QueryError for anything else, InvalidObjectError."""
+        binding = value._binding if isinstance(value, Model) else None
+        if binding is None or binding.context.file.path != self.file.path:
+            raise QueryError(f"{describe(value)} is no object of this Realm, so nothing can be compared with it")
+        if target is not None and binding.info.id != target.id:
+            raise QueryError(f"a link to {target.name} cannot be compared with {describe(value)}")
+        binding.check_valid(value)
+        return ObjectRef(binding.info.id, value._key)
+
+    # --- assigning ----------------------------------------------------------------------------------------------------
+
+    def assigner(self) -> Assigner:
+        """What carries out the running ``create`` or ``add``; outside of one, what assigns a single value."""
+        return self._assigner if self._assigner is not None else Assigner(self, UpdateMode.NEVER)
+
+    def assign_with(self, assigner: Assigner | None) -> Assigner | None:
+        """Make it what :meth:`assigner` returns; the one before, to be put back."""
+        previous, self._assigner = self._assigner, assigner
+        return previous

@@ -1,0 +1,92 @@
+"""Live dictionaries (spec/sdk.md §1.12, §12.5)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from typing import TYPE_CHECKING, TypeVar, cast
+
+from syncline.errors import TypeMismatchError
+from syncline.realm.converters import describe
+from syncline.realm.live import LiveCollection
+from syncline.realm.models import collection_annotations
+from syncline.realm.spots import DictionarySpot, built_in_place
+from syncline.values import kinds
+
+if TYPE_CHECKING:
+    from syncline.realm.changes import DictionaryChange
+    from syncline.realm.tokens import NotificationToken
+
+__all__ = ["Dictionary"]
+
+T = TypeVar("T")
+
+
+class Dictionary(LiveCollection, MutableMapping[str, T]):
+    """A dictionary in a Realm: ``scores: Dictionary[float]``. Keys are str and iterate in ascending order."""
+
+    def __getitem__(self, key: str) -> T:
+        reader = self._read()
+        if not isinstance(key, str):
+            raise KeyError(key)
+        with self._context.lock:
+            return cast(T, self._load(reader.dict_get(self._reference, key)))
+
+    def __iter__(self) -> Iterator[str]:
+        reader = self._read()
+        with self._context.lock:
+            return iter(reader.dict_keys(self._reference))
+
+    def __contains__(self, key: object) -> bool:
+        reader = self._read()
+        if not isinstance(key, str):
+            return False
+        with self._context.lock:
+            return reader.dict_contains(self._reference, key)
+
+    def __setitem__(self, key: str, value: T) -> None:
+        """Set an entry. Raises ValueRangeError for a key that begins with ``$`` or holds a ``.``."""
+        tx = self._write()
+        if not isinstance(key, str):
+            raise TypeMismatchError(f"{self._converter.where}: the keys of a dictionary are str, got {describe(key)}")
+        if built_in_place(self._place, value):
+            spot = DictionarySpot(tx, self._reference, key)
+            self._context.assigner().store(spot, self._converter, self._place, value)
+        else:
+            tx.dict_set(self._reference, key, self._converter.store(value, self._context))
+        self._after()
+
+    def __delitem__(self, key: str) -> None:
+        """Remove an entry; an object it links to stays. Raises KeyError."""
+        if not isinstance(key, str) or not self._write().dict_erase(self._reference, key):
+            raise KeyError(key)
+        self._after()
+
+    def clear(self) -> None:
+        """Remove all entries."""
+        self._write().dict_clear(self._reference)
+        self._after()
+
+    def _after(self) -> None:
+        if self._place.embedded:  # embedded objects go with their entry
+            self._context.epoch += 1
+        self._changed()
+
+    def __eq__(self, other: object) -> bool:
+        if self._is_same(other):
+            return True
+        if isinstance(other, Mapping):
+            return dict(self) == dict(other)
+        return NotImplemented
+
+    def __repr__(self) -> str:
+        return self._shown((f"{key!r}: {self[key]!r}" for key in self), "{}")
+
+    def observe(
+        self, callback: Callable[[Dictionary[T], DictionaryChange], object], *, key_paths: list[str] | None = None
+    ) -> NotificationToken:
+        """Call ``callback(dictionary, change)`` when entries come, go or change; see :meth:`Results.observe`."""
+        self._read()
+        return self._context.observers.observe_dictionary(self, callback, key_paths)
+
+
+collection_annotations[Dictionary] = kinds.DICTIONARY_COLLECTION

@@ -1,0 +1,260 @@
+"""Live lists (spec/sdk.md §1.12, §12.5)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, MutableSequence, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
+
+from syncline.errors import QueryError, TypeMismatchError
+from syncline.realm.deleting import delete
+from syncline.realm.live import LiveCollection
+from syncline.realm.models import collection_annotations
+from syncline.realm.results import Results
+from syncline.realm.spots import ListInsertSpot, ListSetSpot, built_in_place
+from syncline.values import kinds
+
+if TYPE_CHECKING:
+    from syncline.query.ast import SortKey
+    from syncline.query.expression import Condition, Expr
+    from syncline.realm.changes import CollectionChange
+    from syncline.realm.tokens import NotificationToken
+
+__all__ = ["List"]
+
+T = TypeVar("T")
+
+
+class List(LiveCollection, MutableSequence[T]):
+    """A list in a Realm: ``dogs: List[Dog]``. Behaves as Python's list; writing needs a write transaction.
+
+    Indexes count what is visible: a link to an object that another device deleted meanwhile is skipped.
+    """
+
+    # --- reading ------------------------------------------------------------------------------------------------------
+
+    @overload
+    def __getitem__(self, index: int) -> T: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[T]: ...
+    def __getitem__(self, index: int | slice) -> T | list[T]:
+        reader = self._read()
+        if isinstance(index, slice):
+            start, stop, step = index.indices(len(self))
+            if step == 1:
+                with self._context.lock:
+                    return self._loaded(reader.list_slice(self._reference, start, max(start, stop)))
+            return [self[place] for place in range(start, stop, step)]
+        place = self._index(index)
+        with self._context.lock:
+            return cast(T, self._load(reader.list_get(self._reference, place)))
+
+    def _index(self, index: int) -> int:
+        """A visible index from 0. Raises IndexError."""
+        if index < 0:
+            index += len(self)
+        if index < 0:
+            raise IndexError(f"{self._converter.where}: list index out of range")
+        return index
+
+    def _loaded(self, stored: Sequence[Any]) -> list[T]:
+        if self._converter.kind == kinds.LINK:
+            return cast("list[T]", list(self._objects(stored)))
+        return [self._load(value) for value in stored]
+
+    def _objects(self, references: Sequence[Any]) -> Iterator[Any]:
+        """The objects of links, read page by page."""
+        if references:
+            yield from self._context.classes.binding(self._place.target_id).iterate(
+                [ref.object_key for ref in references]
+            )
+
+    def __iter__(self) -> Iterator[T]:
+        """The elements as of now; objects deleted while the loop runs are skipped."""
+        reader = self._read()
+        with self._context.lock:
+            stored = reader.list_slice(self._reference)
+        if self._converter.kind == kinds.LINK:
+            return self._objects(stored)
+        return map(self._load, stored)
+
+    def __contains__(self, value: object) -> bool:
+        return self._find(value) is not None
+
+    def index(self, value: Any, start: int = 0, stop: int | None = None) -> int:
+        """The index of the first element equal to ``value``. Raises ValueError if there is none."""
+        found = self._find(value)
+        if found is not None and (start > found or start < 0 or stop is not None):
+            size = len(self)
+            first, last = slice(start, stop).indices(size)[:2]
+            within = [place for place in range(first, last) if self[place] == value]
+            found = within[0] if within else None
+        if found is None:
+            raise ValueError(f"{value!r} is not in {self._converter.where}")
+        return found
+
+    def _find(self, value: Any) -> int | None:
+        reader = self._read()
+        possible, stored = self._stored_or_none(value)
+        if not possible:
+            return None
+        with self._context.lock:
+            return reader.list_find(self._reference, stored)
+
+    def count(self, value: Any) -> int:
+        """How many elements equal ``value``."""
+        return sum(1 for element in self if element == value)
+
+    def __eq__(self, other: object) -> bool:
+        if self._is_same(other):
+            return True
+        if isinstance(other, LiveCollection) or not isinstance(other, Sequence) or isinstance(other, str | bytes):
+            return NotImplemented if not isinstance(other, LiveCollection) else False
+        return list(self) == list(other)
+
+    def __repr__(self) -> str:
+        return self._shown((repr(self[place]) for place in range(len(self))), "[]")
+
+    # --- writing ------------------------------------------------------------------------------------------------------
+
+    def _store(self, value: Any) -> Any:
+        return self._converter.store(value, self._context)
+
+    def insert(self, index: int, value: T) -> None:
+        """Insert before ``index``; as with Python's list, an index beyond the ends means the end."""
+        tx = self._write()
+        size = tx.size(self._reference)
+        place = max(0, index + size) if index < 0 else min(index, size)
+        if built_in_place(self._place, value):
+            spot = ListInsertSpot(tx, self._reference, place)
+            self._context.assigner().store(spot, self._converter, self._place, value)
+        else:
+            tx.list_insert(self._reference, place, self._store(value))
+        self._changed()
+
+    def append(self, value: T) -> None:
+        """Add an element at the end."""
+        self.insert(self._write().size(self._reference), value)
+
+    def extend(self, values: Iterable[T]) -> None:
+        """Add each of ``values`` at the end."""
+        tx = self._write()
+        given = list(values)
+        if any(built_in_place(self._place, value) for value in given):
+            for value in given:
+                self.append(value)
+            return
+        tx.list_extend(self._reference, [self._store(value) for value in given])
+        self._changed()
+
+    def __iadd__(self, values: Iterable[T]) -> List[T]:
+        self.extend(values)
+        return self
+
+    @overload
+    def __setitem__(self, index: int, value: T) -> None: ...
+    @overload
+    def __setitem__(self, index: slice, value: Iterable[T]) -> None: ...
+    def __setitem__(self, index: int | slice, value: Any) -> None:
+        tx = self._write()
+        if isinstance(index, slice):
+            self._set_slice(index, list(value))
+            return
+        place = self._index(index)
+        if place >= tx.size(self._reference):
+            raise IndexError(f"{self._converter.where}: list index out of range")
+        if built_in_place(self._place, value):
+            spot = ListSetSpot(tx, self._reference, place)
+            self._context.assigner().store(spot, self._converter, self._place, value)
+        else:
+            tx.list_set(self._reference, place, self._store(value))
+        self._changed()
+
+    def _set_slice(self, index: slice, values: list[Any]) -> None:
+        start, stop, step = index.indices(len(self))
+        if step != 1:
+            places = range(start, stop, step)
+            if len(places) != len(values):
+                raise ValueError(f"{self._converter.where}: {len(values)} values for {len(places)} places")
+            for place, value in zip(places, values, strict=True):
+                self[place] = value
+            return
+        self._write().list_erase_range(self._reference, start, max(start, stop))
+        for offset, value in enumerate(values):
+            self.insert(start + offset, value)
+        self._changed()
+
+    def __delitem__(self, index: int | slice) -> None:
+        """Remove the entry; the object it links to stays (see :meth:`delete_at`)."""
+        tx = self._write()
+        if isinstance(index, slice):
+            start, stop, step = index.indices(len(self))
+            if step == 1:
+                tx.list_erase_range(self._reference, start, max(start, stop))
+            else:
+                for place in sorted(range(start, stop, step), reverse=True):
+                    tx.list_erase(self._reference, place)
+        else:
+            tx.list_erase(self._reference, self._index(index))
+        self._after_removal()
+
+    def remove(self, value: T) -> None:
+        """Remove the first element equal to ``value``. Raises ValueError if there is none."""
+        self._write()
+        found = self._find(value)
+        if found is None:
+            raise ValueError(f"{value!r} is not in {self._converter.where}")
+        del self[found]
+
+    def clear(self) -> None:
+        """Remove all elements; objects they link to stay."""
+        self._write().list_clear(self._reference)
+        self._after_removal()
+
+    def _after_removal(self) -> None:
+        if self._place.embedded:  # embedded objects go with their entry
+            self._context.epoch += 1
+        self._changed()
+
+    def move(self, source: int, target: int) -> None:
+        """Move an element so that its index becomes ``target``: one operation that others merge as such."""
+        tx = self._write()
+        tx.list_move(self._reference, self._index(source), self._index(target))
+        self._changed()
+
+    def swap(self, first: int, second: int) -> None:
+        """Exchange two elements."""
+        tx = self._write()
+        tx.list_swap(self._reference, self._index(first), self._index(second))
+        self._changed()
+
+    def delete_at(self, index: int) -> None:
+        """Delete the object at ``index`` from the Realm, and with it the entry."""
+        if self._converter.kind != kinds.LINK:
+            raise TypeMismatchError(f"{self._converter.where}: only lists of objects can delete; use 'del' for a value")
+        delete(self._context, [self[index]])
+
+    # --- queries and observers ----------------------------------------------------------------------------------------
+
+    def where(self, *conditions: Condition | bool) -> Results[Any]:
+        """The objects in the list that meet all ``conditions``, in the order of the list."""
+        return self._as_results().where(*conditions)
+
+    def sort(self, *keys: SortKey | Expr | str, descending: bool = False) -> Results[Any]:
+        """The objects in the list, sorted; the list itself stays as it is."""
+        return self._as_results().sort(*keys, descending=descending)
+
+    def _as_results(self) -> Results[Any]:
+        if self._converter.kind != kinds.LINK or not self._reference.property_id:
+            raise QueryError(f"{self._converter.where}: only lists of objects can be queried")
+        binding = self._context.classes.binding(self._place.target_id)
+        return Results(binding, source=(self._place, self._reference))
+
+    def observe(
+        self, callback: Callable[[List[T], CollectionChange], object], *, key_paths: list[str] | None = None
+    ) -> NotificationToken:
+        """Call ``callback(list, change)`` when the list or an object in it changes; see :meth:`Results.observe`."""
+        self._read()
+        return self._context.observers.observe_list(self, callback, key_paths)
+
+
+collection_annotations[List] = kinds.LIST_COLLECTION

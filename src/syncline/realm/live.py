@@ -1,0 +1,138 @@
+"""What live lists, sets and dictionaries share (spec/sdk.md §1.12, §6.6).
+
+A live collection is a view of the file: every access reads the version its Realm is at, or the open write
+transaction. It lives in a collection property, or inside a Mixed value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Self
+
+from syncline.errors import InvalidObjectError
+from syncline.realm.converters import Converter
+from syncline.realm.models import Model
+from syncline.storage.catalogue import PropertyInfo
+from syncline.storage.reader import Reader
+from syncline.storage.refs import CollectionRef, ObjectRef
+from syncline.storage.transaction import WriteTransaction
+from syncline.values import kinds
+
+if TYPE_CHECKING:
+    from syncline.realm.context import Context
+
+__all__ = ["LiveCollection"]
+
+#: How many elements a repr shows.
+SHOWN: int = 10
+
+
+class LiveCollection:
+    """A collection of one object, or one inside a Mixed value. Not made by applications."""
+
+    _context: Context
+    _reference: CollectionRef
+    _converter: Converter
+    _place: PropertyInfo
+    _epoch: int
+
+    @classmethod
+    def _make(cls, context: Context, reference: CollectionRef, converter: Converter) -> Self:
+        """The live collection at ``reference``; ``converter`` is that of its elements."""
+        self = cls.__new__(cls)
+        self._context = context
+        self._reference = reference
+        self._converter = converter
+        self._place = context.reader().element(reference)
+        self._epoch = -1
+        return self
+
+    def __init__(self, *args: Any) -> None:
+        raise TypeError(
+            f"{type(self).__name__} is for annotations; assign a plain list, set or dict to the property instead"
+        )
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether the object that owns the collection still exists in an open Realm."""
+        if self._context.closed:
+            return False
+        try:
+            self._read()
+        except InvalidObjectError:
+            return False
+        return True
+
+    def _read(self) -> Reader:
+        """What to read from. Raises InvalidObjectError if the owner is gone."""
+        context = self._context
+        reader = context.reader()
+        if self._epoch != context.epoch:
+            with context.lock:
+                exists = reader.collection_exists(self._reference)
+            if not exists:
+                raise InvalidObjectError(f"{self._converter.where}: the object this collection belongs to was deleted")
+            self._epoch = context.epoch
+        return reader
+
+    def _write(self) -> WriteTransaction:
+        """The open write transaction. Raises TransactionError, InvalidObjectError."""
+        tx = self._context.writing()
+        self._read()
+        return tx
+
+    def _changed(self) -> None:
+        self._context.changes += 1
+
+    def _replace(self, values: Iterable[Any]) -> None:
+        """Make ``values`` the content."""
+        self._write()
+        self._context.assigner().fill(self._reference, self._converter, self._place, values)
+
+    def _load(self, stored: Any) -> Any:
+        load = self._converter.load
+        return stored if load is None else load(stored, self._context)
+
+    def _stored_or_none(self, value: Any) -> tuple[bool, Any]:
+        """Whether ``value`` can be an element, and its stored form; adds nothing to the Realm."""
+        if self._converter.kind in (kinds.LINK, kinds.MIXED) and isinstance(value, Model):
+            binding = value._binding
+            if binding is None or binding.context is not self._context or not binding.is_valid(value):
+                return False, None
+            return True, ObjectRef(binding.info.id, value._key)
+        if self._converter.kind == kinds.LINK:
+            return False, None
+        try:
+            return True, self._converter.store(value, self._context)
+        except (TypeError, ValueError):
+            return False, None
+
+    def __len__(self) -> int:
+        reader = self._read()
+        with self._context.lock:
+            return reader.size(self._reference)
+
+    def __bool__(self) -> bool:
+        return len(self) > 0
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def _is_same(self, other: Any) -> bool:
+        """Whether ``other`` is the same collection of the same object."""
+        return (
+            isinstance(other, LiveCollection)
+            and self._reference == other._reference
+            and self._context.file.path == other._context.file.path
+        )
+
+    def _shown(self, elements: Iterable[Any], brackets: str) -> str:
+        """The text of repr; never raises."""
+        name = type(self).__name__
+        if self._context.closed:
+            return f"<{name} (closed)>"
+        if not self.is_valid:
+            return f"<{name} (deleted)>"
+        size = len(self)
+        parts = [str(element) for element, _ in zip(elements, range(SHOWN), strict=False)]
+        more = ", …" if size > SHOWN else ""
+        return f"<{name} {brackets[0]}{', '.join(parts)}{more}{brackets[1]} ({size} items)>"

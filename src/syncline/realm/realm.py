@@ -1,0 +1,529 @@
+"""Realm: an open database of objects (spec/sdk.md §3–6, §12.2, §12.3).
+
+::
+
+    with Realm.open(RealmConfiguration("dogs.realm", schema=[Dog])) as realm:
+        with realm.write():
+            rex = realm.create(Dog, name="Rex", age=3)
+        for dog in realm.objects(Dog).where(Dog.age > 2).sort("name"):
+            print(dog.name)
+"""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Callable, Iterable, Mapping
+from types import TracebackType
+from typing import Any, Self, TypeVar, overload
+
+import apsw
+
+from syncline.errors import ClosedRealmError, PrimaryKeyError, RealmError, TransactionError, TypeMismatchError
+from syncline.realm.assigning import Assigner, UpdateMode
+from syncline.realm.backend import SyncHandle, sync_backend
+from syncline.realm.configuration import RealmConfiguration
+from syncline.realm.context import Context, Pins
+from syncline.realm.converters import describe
+from syncline.realm.deleting import clear, delete
+from syncline.realm.delivery import Scheduler, ThreadScheduler, current_scheduler
+from syncline.realm.dynamic import schema_of
+from syncline.realm.models import Model, ModelMeta
+from syncline.realm.observers import CHANGE, REFRESH_REQUIRED
+from syncline.realm.results import Results
+from syncline.realm.schema import ObjectSchema
+from syncline.realm.schema_update import apply_schema, models_by_name
+from syncline.realm.tokens import NotificationToken
+from syncline.storage.connection import translating
+from syncline.storage.file import FileLease, RealmFile
+
+__all__ = ["Realm", "Transaction"]
+
+M = TypeVar("M", bound=Model)
+
+
+class Transaction:
+    """A write transaction as a context manager: committed at the end of the block, cancelled by an exception."""
+
+    def __init__(self, realm: Realm, timeout: float | None) -> None:
+        self._realm = realm
+        self._timeout = timeout
+        self._running = False
+
+    def __enter__(self) -> Transaction:
+        self._realm.begin_write(self._timeout)
+        self._running = True
+        return self
+
+    def cancel(self) -> None:
+        """Undo everything now; the end of the block then does nothing."""
+        if not self._running:
+            raise TransactionError("this write transaction has ended already")
+        self._running = False
+        self._realm.cancel_write()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        running = self._running and self._realm.in_write
+        self._running = False
+        if error is None:
+            if running:
+                self._realm.commit_write()
+            return
+        if running:
+            self._realm.cancel_write()
+        if isinstance(error, apsw.Error):
+            with translating(self._realm.path):
+                raise error
+
+
+class Realm:
+    """An open Realm. It belongs to the thread, or to the event loop, on which it was opened.
+
+    It sees one version of the file, which moves when :meth:`refresh` is called, when a write transaction begins, and
+    on an event loop by itself. Close it, or use it in a ``with`` block.
+    """
+
+    _auto_refresh: bool
+    _config: RealmConfiguration
+    _context: Context
+    _scheduler: Scheduler
+    _sync: SyncHandle | None
+
+    def __init__(self) -> None:
+        raise TypeError("a Realm is opened with Realm.open(configuration)")
+
+    # --- opening and closing ------------------------------------------------------------------------------------------
+
+    @classmethod
+    def open(cls, configuration: RealmConfiguration | str | os.PathLike[str] | Any = None, /, **options: Any) -> Realm:
+        """Open the Realm of a configuration; the file is created if need be, and what its schema lacks is added.
+
+        A path with the options of :class:`RealmConfiguration` will do: ``Realm.open("dogs.realm", schema=[Dog])``. So
+        will a :class:`~syncline.SyncConfiguration`. Without arguments: ``RealmConfiguration.default``.
+
+        Raises SchemaError (the models are wrong, or contradict the file), ConfigurationError, FileError,
+        NotARealmError, NewerFormatError, DecryptionFailedError.
+        """
+        config = _configuration(configuration, options)
+        models = None if config.schema is None else models_by_name(config.schema)
+        file = _open_file(config)
+        try:
+            if models is not None:
+                apply_schema(file, [model._info.schema for model in models.values()], config.read_only)
+            return cls._make(config, file, models)
+        except BaseException:
+            file.close()
+            raise
+
+    @classmethod
+    def _make(cls, config: RealmConfiguration, file: RealmFile, models: Mapping[str, ModelMeta] | None) -> Realm:
+        self = cls.__new__(cls)
+        pins = Pins(FileLease(file))
+        self._config = config
+        self._auto_refresh = True
+        self._context = context = Context(self, pins, models)
+        self._sync = None
+        me = weakref.ref(self)
+        self._scheduler = current_scheduler(lambda: _run(me))
+        context.observers.wake = self._scheduler.wake
+        pins.detach = [self._scheduler.close, file.on_commit(lambda version: _committed(me))]
+        if config.sync is not None:
+            try:
+                self._sync = sync_backend().attach(config.sync, pins.lease)
+            except BaseException:
+                for detach in pins.detach:
+                    detach()
+                raise
+            pins.detach.append(self._sync.close)
+        weakref.finalize(context, pins.release).atexit = False
+        return self
+
+    def close(self) -> None:
+        """Give the file back. A running write transaction is cancelled; objects and results cannot be used any more.
+
+        Calling it again does nothing. Raises WrongThreadError.
+        """
+        context = self._context
+        if context.closed:
+            return
+        context.check()
+        context.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        context = self._context
+        state = " (closed)" if context.closed else " (frozen)" if context.frozen else ""
+        return f"<Realm {self.path}{state}>"
+
+    # --- what it is ---------------------------------------------------------------------------------------------------
+
+    @property
+    def config(self) -> RealmConfiguration:
+        """The configuration it was opened with."""
+        return self._config
+
+    @property
+    def path(self) -> str:
+        """The absolute path of the file."""
+        return self._context.file.path
+
+    @property
+    def schema(self) -> list[ObjectSchema]:
+        """The classes of this Realm: those of its configuration, or all that the file has."""
+        if self._context.classes.models is not None:
+            return [model._info.schema for model in self._context.classes.models.values()]
+        return [schema_of(info) for info in self._context.reader().catalogue.classes.values()]
+
+    @property
+    def version(self) -> int:
+        """The version that is seen; each commit makes one."""
+        return self._context.version
+
+    @property
+    def number_of_versions(self) -> int:
+        """Versions of the file that this process keeps alive, and the newest."""
+        return self._context.file.number_of_versions
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether :meth:`close` was called."""
+        return self._context.closed
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether it stays at one version for good; see :meth:`freeze`."""
+        return self._context.frozen
+
+    @property
+    def in_write(self) -> bool:
+        """Whether a write transaction of this Realm runs."""
+        return self._context.tx is not None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no class has an object (classes whose names begin with ``__`` do not count)."""
+        reader = self._context.reader()
+        with self._context.lock:
+            classes = [info for name, info in reader.catalogue.classes.items() if not name.startswith("__")]
+            return not any(reader.count(info) for info in classes)
+
+    @property
+    def sync_session(self) -> Any:
+        """The :class:`~syncline.SyncSession` of this file; None for a Realm that is not synced."""
+        self._context.check()
+        return None if self._sync is None else self._sync.session
+
+    # --- reading ------------------------------------------------------------------------------------------------------
+
+    @overload
+    def objects(self, cls: type[M]) -> Results[M]: ...
+    @overload
+    def objects(self, cls: str) -> Results[Any]: ...
+    def objects(self, cls: type[M] | str) -> Results[M] | Results[Any]:
+        """All objects of a class, in the order they were created; narrow them down with ``where``, ``sort``, ``limit``.
+
+        Raises SchemaError for a class that is not in the schema, PropertyError for an unknown name.
+        """
+        return Results(self._context.classes.of(cls))
+
+    @overload
+    def get(self, cls: type[M], key: Any) -> M | None: ...
+    @overload
+    def get(self, cls: str, key: Any) -> Any: ...
+    def get(self, cls: type[M] | str, key: Any) -> Any:
+        """The object with that primary key, or None.
+
+        Raises TypeMismatchError for a key of another type, PrimaryKeyError if the class has no primary key.
+        """
+        context = self._context
+        binding = context.classes.of(cls)
+        attribute = binding.plan().key
+        if attribute is None:
+            raise PrimaryKeyError(f"{binding.name} has no primary key; use objects({binding.name}).where(…)")
+        if type(key) is not attribute.converter.exact:
+            key = attribute.converter.store(key, context)
+        reader = context.reader()
+        with context.lock:
+            found = reader.find(binding.info, key)
+        return None if found is None else binding.object_at(found)
+
+    # --- writing ------------------------------------------------------------------------------------------------------
+
+    def write(self, *, timeout: float | None = None) -> Transaction:
+        """A write transaction: ``with realm.write(): …``. Everything in it happens, or nothing.
+
+        It begins at the newest version, after observers were told what happened so far. Waits for other writers, at
+        most ``timeout`` seconds. Raises WriteTimeoutError, TransactionError (in one already), DiskFullError (at the
+        end).
+        """
+        return Transaction(self, timeout)
+
+    def begin_write(self, timeout: float | None = None) -> None:
+        """Start a write transaction that :meth:`commit_write` or :meth:`cancel_write` ends."""
+        context = self._context
+        context.check()
+        if context.frozen:
+            raise TransactionError("a frozen Realm does not change; use realm.thaw() to write")
+        if self._config.read_only:
+            raise TransactionError(f"{self.path} was opened read-only")
+        if context.tx is not None:
+            raise TransactionError("this Realm is in a write transaction already; transactions do not nest")
+        if context.observers.any and not context.observers.in_round:
+            self.refresh()
+            context.check()
+        context.begin(timeout)
+
+    def commit_write(self) -> None:
+        """Make everything that was written durable and visible to others.
+
+        Raises DiskFullError and FileError: nothing was kept. Raises TransactionError outside a write transaction.
+        """
+        context = self._context
+        context.writing()
+        if not context.commit():
+            return
+        if self._sync is not None:
+            self._sync.local_commit(context.version)
+        self._scheduler.wake()
+        self._report(context.observers.tell_realm(CHANGE))
+
+    def cancel_write(self) -> None:
+        """Undo everything that was written. Objects created meanwhile become invalid."""
+        self._context.rollback()
+
+    @overload
+    def create(
+        self, cls: type[M], values: Mapping[str, Any] | None = None, /, *, update: UpdateMode = ..., **properties: Any
+    ) -> M: ...
+    @overload
+    def create(
+        self, cls: str, values: Mapping[str, Any] | None = None, /, *, update: UpdateMode = ..., **properties: Any
+    ) -> Any: ...
+    def create(
+        self,
+        cls: type[M] | str,
+        values: Mapping[str, Any] | None = None,
+        /,
+        *,
+        update: UpdateMode = UpdateMode.NEVER,
+        **properties: Any,
+    ) -> Any:
+        """A new object: ``realm.create(Dog, name="Rex")`` or ``realm.create(Dog, {"name": "Rex"})``.
+
+        Values may hold mappings and unmanaged objects under links: they become objects too. ``update`` says what
+        happens if an object with the same primary key exists. Raises TransactionError, PropertyError (unknown name),
+        TypeMismatchError (also: a value is missing), ValueRangeError, PrimaryKeyError.
+        """
+        context = self._context
+        context.writing()
+        if values is None:
+            values = properties
+        elif not isinstance(values, Mapping):
+            raise TypeMismatchError(f"create: expected a mapping of values, got {describe(values)}")
+        elif properties:
+            values = {**values, **properties}
+        return Assigner(context, update).run_create(context.classes.of(cls), values)
+
+    def add(self, obj: M, *, update: UpdateMode = UpdateMode.NEVER) -> M:
+        """Make an unmanaged object, and every object it links to, part of this Realm; the same object becomes live.
+
+        An object of this Realm stays as it is. Raises what :meth:`create` raises, InvalidObjectError for an object of
+        another Realm.
+        """
+        context = self._context
+        context.writing()
+        if not isinstance(obj, Model):
+            raise TypeMismatchError(f"add: expected an object of a model class, got {describe(obj)}")
+        Assigner(context, update).run_add(obj)
+        return obj
+
+    def add_all(self, objects: Iterable[Model], *, update: UpdateMode = UpdateMode.NEVER) -> None:
+        """:meth:`add` for each."""
+        for obj in objects:
+            self.add(obj, update=update)
+
+    def delete(self, objects: Model | Iterable[Model]) -> None:
+        """Delete an object, or all objects in a list, results or any other iterable. Links to them become null.
+
+        Raises InvalidObjectError for an object that was deleted already or belongs elsewhere.
+        """
+        context = self._context
+        context.writing()
+        if isinstance(objects, Results):
+            objects.delete_all()
+        else:
+            delete(context, [objects] if isinstance(objects, Model) else list(objects))
+
+    def delete_all(self, cls: type[Model] | str | None = None) -> None:
+        """Delete every object of a class, or of all classes."""
+        context = self._context
+        context.writing()
+        if cls is not None:
+            clear(context, context.classes.of(cls))
+            return
+        for info in list(context.reader().catalogue.classes.values()):
+            if not info.embedded and not info.asymmetric:
+                clear(context, context.classes.binding(info.id))
+
+    # --- versions and notifications -----------------------------------------------------------------------------------
+
+    @property
+    def auto_refresh(self) -> bool:
+        """Whether the Realm follows commits of others by itself; that needs an event loop."""
+        return self._auto_refresh
+
+    @auto_refresh.setter
+    def auto_refresh(self, value: bool) -> None:
+        self._context.check()
+        if self._context.frozen:
+            raise TransactionError("a frozen Realm does not change")
+        self._auto_refresh = value
+        if value:
+            self._scheduler.wake()
+
+    def refresh(self) -> bool:
+        """Move to the newest version and tell observers what changed; whether the version moved.
+
+        Does nothing in a write transaction, inside an observer's callback, and on a frozen Realm. An exception raised
+        by a callback is raised here, after all callbacks were called.
+        """
+        context = self._context
+        context.check()
+        if context.frozen or context.tx is not None or context.observers.in_round:
+            return False
+        moved = context.advance()
+        errors = context.observers.tell_realm(CHANGE) if moved else []
+        errors += context.observers.deliver()
+        if errors:
+            raise errors[0]
+        return moved
+
+    def pump(self, timeout: float | None = 0.0) -> bool:
+        """Wait up to ``timeout`` seconds (None: without limit) for a newer version, then :meth:`refresh`."""
+        self.wait_for_change(timeout)
+        return self.refresh()
+
+    def wait_for_change(self, timeout: float | None = None) -> bool:
+        """Wait until a version newer than the one seen exists; False after ``timeout`` seconds. Does not move to it."""
+        context = self._context
+        context.check()
+        return context.file.wait_for_version(context.version, timeout) is not None
+
+    def observe(self, callback: Callable[[Realm, str], object]) -> NotificationToken:
+        """Call ``callback(realm, event)``: ``"change"`` whenever the version moved or this Realm committed, and
+        ``"refresh_required"`` when a newer version exists and ``auto_refresh`` is off. Keep the returned token.
+        """
+        return self._context.observers.observe_realm(callback)
+
+    def invalidate(self) -> None:
+        """Let go of the version; the next read sees the newest. A running write transaction is cancelled."""
+        context = self._context
+        context.check()
+        if context.tx is not None:
+            context.rollback()
+        if not context.frozen:
+            context.invalidate()
+
+    def freeze(self) -> Realm:
+        """The Realm as it is now, for good, usable on every thread. It keeps its version alive until it is closed.
+
+        Raises TransactionError inside a write transaction.
+        """
+        context = self._context
+        context.check()
+        if context.frozen:
+            return self
+        return _freeze(self)
+
+    def thaw(self) -> Realm:
+        """A live Realm on this thread with the same configuration; of a live one itself."""
+        if not self._context.frozen:
+            return self
+        return Realm.open(self._config)
+
+    def _report(self, errors: list[Exception]) -> None:
+        for error in errors:
+            self._scheduler.report(error)
+
+
+def _configuration(given: Any, options: Mapping[str, Any]) -> RealmConfiguration:
+    if isinstance(given, RealmConfiguration):
+        return given.replace(**options) if options else given
+    if given is None:
+        return RealmConfiguration(**options) if options else RealmConfiguration.default
+    if isinstance(given, str | os.PathLike):
+        return RealmConfiguration(given, **options)
+    try:
+        is_sync = isinstance(given, sync_backend().configuration_type)
+    except RealmError:
+        is_sync = False
+    if is_sync:
+        return RealmConfiguration(sync=given, **options)
+    raise TypeMismatchError(f"Realm.open: expected a RealmConfiguration or a path, got {describe(given)}")
+
+
+def _open_file(config: RealmConfiguration) -> RealmFile:
+    if config.in_memory:
+        return RealmFile.in_memory(config.in_memory if isinstance(config.in_memory, str) else None, history=False)
+    path = config.file_path
+    if config.sync is not None:
+        history: bool | None = True
+    else:
+        history = None if os.path.exists(path) else False
+    return RealmFile.open(
+        path,
+        encryption_key=config.encryption_key,
+        history=history,
+        read_only=config.read_only,
+        create=not config.read_only,
+    )
+
+
+def _freeze(realm: Realm) -> Realm:
+    context = realm._context
+    pins = Pins(FileLease(context.file.share()), context.pinned())
+    frozen = Realm.__new__(Realm)
+    frozen._config = realm._config
+    frozen._auto_refresh = False
+    frozen._context = Context(frozen, pins, context.classes.models)
+    frozen._sync = None
+    frozen._scheduler = ThreadScheduler()
+    weakref.finalize(frozen._context, pins.release).atexit = False
+    return frozen
+
+
+def _committed(me: weakref.ref[Realm]) -> None:
+    """Somebody committed; called on any thread."""
+    realm = me()
+    if realm is not None:
+        realm._scheduler.wake()
+
+
+def _run(me: weakref.ref[Realm]) -> None:
+    """A round on the event loop."""
+    realm = me()
+    if realm is None or realm.is_closed or realm.in_write:
+        return
+    context = realm._context
+    errors: list[Exception] = []
+    try:
+        if realm.auto_refresh:
+            if context.advance():
+                errors += context.observers.tell_realm(CHANGE)
+        elif context.is_behind():
+            errors += context.observers.tell_realm(REFRESH_REQUIRED)
+        errors += context.observers.deliver()
+    except ClosedRealmError:
+        return
+    except RealmError as error:
+        errors.append(error)
+    realm._report(errors)

@@ -1,0 +1,302 @@
+"""Results: the objects that a query finds, lazily and live (spec/sdk.md §8).
+
+Building one does no work. The first access asks the database once for the keys of all matching objects, kept as an
+array; objects are read in pages when they are needed. When the Realm has moved on, the next access asks again.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, overload
+
+from syncline.errors import InvalidObjectError, PrimaryKeyError, QueryError, TypeMismatchError
+from syncline.query.ast import Always, And, Distinct, Limit, Path, Predicate, Query, Sort, SortKey, Stage
+from syncline.query.expression import Condition, Expr
+from syncline.query.printing import query_to_rql
+from syncline.query.resolve import resolve
+from syncline.realm.binding import PAGE, Binding
+from syncline.realm.converters import describe
+from syncline.realm.deleting import delete_keys
+from syncline.realm.models import Model
+from syncline.storage.catalogue import Catalogue, PropertyInfo
+from syncline.storage.query_sql import Sql, count_query, keys_query
+from syncline.storage.refs import CollectionRef
+
+if TYPE_CHECKING:
+    from syncline.realm.changes import CollectionChange
+    from syncline.realm.tokens import NotificationToken
+
+__all__ = ["Results"]
+
+T = TypeVar("T")
+
+_ALL: Final = Query()
+
+
+class Results(Sequence[T]):
+    """Objects of one class that match a query, in its order; ``realm.objects(Dog)``.
+
+    Iterating goes over the objects that match when the loop starts; those deleted meanwhile are left out.
+    """
+
+    def __init__(
+        self, binding: Binding, query: Query = _ALL, source: tuple[PropertyInfo, CollectionRef] | None = None
+    ) -> None:
+        """Not for applications: use ``realm.objects()``. ``source``: the collection of links that is looked at."""
+        self._binding = binding
+        self._context = binding.context
+        self._query = query
+        self._source = source
+        self._catalogue: Catalogue | None = None
+        self._resolved = query
+        self._at = -1
+        self._keys = array("q")
+        self._counted: tuple[int, int] = (-1, 0)
+        self._page: tuple[int, int, list[Model]] = (-1, 0, [])
+        self._resolve()
+
+    # --- the query ----------------------------------------------------------------------------------------------------
+
+    def _resolve(self) -> Query:
+        """The query checked against the schema of the version that is read."""
+        catalogue = self._context.reader().catalogue
+        if self._catalogue is not catalogue:
+            context = self._context
+            self._resolved = resolve(
+                self._query, self._binding.info, catalogue, context.refer, context.classes.public_names()
+            )
+            self._catalogue = catalogue
+        return self._resolved
+
+    def _with(self, predicate: Predicate | None = None, stage: Stage | None = None) -> Results[T]:
+        query = self._query
+        if predicate is not None:
+            if any(isinstance(each, Limit) for each in query.stages):
+                raise QueryError("these results are limited already; call where() before limit()")
+            both = predicate if query.predicate == Always(True) else And((*_terms(query.predicate), *_terms(predicate)))
+            query = Query(both, query.stages)
+        if stage is not None:
+            query = Query(query.predicate, (*query.stages, stage))
+        return Results(self._binding, query, self._source)
+
+    def where(self, *conditions: Condition | bool) -> Results[T]:
+        """Only objects that meet all ``conditions``: ``dogs.where(Dog.age > 3, Dog.name.startswith("R"))``.
+
+        Raises QueryError for a condition that makes no sense, PropertyError for an unknown property.
+        """
+        results = self
+        for condition in conditions:
+            if not isinstance(condition, Condition):
+                raise QueryError(
+                    f"where() takes conditions such as Dog.age > 3, got {describe(condition)}; compare properties of "
+                    "the class, not of an object, and combine conditions with & | ~"
+                )
+            results = results._with(predicate=condition.node)
+        return results
+
+    def sort(self, *keys: SortKey | Expr | str, descending: bool = False) -> Results[T]:
+        """Sorted by ``keys``, the first counting most: expressions, ``Dog.age.desc()``, or names (``"best.age"``).
+
+        ``descending`` turns keys that say nothing themselves. Null comes first, objects behind null links last. Sorting
+        again makes the new keys count more than the old.
+        """
+        if not keys:
+            raise QueryError("sort() needs at least one property to sort by")
+        return self._with(stage=Sort(tuple(_sort_key(key, descending) for key in keys)))
+
+    def distinct(self, *properties: Expr | str) -> Results[T]:
+        """Only the first object for each combination of values of ``properties``."""
+        if not properties:
+            raise QueryError("distinct() needs at least one property")
+        return self._with(stage=Distinct(tuple(_sort_key(each, False).path for each in properties)))
+
+    def limit(self, count: int) -> Results[T]:
+        """At most the first ``count`` objects."""
+        return self._with(stage=Limit(count))
+
+    @property
+    def description(self) -> str:
+        """The query as text in the Realm Query Language."""
+        return query_to_rql(self._query)
+
+    # --- reading ------------------------------------------------------------------------------------------------------
+
+    def _sql(self, build: Callable[..., Sql], query: Query) -> list[tuple[Any, ...]]:
+        reader = self._context.reader()
+        sql = build(query, self._binding.info, self._source)
+        with self._context.lock:
+            reader.flush()
+            return reader.connection.execute(sql.text, sql.parameters).fetchall()
+
+    def _all_keys(self) -> array[int]:
+        """The keys of the matching objects now; asked for once per version (in a write: per change)."""
+        context = self._context
+        context.reader()
+        if self._at != context.changes:
+            self._check_source()
+            self._keys = array("q", [row[0] for row in self._sql(keys_query, self._resolve())])
+            self._at = context.changes
+        return self._keys
+
+    def _check_source(self) -> None:
+        if not self._source_exists():
+            raise InvalidObjectError(f"the object whose list these {self._binding.name} were in was deleted")
+
+    def _source_exists(self) -> bool:
+        """Whether the collection that is looked at still has its owner."""
+        if self._source is None:
+            return True
+        reader = self._context.reader()
+        with self._context.lock:
+            return reader.collection_exists(self._source[1])
+
+    def __len__(self) -> int:
+        context = self._context
+        context.reader()
+        if self._at == context.changes:
+            return len(self._keys)
+        if self._counted[0] != context.changes:
+            self._check_source()
+            self._counted = (context.changes, self._sql(count_query, self._resolve())[0][0])
+        return self._counted[1]
+
+    def __bool__(self) -> bool:
+        return len(self) > 0
+
+    @overload
+    def __getitem__(self, index: int) -> T: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[T]: ...
+    def __getitem__(self, index: int | slice) -> T | list[T]:
+        keys = self._all_keys()
+        if isinstance(index, slice):
+            return cast("list[T]", self._binding.page(keys[index]))
+        try:
+            key = keys[index]
+        except IndexError:
+            raise IndexError(
+                f"index {index} is out of range: there are {len(keys)} {self._binding.name} objects"
+            ) from None
+        return cast(T, self._object(index + len(keys) if index < 0 else index, key))
+
+    def _object(self, index: int, key: int) -> Model:
+        """The object at a place; a loop over the indexes reads a page at a time, any other access one object."""
+        context = self._context
+        epoch, start, page = self._page
+        if epoch == context.epoch and start <= index < start + len(page) and page[index - start]._key == key:
+            return page[index - start]
+        if epoch == context.epoch and index == start + len(page):
+            page = self._binding.page(self._keys[index : index + PAGE])
+        else:
+            page = self._binding.page(self._keys[index : index + 1])
+        self._page = (context.epoch, index, page)
+        return page[0]
+
+    def __iter__(self) -> Iterator[T]:
+        return cast("Iterator[T]", self._binding.iterate(self._all_keys()))
+
+    def __reversed__(self) -> Iterator[T]:
+        return cast("Iterator[T]", self._binding.iterate(self._all_keys()[::-1]))
+
+    def __contains__(self, value: object) -> bool:
+        return self._place_of(value) is not None
+
+    def _place_of(self, value: object) -> int | None:
+        binding = value._binding if isinstance(value, Model) else None
+        if binding is None or binding.identity != self._binding.identity:
+            return None
+        assert isinstance(value, Model)
+        try:
+            return self._all_keys().index(value._key)
+        except ValueError:
+            return None
+
+    def index(self, value: Any, start: int = 0, stop: int | None = None) -> int:
+        """The place of an object in the order of the results. Raises ValueError if it is not among them."""
+        place = self._place_of(value)
+        if place is None or place not in range(*slice(start, stop).indices(len(self))):
+            raise ValueError(f"{value!r} is not in these results")
+        return place
+
+    def count(self, value: Any = None) -> int:
+        """The number of objects; with ``value`` how often that object is among them."""
+        if value is None:
+            return len(self)
+        binding = value._binding if isinstance(value, Model) else None
+        return self._all_keys().count(value._key) if binding is not None and value in self else 0
+
+    def first(self) -> T | None:
+        """The first object, or None."""
+        context = self._context
+        context.reader()
+        if self._at == context.changes:
+            return self[0] if self._keys else None
+        self._check_source()
+        query = self._resolve()
+        rows = self._sql(keys_query, Query(query.predicate, (*query.stages, Limit(1))))
+        return cast(T, self._binding.page([rows[0][0]])[0]) if rows else None
+
+    def last(self) -> T | None:
+        """The last object, or None."""
+        return self[-1] if self._all_keys() else None
+
+    __hash__ = object.__hash__
+
+    def __repr__(self) -> str:
+        if self._context.closed:
+            return f"<Results of {self._binding.name} (closed)>"
+        known = f" ({len(self._keys)} objects)" if self._at == self._context.changes else ""
+        return f"<Results of {self._binding.name} where {self.description}{known}>"
+
+    # --- writing ------------------------------------------------------------------------------------------------------
+
+    def update(self, **values: Any) -> int:
+        """Set properties of every matching object; the number of objects. Raises what assigning raises."""
+        self._context.writing()
+        attributes = self._binding.model._info.attributes
+        named = self._binding.plan().named(values)
+        for name in named:
+            if attributes[name].property.primary_key:
+                raise PrimaryKeyError(f"{attributes[name].converter.where}: a primary key cannot be changed")
+        keys = self._all_keys()[:]
+        for key in keys:
+            for name, value in named.items():
+                self._context.assigner().assign(self._binding, key, attributes[name], value)
+        self._context.touch()
+        return len(keys)
+
+    def delete_all(self) -> int:
+        """Delete every matching object; the number of objects."""
+        self._context.writing()
+        keys = sorted(set(self._all_keys()))
+        delete_keys(self._context, self._binding, keys)
+        return len(keys)
+
+    # --- observing ----------------------------------------------------------------------------------------------------
+
+    def observe(
+        self, callback: Callable[[Results[T], CollectionChange], object], *, key_paths: list[str] | None = None
+    ) -> NotificationToken:
+        """Call ``callback(results, change)`` when objects come, go, move or change (spec/sdk.md §9).
+
+        The first call comes once the results were evaluated, with an empty change. An object counts as changed if one
+        of its properties was written, or one of an object it links to, up to three links away; ``key_paths`` limits
+        that: ``["name", "best.age"]``. Keep the returned token. Raises TransactionError inside a write transaction.
+        """
+        self._context.reader()
+        return self._context.observers.observe_results(self, callback, key_paths)
+
+
+def _terms(predicate: Predicate) -> tuple[Predicate, ...]:
+    return predicate.terms if isinstance(predicate, And) else (predicate,)
+
+
+def _sort_key(key: SortKey | Expr | str, descending: bool) -> SortKey:
+    if isinstance(key, SortKey):
+        return key
+    if isinstance(key, Expr):
+        return key.desc() if descending else key.asc()
+    if isinstance(key, str) and key:
+        return SortKey(Path(tuple(key.split("."))), not descending)
+    raise TypeMismatchError(f"expected a property such as Dog.age or 'age', got {describe(key)}")
