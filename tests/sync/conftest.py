@@ -19,7 +19,14 @@ from syncline.changesets.changeset import DownloadChangeset, DownloadCursor, Sal
 from syncline.protocol import messages
 from syncline.protocol.bodies import encode_download_entries
 from syncline.protocol.from_client import parse_client_message
-from syncline.protocol.from_server import build_any_error, build_download, build_pong, build_server_ident, build_unbound
+from syncline.protocol.from_server import (
+    build_download,
+    build_error,
+    build_json_error,
+    build_pong,
+    build_server_ident,
+    build_unbound,
+)
 from syncline.protocol.messages import ClientFileIdent
 from syncline.protocol.settings import Limits, SyncMode
 from syncline.storage.file import FileLease, RealmFile
@@ -186,7 +193,7 @@ class FakeRealm:
     """A Realm server for well-behaved clients: one Realm per path, no merging, everything acknowledged at once.
 
     ``script`` serves a connection. What a test changes on the way: ``before`` is awaited with (peer, message) for each
-    message and may return True to swallow it; ``errors`` maps kinds of messages to errors sent in place of an answer.
+    message and may return True to swallow it; :meth:`fail_once` has an error sent in place of an answer.
     """
 
     def __init__(self) -> None:
@@ -197,6 +204,7 @@ class FakeRealm:
         self.remaining = 0  # reported as downloadable
         self.salt = 4711
         self._sessions: dict[tuple[int, int], dict[str, Any]] = {}
+        self._failures: list[tuple[type, messages.Error, str | None]] = []
         self._next_ident = 2
         self._peers: list[Peer | None] = []
 
@@ -225,7 +233,30 @@ class FakeRealm:
             for key in [key for key in self._sessions if key[0] == number]:
                 del self._sessions[key]
 
+    def fail_once(self, kind: type, error: messages.Error, path: str | None = None) -> None:
+        """Answer the next message of this kind (for this Realm) with an error, whose session 0 stands for its own."""
+        self._failures.append((kind, error, path))
+
+    async def _fails(self, key: tuple[int, int], peer: Peer, message: messages.ClientMessage) -> bool:
+        """Whether the session has failed, or does so now."""
+        session = self._sessions.get(key, {})
+        if session.get("failed"):
+            if isinstance(message, messages.Unbind):
+                del self._sessions[key]
+            return True
+        path = message.path if isinstance(message, messages.Bind) else session.get("path")
+        for failure in self._failures:
+            kind, error, wanted = failure
+            if isinstance(message, kind) and wanted in (None, path):
+                self._failures.remove(failure)
+                self._sessions.setdefault(key, {"path": path})["failed"] = True
+                await self.fail(peer, error._replace(session=error.session or key[1]))
+                return True
+        return False
+
     async def _answer(self, number: int, peer: Peer, message: messages.ClientMessage) -> None:
+        if not isinstance(message, messages.Ping) and await self._fails((number, message.session), peer, message):
+            return
         match message:
             case messages.Ping():
                 await peer.send(build_pong(message.timestamp))
@@ -253,7 +284,7 @@ class FakeRealm:
                     if (session["ident"], entry.client_version) not in known
                 ]
                 if message.entries and self.acknowledge:
-                    for other in [key for key in self._sessions if "ident" in self._sessions[key]]:
+                    for other in [key for key, one in self._sessions.items() if "ident" in one and "failed" not in one]:
                         await self._download(*other)
 
     async def _download(self, number: int, ident: int, always: bool = False) -> None:
@@ -285,7 +316,7 @@ class FakeRealm:
 
     async def fail(self, peer: Peer, error: messages.Error) -> None:
         """Send an error; the session is forgotten once the client unbinds."""
-        await peer.send(build_any_error(error, 14))
+        await peer.send(build_error(error) if error.action is None else build_json_error(error))
 
     async def cut(self) -> None:
         """End every connection."""
