@@ -367,7 +367,7 @@ class Applier:
         if kind == LINK:
             link = cast(Link, value)
             target = self._link_class(prop, link)
-            if not root.links_are_known:
+            if root.type == MIXED:
                 self._workspace.note_incoming(target.id, root)
             return link_cell(prop, target.id, link_target(self._workspace, target, link.key))
         if kind < 0:

@@ -53,7 +53,7 @@ def links_through(tables: Tables, prop: PropertyInfo, class_id: int, target: int
         nested = _nested_links(tables, prop, (class_id, target, prop.id))
         if nested:
             places.extend(nested)
-            places.sort(key=_owner_of)
+            places.sort(key=_order)
     return places
 
 
@@ -66,5 +66,7 @@ def _nested_links(tables: Tables, prop: PropertyInfo, parameters: tuple[SqlValue
     return places
 
 
-def _owner_of(place: LinkPlace) -> int:
-    return place.owner
+def _order(place: LinkPlace) -> tuple[int, int]:
+    """By owner; within one, what is directly in the property before what is in nodes, and these in order of creation."""
+    ref = place.ref
+    return place.owner, ref.owner if ref is not None and ref.property_id == 0 else -1

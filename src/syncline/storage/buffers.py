@@ -243,7 +243,7 @@ class Buffers(Tables):
         self._incoming = None
 
     def note_incoming(self, class_id: int, prop: PropertyInfo) -> None:
-        """``prop`` (a Mixed, or a dictionary of links) may hold links to objects of the class from now on."""
+        """``prop``, a Mixed, may hold links to objects of the class from now on."""
         ids = self._incoming_ids(class_id)
         if prop.id not in ids:
             self.query("INSERT INTO rlm_incoming(class, prop) VALUES(?, ?)", (class_id, prop.id))

@@ -135,8 +135,6 @@ class PropertyInfo:
         self.plain = collection == SINGLE_COLLECTION and type not in (LINK, MIXED, DECIMAL) and not is_primary_key
         #: the value may tie the object to other rows: a link, an owned object, a collection in a Mixed
         self.tied = type in (LINK, MIXED)
-        #: that links go through it is known from the start (``rlm_incoming``); otherwise, since the first link
-        self.links_are_known = type == LINK and collection != DICTIONARY_COLLECTION
         #: columns in the class's table (single values), in the order of a cell (:mod:`syncline.storage.layout`)
         self.columns: tuple[str, ...] = cell_columns(id, type) if collection == SINGLE_COLLECTION else ()
         #: reads the cell of one object

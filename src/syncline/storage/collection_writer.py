@@ -101,7 +101,7 @@ class CollectionWriter(Reader):
         elif prop.embedded:
             raise TypeMismatchError(f"property {prop.name!r} owns its object: create a new embedded object there")
         key = self.workspace.key_of(target, ref.object_key)
-        if not root.links_are_known:
+        if root.type == MIXED:
             self.workspace.note_incoming(target.id, root)
         return Prepared(link_cell(prop, target.id, ref.object_key), LINK, Link(target.name, key))
 

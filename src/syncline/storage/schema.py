@@ -293,8 +293,7 @@ def _index_links(connection: apsw.Connection, info: ClassInfo, prop: PropertyInf
         connection.execute(f"CREATE INDEX x{prop.id} ON {name}({link}, {value}) WHERE {link} IS NOT NULL")
     elif prop.type == LINK and not prop.embedded:
         connection.execute(f"CREATE INDEX x{prop.id} ON {name}({value}) WHERE {value} IS NOT NULL")
-        if prop.collection != DICTIONARY_COLLECTION:
-            connection.execute("INSERT INTO rlm_incoming(class, prop) VALUES(?, ?)", (prop.target_id, prop.id))
+        connection.execute("INSERT INTO rlm_incoming(class, prop) VALUES(?, ?)", (prop.target_id, prop.id))
 
 
 def _create_index(connection: apsw.Connection, info: ClassInfo, prop: PropertyInfo) -> None:

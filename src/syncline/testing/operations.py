@@ -117,6 +117,8 @@ class Operations:
         )
         key = form.get("pk")
         name = text_from_json(form["name"])
+        if self._tx.catalogue.find(name) is not None:
+            return
         if key is None:
             self._tx.add_class(name, kind=kind)
             return
