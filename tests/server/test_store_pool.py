@@ -53,8 +53,8 @@ def test_a_store_in_use_is_not_closed_until_its_user_is_done() -> None:
             assert pool.open_files == 2
         assert not opener.opened["a"][0].closed
         pool.close()
-        assert not opener.opened["a"][0].closed
-    assert opener.opened["a"][0].closed
+        assert [store.closed for store in opener.opened["a"]] == [False]
+    assert [store.closed for store in opener.opened["a"]] == [True]
     with pytest.raises(SynclineError, match="shutting down"), pool.use(realm("a")):
         pass
 

@@ -60,7 +60,7 @@ def refused_with(open_one: Callable[[], Any]) -> int:
         return denial.status_code
     with pytest.raises(WebSocketDisconnect) as closed:
         wire.raw_answer()
-    return closed.value.code
+    return int(closed.value.code)
 
 
 def log_in(http: TestClient) -> tuple[str, str, str]:
