@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from decimal import Decimal
 from typing import Any, Final, TypeVar
 
 from syncline.query.ast import Operator
 from syncline.query.text import fold as fold_text
 from syncline.query.text import like, to_bytes
-from syncline.values import Decimal128
+from syncline.values import Decimal128, ObjectId
 
 __all__ = ["matches"]
 
@@ -65,9 +64,7 @@ def _ordered(value: Any) -> Any:
         return math.nan if value.is_nan() else value.to_decimal()
     if isinstance(value, str):
         return to_bytes(value)
-    if isinstance(value, Decimal):
-        raise TypeError("a Decimal is no stored value")
-    return value
+    return value.binary if isinstance(value, ObjectId) else value
 
 
 def _folded(value: object, fold: bool) -> object:

@@ -134,6 +134,10 @@ class _Resolver:
             if right.value is None and kind == kinds.LINK and _ends_in_collection(left):
                 self._refuse(node, "a collection of links holds no nulls; ask for its .count() instead")
             right = Constant(self._coerce(node, right.value, left))
+            if operator.is_order and hasattr(right.value, "object_key"):
+                self._refuse(node, "links can only be compared with == and !=")
+        elif kind == kinds.LINK == _kind(right) and _target_of(left) != _target_of(right):
+            self._refuse(node, "compares links to different classes, which are never equal")
         elif not _comparable(kind, _kind(right)):
             self._refuse(node, f"a property of type {_name(left)} cannot be compared with one of type {_name(right)}")
         return Compare(operator, left, right, node.fold)
@@ -220,7 +224,10 @@ class _Resolver:
         if kind == kinds.LINK:
             assert isinstance(operand, Path)
             return self.refer(value, operand.steps[-1].target)
-        stored = _stored(value)
+        try:
+            stored = _stored(value)
+        except ValueError as error:
+            self._refuse(node, str(error))
         if stored is None:
             if kind == kinds.MIXED:
                 return self.refer(value, None)
@@ -287,6 +294,10 @@ def _kind(operand: Operand) -> int:
     if isinstance(operand, Path):
         return operand.steps[-1].property.type
     return kinds.INT
+
+
+def _target_of(operand: Operand) -> str | None:
+    return operand.steps[-1].property.target if isinstance(operand, Path) else None
 
 
 def _name(operand: Operand) -> str:

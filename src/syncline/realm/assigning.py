@@ -70,6 +70,8 @@ class Plan:
         plain = [a for a in others if not a.property.type.is_collection and a.converter.is_scalar]
         self.plain = [self._plain(attribute) for attribute in plain]
         self.rest = [attribute for attribute in others if attribute not in plain]
+        #: objects of the class are complete as soon as their row is
+        self.is_plain = not self.rest and not binding.info.embedded
         self.public_names = {a.property.stored_name: a.name for a in attributes if a.property.stored_name != a.name}
 
     def _plain(self, attribute: Attribute) -> _Plain:
@@ -106,10 +108,13 @@ class Assigner:
 
     def run_create(self, binding: Binding, values: Mapping[str, Any]) -> Model:
         """``realm.create``."""
+        plan = binding.plan()
+        if plan.is_plain and self.mode is UpdateMode.NEVER:
+            return binding.new(self._create_new(plan, values))
+        if self.mode is not UpdateMode.NEVER and plan.key is None:
+            raise _no_key(binding)
         previous = self.context.assign_with(self)
         try:
-            if self.mode is not UpdateMode.NEVER and binding.plan().key is None:
-                raise _no_key(binding)
             return binding.object_at(self.create(binding, values))
         finally:
             self.context.assign_with(previous)
@@ -141,6 +146,9 @@ class Assigner:
             if existing is not None:
                 self._write(binding, existing, named)
                 return existing
+        return self._create_new(plan, values)
+
+    def _create_new(self, plan: Plan, values: Mapping[str, Any]) -> int:
         initial, later = self._initial(plan, values, _NO_DEFAULTS)
         return self._insert(plan, self._key(plan, values, _NO_DEFAULTS), initial, later, None)
 

@@ -133,6 +133,8 @@ class CollectionAttribute(Attribute):
         binding = obj._binding
         if binding is None:
             return self.unmanaged(obj)
+        if obj._values is None:
+            obj._values = {}
         found = obj._values.get(self.name)
         if found is None:
             found = obj._values[self.name] = binding.collection(obj, self)

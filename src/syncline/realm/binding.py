@@ -109,7 +109,7 @@ class Binding:
         _set_binding(obj, self)
         _set_key(obj, key)
         _set_epoch(obj, UNREAD)
-        _set_values(obj, {})
+        _set_values(obj, None)
         self.intern(obj, key)
         return obj
 
@@ -117,7 +117,7 @@ class Binding:
         """Turn an unmanaged object into the live object of the row ``key``."""
         _set_key(obj, key)
         _set_epoch(obj, UNREAD)
-        _set_values(obj, {})
+        _set_values(obj, None)
         _set_binding(obj, self)
         known = self._objects.get(key)
         self._has_twins = self._has_twins or (known is not None and known() is not None)

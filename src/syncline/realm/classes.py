@@ -27,6 +27,7 @@ class Classes:
         self.models = models
         self._known: dict[str, ModelMeta] = dict(models or {})
         self._bindings: dict[int, Binding] = {}
+        self._by_class: dict[type[Model] | str, Binding] = {}
 
     def follow(self, catalogue: Catalogue) -> None:
         """The version that is read may have another schema. Raises SchemaError if a class in use is gone."""
@@ -55,6 +56,12 @@ class Classes:
 
     def of(self, cls: type[Model] | str) -> Binding:
         """The class given as a model or by name. Raises SchemaError or PropertyError if this Realm does not have it."""
+        binding = self._by_class.get(cls)
+        if binding is None:
+            binding = self._by_class[cls] = self._look_up(cls)
+        return binding
+
+    def _look_up(self, cls: type[Model] | str) -> Binding:
         catalogue = self.context.reader().catalogue
         if isinstance(cls, str):
             info: ClassInfo | None = catalogue.find(self._stored_name(cls))

@@ -290,7 +290,7 @@ class Model(metaclass=ModelMeta):
         _epoch: int
         _key: int
         _row: list[Any]
-        _values: dict[str, Any]
+        _values: Any
 
     def __new__(cls, *args: Any, **values: Any) -> Self:
         if cls._info.abstract:
