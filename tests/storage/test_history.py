@@ -192,8 +192,7 @@ def test_own_changes_are_merged_with_what_was_made_without_them(file: RealmFile,
         (6, 1, recorded[1][0]),
     ]
     changes = history.local_changes(4)
-    assert [len(decode(change.changeset).instructions) for change in changes] == [2, 2]
-    assert [len(decode(change.transformed).instructions) for change in changes] == [2, 1]
+    assert [change.transformed == b"" for change in changes] == [False, True]
 
 
 def test_merging_goes_on_from_the_reciprocals(file: RealmFile, history: ClientHistory) -> None:
@@ -205,7 +204,7 @@ def test_merging_goes_on_from_the_reciprocals(file: RealmFile, history: ClientHi
     history.integrate(at(2, 2), [download(2, 2, set_age(1, 6), timestamp=100)], 0)
     assert dog(file, 1, "age") == 6
     (change,) = history.local_changes(4)
-    assert [type(i) for i in decode(change.transformed).instructions] == [CreateObject]
+    assert change.transformed == b""
     # had the original been merged again, the older 7 would lose against it
     history.integrate(at(3, 2), [download(3, 2, set_age(1, 7), timestamp=20)], 0)
     assert dog(file, 1, "age") == 7
@@ -463,10 +462,10 @@ def commit_recorded(file: RealmFile, data: bytes, timestamp: int) -> None:
 
 
 def merge_cases() -> list[dict[str, Any]]:
+    """Some of them; the vector runner goes through all, without files."""
     with gzip.open(VECTORS / "merges.jsonl.gz", "rt") as lines:
-        cases = [json.loads(line) for line in lines]
-    cases = [case for case in cases if not case.get("mixed_list_move")]
-    return random.Random(5).sample(cases, 250)
+        chosen = random.Random(5).sample(list(lines), 80)
+    return [case for case in map(json.loads, chosen) if not case.get("mixed_list_move")]
 
 
 @pytest.fixture(scope="module")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 import shutil
 import sqlite3
 import subprocess
+import sys
 import uuid
 from collections.abc import Callable, Iterator
 from decimal import Decimal
@@ -44,19 +46,27 @@ from syncline.values.kinds import (
     UUID,
 )
 
+QUERY = """
+import pickle, sqlite3, sys
+connection = sqlite3.connect(sys.argv[1])
+sys.stdout.buffer.write(pickle.dumps(connection.execute(sys.argv[2]).fetchall()))
+connection.close()
+"""
+
 
 class Tool:
-    """Some program that knows SQLite and nothing of Syncline."""
+    """Some program that knows SQLite and nothing of Syncline.
+
+    A process of its own: two SQLite libraries in one process would break each other's locks on the file.
+    """
 
     def __init__(self, path: str) -> None:
         self.path = path
 
     def __call__(self, sql: str) -> list[Any]:
-        connection = sqlite3.connect(self.path)
-        try:
-            return connection.execute(sql).fetchall()
-        finally:
-            connection.close()
+        result = subprocess.run([sys.executable, "-c", QUERY, self.path, sql], stdout=subprocess.PIPE, check=True)
+        rows: list[Any] = pickle.loads(result.stdout)
+        return rows
 
     @property
     def views(self) -> list[str]:
@@ -85,8 +95,8 @@ def add_class(tx: WriteTransaction, name: str, *props: tuple[Any, ...], key: int
         )
 
 
-def create(tx: WriteTransaction, name: str, key: Any, **values: Value) -> ObjectRef:
-    info = tx.catalogue.classes[name]
+def create(tx: WriteTransaction, cls: str, key: Any, /, **values: Value) -> ObjectRef:
+    info = tx.catalogue.classes[cls]
     k, _ = tx.create(info, key)
     for prop, value in values.items():
         tx.set(info, k, info.properties[prop], value)

@@ -2,7 +2,9 @@
 
 One view per class, named like it, and one per collection property, ``Dog_toys``. They show what people read: a link as
 the target's key, dates as ISO 8601 text, identifiers as text, booleans as 0 and 1; links to missing objects as NULL.
-Plain SQL without functions of ours, so that any program can read an unencrypted file. No code of ours reads them.
+Plain SQL without functions of ours, so that any program can read an unencrypted file. Not in the process
+that has it open, though: a second SQLite library there breaks the locks of the first (SQLite, *How to corrupt*).
+No code of ours reads them.
 
 ==================  ============================================================================
 class               its properties; first ``_key`` where there is no primary key, first ``_owner_class``,

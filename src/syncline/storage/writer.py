@@ -6,6 +6,7 @@ else was written on the connection. Callers hold the writer lock.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Final, NamedTuple, TypeAlias
 
@@ -34,6 +35,8 @@ _REMOTE: Final = 1
 _LOGS_KEPT: Final = 256
 #: A write-ahead log longer than this is written back to the main file after a commit (pages).
 _WAL_PAGES: Final = 1000
+
+_log: Final = logging.getLogger("syncline.storage")
 
 
 class RemoteOrigin(NamedTuple):
@@ -177,10 +180,17 @@ class Writer:
             self.connection.execute("ROLLBACK")
 
     def shorten_wal(self) -> None:
-        """Write the write-ahead log back when it is long, as far as readers allow; outside of a transaction."""
+        """Write the write-ahead log back when it is long, as far as readers allow; outside of a transaction.
+
+        A failure is not one of the commit before it, which is durable: the next long log is the next attempt.
+        """
         if self._wal_pages < self._wal_limit:
             return
-        pages, done = self.connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        try:
+            pages, done = self.connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        except apsw.Error as error:
+            _log.warning("the write-ahead log cannot be written back now: %s", error)
+            pages, done = self._wal_pages, 0
         self._wal_limit = _WAL_PAGES if done >= pages else pages + _WAL_PAGES
 
     def compact(self) -> None:
