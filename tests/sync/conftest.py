@@ -6,6 +6,7 @@ import asyncio
 import base64
 import contextlib
 import hashlib
+import json
 import struct
 import threading
 import time
@@ -157,8 +158,12 @@ class ScriptedServer:
         self.scripts = list(scripts)
         return self
 
+    def run(self, coroutine: Any) -> Any:
+        """Run a coroutine on the server's loop."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(5)
+
     def close(self) -> None:
-        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(5)
+        self.run(self._stop())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(5)
         self._loop.close()
@@ -400,6 +405,11 @@ class World:
         self._devices.append(device)
         return device
 
+    def device_at_default_path(self, configuration: SyncConfiguration) -> Device:
+        device = Device(configuration)
+        self._devices.append(device)
+        return device
+
     @staticmethod
     def eventually(condition: Callable[[], Any], seconds: float = 5.0) -> Any:
         """Wait until ``condition()`` is true; its value."""
@@ -439,3 +449,85 @@ def world(tmp_path: Path) -> Iterator[World]:
     made = World(tmp_path)
     yield made
     made.close()
+
+
+class FakeApp:
+    """The HTTP half of a server, before the sockets of a :class:`FakeRealm`; tokens last ``lifetime`` seconds."""
+
+    def __init__(self, server: ScriptedServer, realm: FakeRealm) -> None:
+        self.realm = realm
+        self.url = f"http://127.0.0.1:{server.port}"
+        self.ws_url = f"ws://127.0.0.1:{server.port}"
+        self.lifetime = 1800
+        self.requests: list[tuple[str, str]] = []
+        self.bodies: list[Any] = []
+        self.refusals: dict[str, tuple[int, str]] = {}
+        """Path's last part → status and error_code."""
+        self.valid_tokens: set[str] = set()
+        self.sockets: list[str] = []
+        self._count = 0
+
+    def token(self, kind: str) -> str:
+        self._count += 1
+        now = int(time.time())
+        claims = {"exp": now + (self.lifetime if kind == "access" else 9999), "iat": now, "typ": kind, "n": self._count}
+        text = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
+        token = f"e30.{text}.c2ln"
+        self.valid_tokens.add(token)
+        return token
+
+    async def script(self, peer: Peer) -> None:
+        method, target, _ = peer.request.split(b"\r\n")[0].decode().split(" ")
+        path, _, query = target.partition("?")
+        if path.endswith("/realm-sync"):
+            await self._socket(peer, query)
+            return
+        length = int(peer.header("Content-Length") or 0)
+        body = await peer._reader.readexactly(length)
+        self.requests.append((method, path))
+        self.bodies.append(json.loads(body) if body else None)
+        status, answer = self._answer(method, path.rsplit("/", 1)[1], peer.header("Authorization"))
+        text = "" if answer is None else json.dumps(answer)
+        await peer.answer(status, text, "Content-Type: application/json\r\n" if text else "")
+
+    async def _socket(self, peer: Peer, query: str) -> None:
+        self.sockets.append(query)
+        if query.removeprefix("baas_at=") not in self.valid_tokens:
+            await peer.answer(401)
+            return
+        await self.realm.script(peer)
+
+    def _answer(self, method: str, what: str, authorization: str | None) -> tuple[int, Any]:
+        if what in self.refusals:
+            status, word = self.refusals[what]
+            return status, {"error": f"refused: {word}", "error_code": word}
+        if what in ("profile", "session") and (authorization or "").removeprefix("Bearer ") not in self.valid_tokens:
+            return 401, {"error": "invalid session", "error_code": "InvalidSession"}
+        if what == "location":
+            return 200, {
+                "hostname": self.url,
+                "ws_hostname": self.ws_url,
+                "deployment_model": "GLOBAL",
+                "location": "X",
+            }
+        if what == "login":
+            self._count += 1
+            return 200, {
+                "user_id": f"{self._count:024x}",
+                "access_token": self.token("access"),
+                "refresh_token": self.token("refresh"),
+                "device_id": "0" * 24,
+            }
+        if what == "profile":
+            identity = {"id": "1", "provider_type": "anon-user"}
+            return 200, {"identities": [identity], "data": {}, "type": "normal", "is_admin": False}
+        if what == "session" and method == "POST":
+            return 201, {"access_token": self.token("access")}
+        return (201 if what == "register" else 204), None
+
+
+@pytest.fixture
+def app(server: ScriptedServer, realm: FakeRealm) -> FakeApp:
+    fake = FakeApp(server, realm)
+    server.script(fake.script)
+    return fake

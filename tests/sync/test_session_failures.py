@@ -215,7 +215,7 @@ def test_a_dying_session_that_meets_a_fatal_error_ends_silently(world: Any, serv
     device.write("Rex")
     world.eventually(realm.uploads)
     device.close()
-    asyncio.run_coroutine_threadsafe(realm.fail(server.peers[0], RESET._replace(session=1)), server._loop).result(5)
+    server.run(realm.fail(server.peers[0], RESET._replace(session=1)))
     assert world.manager.wait_for_sessions_to_terminate(5)
     world.manager.notify_thread.drain(5)
     assert world.errors == []

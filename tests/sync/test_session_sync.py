@@ -64,7 +64,7 @@ def test_s4_closing_with_pending_writes_finishes_the_upload_and_ends(world: Any,
     world.eventually(realm.uploads)
     assert not world.manager.wait_for_sessions_to_terminate(0.05)
     realm.acknowledge = True
-    asyncio.run_coroutine_threadsafe(realm._download(1, 1, always=True), server._loop).result(5)
+    server.run(realm._download(1, 1, always=True))
     assert world.manager.wait_for_sessions_to_terminate(5)
     assert session.state is INVALID
     world.eventually(lambda: realm.kinds()[-1] == "Unbind")
@@ -83,7 +83,7 @@ def test_s4_a_dying_session_that_is_opened_again_lives_on_with_the_same_bind(
     again = world.device(user)
     assert again.core is core
     assert core.internal_state is InternalState.ACTIVE
-    asyncio.run_coroutine_threadsafe(realm._download(1, 1, always=True), server._loop).result(5)
+    server.run(realm._download(1, 1, always=True))
     again.session.wait_for_upload(5)
     assert core.internal_state is InternalState.ACTIVE
     assert realm.kinds().count("Bind") == 1
@@ -322,7 +322,7 @@ def test_a_lost_connection_is_regained_and_nothing_is_sent_twice(world: Any, ser
     device = world.device(world.user(server.url))
     device.write("Rex")
     device.session.wait_for_upload(5)
-    asyncio.run_coroutine_threadsafe(realm.cut(), server._loop).result(5)
+    server.run(realm.cut())
     world.eventually(lambda: device.session.connection_state is not CONNECTED)
     device.write("Fido", first=2)
     device.session.reconnect()
@@ -339,7 +339,7 @@ def test_an_unacknowledged_upload_is_sent_again_after_a_reconnect(world: Any, se
     device = world.device(world.user(server.url))
     device.write("Rex")
     world.eventually(realm.uploads)
-    asyncio.run_coroutine_threadsafe(realm.cut(), server._loop).result(5)
+    server.run(realm.cut())
     realm.acknowledge = True
     realm.history.clear()
     device.session.reconnect()
