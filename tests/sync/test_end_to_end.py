@@ -188,7 +188,7 @@ def test_changes_arrive_by_themselves_and_wake_observers(open_realm: Callable[..
         realm = Realm.open(b.config)
         arrived = asyncio.Event()
         items = realm.objects(Item)
-        with items.observe(lambda change: arrived.set() if len(items) == 1 else None):
+        with items.observe(lambda items, change: arrived.set() if len(items) == 1 else None):
             await asyncio.to_thread(add, a.config)
             await asyncio.wait_for(arrived.wait(), 20)
         realm.close()
