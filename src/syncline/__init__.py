@@ -10,9 +10,13 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from syncline import errors
-from syncline.errors import *  # noqa: F403
-from syncline.version import __version__
+from syncline import compilation as _compilation
+
+_compilation.prefer_sources_if_asked()
+
+from syncline import errors  # noqa: E402
+from syncline.errors import *  # noqa: E402, F403
+from syncline.version import __version__  # noqa: E402
 
 if TYPE_CHECKING:
     from syncline.query import Condition, Expr, all_of, any_of

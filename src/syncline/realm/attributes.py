@@ -118,8 +118,19 @@ class CounterAttribute(Attribute):
             return value
         binding = obj._binding
         if binding is None:
-            return Counter.bound(value, lambda by: self.set_unmanaged(obj, int(self.unmanaged(obj)) + by))
-        return Counter.bound(value, lambda by: binding.add_integer(obj, self, by))
+            return Counter.bound(
+                value, lambda by: self.set_unmanaged(obj, int(self.unmanaged(obj)) + by), (obj, self.name)
+            )
+        return Counter.bound(value, lambda by: binding.add_integer(obj, self, by), (obj, self.name))
+
+    def __set__(self, obj: Model, value: Any) -> None:
+        binding = obj._binding
+        if binding is not None and isinstance(value, Counter) and value.pending is not None:
+            before = self.__get__(obj)
+            if before is not None and value.is_increment_of(before):
+                binding.add_integer(obj, self, value.pending)
+                return
+        super().__set__(obj, int(value) if isinstance(value, Counter) else value)
 
 
 class CollectionAttribute(Attribute):

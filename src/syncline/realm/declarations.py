@@ -23,20 +23,43 @@ __all__ = ["AnnotationReader", "Counter", "Declared", "Field", "FieldInfo", "Mis
 
 
 class Counter(int):
-    """The annotation and the value of an int property that counts: ``dog.visits.increment()`` (spec/sdk.md §1.14).
+    """The annotation and the value of an int property that counts: ``dog.visits += 1`` (spec/sdk.md §1.14).
 
-    It reads as an int. ``increment`` and ``decrement`` record *by how much* it changes, so that concurrent changes
-    add up, where assigning ``dog.visits = dog.visits + 1`` records the result and the later one wins.
+    It reads as an int. ``+=``, ``-=``, ``increment`` and ``decrement`` record *by how much* it changes, so that
+    concurrent changes add up, where ``dog.visits = dog.visits + 1`` records the result and the later one wins.
     """
 
     _add: Callable[[int], None] | None = None
+    #: The object and the name of the property it was read from.
+    _owner: tuple[object, str] | None = None
+    #: Set on the result of ``+=``: by how much, for the attribute that it is about to be assigned to.
+    pending: int | None = None
 
     @classmethod
-    def bound(cls, value: int, add: Callable[[int], None]) -> Counter:
-        """A counter of a live object; ``add`` carries out an increment."""
+    def bound(cls, value: int, add: Callable[[int], None], owner: tuple[object, str]) -> Counter:
+        """A counter of the object and property ``owner``; ``add`` carries out an increment."""
         counter = cls(value)
-        counter._add = add
+        counter._add, counter._owner = add, owner
         return counter
+
+    def __iadd__(self, by: int) -> Counter:  # type: ignore[misc]  # int has no in-place addition to be compatible with
+        """``dog.visits += by``: the assignment that follows records an addition, if it is to the same counter."""
+        if not isinstance(by, int) or isinstance(by, bool):
+            return NotImplemented
+        changed = Counter(int(self) + by)
+        changed._add, changed._owner, changed.pending = self._add, self._owner, (self.pending or 0) + by
+        return changed
+
+    def __isub__(self, by: int) -> Counter:  # type: ignore[misc]
+        """``dog.visits -= by``; see :meth:`__iadd__`."""
+        return self.__iadd__(-by)
+
+    def is_increment_of(self, other: Counter) -> bool:
+        """Whether this is what ``other += n`` gave: for the same property of the same object, unchanged since."""
+        if self.pending is None or self._owner is None or other._owner is None:
+            return False
+        same = self._owner[0] is other._owner[0] and self._owner[1] == other._owner[1]
+        return same and int(self) - self.pending == int(other)
 
     def increment(self, by: int = 1) -> None:
         """Add ``by`` in the running write transaction. Raises TransactionError outside of one."""

@@ -35,6 +35,7 @@ from syncline.realm.schema import ObjectSchema
 from syncline.realm.schema_update import apply_schema, models_by_name
 from syncline.realm.tokens import NotificationToken
 from syncline.storage.connection import translating
+from syncline.storage.dump import content_hash
 from syncline.storage.file import FileLease, RealmFile
 
 __all__ = ["Realm", "Transaction"]
@@ -215,6 +216,15 @@ class Realm:
         with self._context.lock:
             classes = [info for name, info in reader.catalogue.classes.items() if not name.startswith("__")]
             return not any(reader.count(info) for info in classes)
+
+    def content_hash(self) -> str:
+        """SHA-256 of everything the Realm holds, in its canonical form: equal on every device that holds the same.
+
+        Classes, objects, values and links count; versions, local row numbers and files do not. Reads everything.
+        """
+        reader = self._context.reader()
+        with self._context.lock:
+            return content_hash(reader)
 
     @property
     def sync_session(self) -> Any:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from syncline.protocol.settings import ClientSettings
 from syncline.sync.connection import Attempts, Connection
-from syncline.sync.transport import Endpoint
+from syncline.sync.transport import Endpoint, Traffic
 
 if TYPE_CHECKING:
     from syncline.sync.protocol_session import ProtocolSession
@@ -55,6 +55,7 @@ class SyncClient:
         self.random = random or Random()
         self.loop = asyncio.new_event_loop()
         self.session_idents = itertools.count(1)
+        self.traffic = Traffic()
         #: protocol sessions that are ending, by local path: the next one of that file waits for them
         self.ending: dict[str, ProtocolSession] = {}
         self._connections: dict[Endpoint, Connection] = {}

@@ -181,6 +181,7 @@ class Connection:
             socket = await open_socket(self.endpoint, options, is_verified=protocol.is_route_verified())
         except ConnectionEnded as ended:
             return ended
+        socket.traffic = self._client.traffic
         protocol.route_verified()
         logger.info("connected to %s with protocol version %d", self.endpoint.url, socket.version)
         self._ending = self._client.loop.create_future()

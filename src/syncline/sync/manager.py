@@ -39,6 +39,7 @@ from syncline.sync.session import SyncSession, make_session
 from syncline.sync.session_core import SessionCore
 from syncline.sync.states import ClientResetMode, SyncLogLevel, SyncUserState, Trigger
 from syncline.sync.timeouts import SyncTimeoutOptions
+from syncline.sync.transport import Traffic
 from syncline.sync.user import SyncUser, authenticate, make_user, ready_made
 from syncline.version import __version__
 
@@ -344,6 +345,11 @@ class SyncManager:
                 client.submit(self._close_auth_clients()).result(max(0.1, deadline - time.monotonic()))
             client.close(max(0.1, deadline - time.monotonic()))
         self.metadata.close()
+
+    @property
+    def traffic(self) -> Traffic:
+        """Bytes that went over the wire in both directions since the manager was made."""
+        return self.client.traffic
 
     # --- for sessions -------------------------------------------------------------------------------------------------
 

@@ -43,7 +43,7 @@ from syncline.protocol.messages import Error
 from syncline.protocol.negotiation import check_answer, offers, parse_server_url, request_target
 from syncline.protocol.settings import SyncMode
 
-__all__ = ["ConnectionEnded", "Endpoint", "Socket", "open_socket"]
+__all__ = ["ConnectionEnded", "Endpoint", "Socket", "Traffic", "open_socket"]
 
 _MAX_QUEUED_FRAMES: Final = 4
 _WRITE_BUFFER_BYTES: Final = 1 << 18
@@ -102,12 +102,21 @@ class SocketOptions:
         return context
 
 
+@dataclass
+class Traffic:
+    """Bytes of sync messages that went over the wire, compressed as they were sent, of all connections together."""
+
+    bytes_sent: int = 0
+    bytes_received: int = 0
+
+
 class Socket:
-    """An open WebSocket; ``version`` is the protocol version that was negotiated."""
+    """An open WebSocket; ``version`` is the protocol version that was negotiated, ``traffic`` where bytes are counted."""
 
     def __init__(self, connection: ClientConnection, version: int) -> None:
         self._connection = connection
         self.version = version
+        self.traffic = Traffic()
 
     async def receive(self) -> bytes:
         """The next binary message; text messages are ignored (spec/wire-protocol.md §3.1). Raises ConnectionEnded."""
@@ -117,12 +126,14 @@ class Socket:
             except ConnectionClosed as error:
                 raise _ended(error) from error
             if isinstance(message, bytes):
+                self.traffic.bytes_received += len(message)
                 return message
 
     async def send(self, message: bytes) -> None:
         """Write one binary message; returns when the socket can take more. Raises ConnectionEnded."""
         try:
             await self._connection.send(message)
+            self.traffic.bytes_sent += len(message)
         except ConnectionClosed as error:
             raise _ended(error) from error
 
