@@ -94,7 +94,7 @@ class Talk:
 
 def ready(**settings: object) -> tuple[Talk, ClientSession]:
     """A session of a known file that has said everything, uploads active."""
-    talk = Talk(upload_activation_delay=False, **settings)
+    talk = Talk(upload_activation_delay=False, **settings)  # type: ignore[arg-type]
     session = talk.bind()
     talk.connect()
     assert [type(message) for message in talk.said()] == [Bind, Ident]

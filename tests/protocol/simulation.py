@@ -1,7 +1,8 @@
 """Clients and a server around the machines, in memory, on virtual time, with everything that can go wrong in between.
 
-One seed decides everything. Each step is one small thing: a commit, a message written or delivered, an answer of a
-driver, a lost connection, a crash. Messages are never altered, only lost with their connection, as on a real transport.
+One seed decides everything, the protocol version of each connection too. Each step is one small thing: a commit, a
+message written or delivered, an answer of a driver, a lost connection, a crash. Messages are never altered, only lost
+with their connection, as on a real transport.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ class Client:
     def start(self) -> None:
         """A new process: only what is in the files is left."""
         settings = ClientSettings(upload_activation_delay=self.world.random.random() < 0.5)
-        self.machine = ClientConnection(SyncMode.PBS, self.world.random, settings)
+        self.machine = ClientConnection(self.world.mode, self.world.random, settings)
         self.link: Link | None = None
         self.questions: deque[ClientEvent] = deque()
         self.marks: list[tuple[ClientSession, int, int]] = []  # session, mark, server version it must cover
@@ -128,10 +129,12 @@ class Client:
 class World:
     """The server, the clients and the wires between them."""
 
-    def __init__(self, seed: int, clients: int = 3) -> None:
+    def __init__(self, seed: int, clients: int = 3, mode: SyncMode = SyncMode.PBS) -> None:
         self.random = Random(seed)
+        self.mode = mode
         self.now = 0
-        self.realms = {path: MemoryRealm(lambda version: self.random.randint(1, 2**63 - 1)) for path in ("/a", "/b")}
+        paths = ("/a", "/b") if mode is SyncMode.PBS else ("",)
+        self.realms = {path: MemoryRealm(lambda version: self.random.randint(1, 2**63 - 1)) for path in paths}
         self.links: list[Link] = []
         self.members: dict[ServerSession, Link] = {}
         self.clients = [Client(self, number, list(self.realms)) for number in range(clients)]
@@ -204,10 +207,11 @@ class World:
             self.connect(client)
 
     def connect(self, client: Client) -> None:
-        server = ServerConnection(14, SyncMode.PBS, "c", self.now, ServerSettings(fetches=1))
+        version = self.random.randint(2, 14)
+        server = ServerConnection(version, self.mode, "c", self.now, ServerSettings(fetches=1))
         client.link = Link(client, server)
         self.links.append(client.link)
-        client.machine.connected(14, self.now)
+        client.machine.connected(version, self.now)
 
     def some_client_writes(self) -> None:
         client = self._some_client()

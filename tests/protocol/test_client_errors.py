@@ -278,7 +278,7 @@ def test_an_urgent_ping_decides_about_the_backoff() -> None:
     talk.hear(build_pong(10))
     assert not talk.machine.backoff_reset_due
 
-    next_ping(talk)  # one is under way already: a second one follows its pong
+    next_ping(talk)  # one is under way already: a second one follows its pong  # type: ignore[unreachable]
     talk.machine.events()
     first = talk.now
     talk.machine.reconnect_now(talk.now)

@@ -135,8 +135,8 @@ def test_a_bootstrap_moves_the_cursor_only_at_its_end() -> None:
     talk, session = flexible()
     talk.said()
     part = {"query_version": 2, "batch_state": BatchState.MORE_TO_COME, "estimate": 0.5}
-    talk.download(stand(8), entry(8), **part)
-    talk.download(stand(8), entry(8), **(part | {"batch_state": BatchState.LAST_IN_BATCH, "estimate": 1.0}))
+    talk.download(stand(8), entry(8), **part)  # type: ignore[arg-type]
+    talk.download(stand(8), entry(8), **(part | {"batch_state": BatchState.LAST_IN_BATCH, "estimate": 1.0}))  # type: ignore[arg-type]
     first, last = talk.machine.events()
     assert isinstance(first, DownloadReceived)
     assert isinstance(last, DownloadReceived)

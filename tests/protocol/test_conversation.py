@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from tests.protocol.simulation import World
 
+from syncline.protocol import SyncMode
+
 
 def check(world: World) -> None:
     for path, realm in world.realms.items():
@@ -26,9 +28,10 @@ def check(world: World) -> None:
     assert [client.marks for client in world.clients] == [[] for _ in world.clients]
 
 
+@pytest.mark.parametrize("mode", SyncMode)
 @pytest.mark.parametrize("seed", range(60))
-def test_everyone_converges(seed: int) -> None:
-    world = World(seed)
+def test_everyone_converges(seed: int, mode: SyncMode) -> None:
+    world = World(seed, mode=mode)
     world.run(1500)
     world.settle()
     check(world)

@@ -141,7 +141,7 @@ class ClientConnection:
         self._forget_closed()
         for session in self._sessions.values():
             session._connection_lost()
-        self._lost_sessions.update(session.ident for session in self._outbox.closed)
+        self._lost_sessions = {session.ident for session in self._outbox.closed}
         self._forget_closed()
 
     def tick(self, now: int) -> None:

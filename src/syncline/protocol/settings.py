@@ -40,7 +40,7 @@ class Limits(NamedTuple):
     path: int = 1024
     #: JSON in a flexible-sync BIND.
     bind_json: int = 16 * 1024
-    #: Token in BIND and REFRESH.
+    #: Token in BIND and REFRESH (the original server: 2048).
     token: int = 8192
     #: Query body in IDENT and QUERY.
     query: int = 4 * _MIB
