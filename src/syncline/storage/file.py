@@ -142,8 +142,12 @@ class RealmFile:
             directory = tempfile.mkdtemp(prefix="syncline-")
             path = os.path.join(os.path.realpath(directory), "memory.realm")
             settings = FileSettings(path, None, False, clock or time.time_ns, durable=False)
-            file = cls(settings, open_parts(settings, history, True))
-            file._temporary = weakref.finalize(file, shutil.rmtree, directory, True)
+            try:
+                file = cls(settings, open_parts(settings, history, True))
+            except BaseException:
+                shutil.rmtree(directory, ignore_errors=True)
+                raise
+            file._temporary = weakref.finalize(file._looking, shutil.rmtree, directory, True)
             _registry[name, False] = file
             return file
 
