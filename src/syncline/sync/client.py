@@ -83,6 +83,11 @@ class SyncClient:
         """Run ``job`` on a worker, then ``done(result, error)`` on the loop."""
         self._workers.submit(self._work, job, done)
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether :meth:`close` was called."""
+        return self._closed
+
     def is_loop_thread(self) -> bool:
         """Whether the caller runs on the loop."""
         return threading.current_thread() is self._thread

@@ -357,9 +357,9 @@ class SyncManager:
     def client(self) -> SyncClient:
         """The event loop with its connections, made when first needed. Raises InvalidSessionError once closed."""
         with self._lock:
+            if self._is_closed and (self._client is None or self._client.is_closed):
+                raise InvalidSessionError("the SyncManager is closed")
             if self._client is None:
-                if self._is_closed:
-                    raise InvalidSessionError("the SyncManager is closed")
                 self._client = SyncClient(
                     self.timeout_options.settings(),
                     connect_timeout_ms=self.timeout_options.effective().connect_timeout,

@@ -1,0 +1,200 @@
+"""Settings, shutting down, processes (spec/sessions.md §14, §18)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from syncline.errors import ConfigurationError, InvalidSessionError, OperationAbortedError
+from syncline.sync import (
+    ConnectionState,
+    SyncLogLevel,
+    SyncSessionState,
+    SyncTimeoutOptions,
+)
+
+
+def test_closing_makes_every_session_invalid_and_aborts_waits(world: Any, server: Any, realm: Any) -> None:
+    realm.acknowledge = False
+    device = world.device(world.user(server.url))
+    device.write("Rex")
+    world.eventually(realm.uploads)
+    session = device.session
+    outcomes: list[Exception | None] = []
+    session.on_upload_complete(outcomes.append)
+    started = time.monotonic()
+    world.manager.close()
+    assert time.monotonic() - started < 5
+    assert session.state is SyncSessionState.INVALID
+    world.eventually(lambda: outcomes)
+    assert isinstance(outcomes[0], OperationAbortedError)
+    assert device.names() == {1: "Rex"}
+    world.manager.close()
+    session.suspend()
+    device.close()
+    with pytest.raises(InvalidSessionError):
+        world.manager.client  # noqa: B018 - the property raises
+    world.eventually(lambda: "syncline-sync" not in {thread.name for thread in threading.enumerate()})
+
+
+def test_closing_does_not_wait_for_a_server_that_is_silent(world: Any, server: Any) -> None:
+    async def silence(peer: Any) -> None:
+        await asyncio.sleep(10)
+
+    server.script(silence)
+    world.device(world.user(server.url))
+    world.eventually(lambda: server.peers)
+    started = time.monotonic()
+    world.manager.close()
+    assert time.monotonic() - started < 3
+
+
+def test_settings_that_count_until_the_client_exists(world: Any, server: Any, realm: Any) -> None:
+    world.manager.user_agent = "my app/1.0"
+    device = world.device(world.user(server.url))
+    world.connected(device)
+    agent = server.peers[0].header("User-Agent")
+    assert agent.startswith("Syncline/")
+    assert agent.endswith("my app/1.0")
+    world.manager.timeout_options = SyncTimeoutOptions(connection_linger_time=1)
+    assert world.manager.client.settings.linger_ms == 100
+    with pytest.raises(ConfigurationError):
+        world.manager.session_multiplexing = False
+
+
+def test_a_connection_lingers_and_is_used_again(world: Any, server: Any, realm: Any) -> None:
+    user = world.user(server.url)
+    device = world.device(user)
+    world.connected(device)
+    device.close()
+    assert world.manager.wait_for_sessions_to_terminate(5)
+    again = world.device(user)
+    world.connected(again)
+    assert len(server.peers) == 1
+    again.close()
+    world.manager.wait_for_sessions_to_terminate(5)
+    world.eventually(lambda: not world.manager.client._connections)
+
+
+def test_pings_keep_a_connection_alive_and_missing_pongs_end_it(world: Any, server: Any, realm: Any) -> None:
+    world.manager.timeout_options = SyncTimeoutOptions()
+    settings = world.manager.timeout_options.settings()._replace(ping_period_ms=20, pong_timeout_ms=100)
+    world.manager.client.settings = settings
+    device = world.device(world.user(server.url))
+    world.eventually(lambda: realm.kinds().count("Ping") >= 3)
+    assert device.session.connection_state is ConnectionState.CONNECTED
+    answering = True
+
+    async def before(peer: Any, message: Any) -> bool:
+        return type(message).__name__ == "Ping" and not answering
+
+    realm.before = before
+    states: list[Any] = []
+    with device.session.observe_connection_state(lambda old, new: states.append(new)):
+        answering = False
+        world.eventually(lambda: ConnectionState.DISCONNECTED in states)
+        answering = True
+        device.session.reconnect()
+        world.connected(device)
+    assert world.errors == []
+
+
+def test_reconnecting_while_connected_sends_an_urgent_ping(world: Any, server: Any, realm: Any) -> None:
+    device = world.device(world.user(server.url))
+    world.connected(device)
+    assert "Ping" not in realm.kinds()
+    device.session.reconnect()
+    world.eventually(lambda: "Ping" in realm.kinds())
+    assert device.session.connection_state is ConnectionState.CONNECTED
+    assert len(server.peers) == 1
+
+
+def test_log_levels_and_loggers(world: Any, caplog: pytest.LogCaptureFixture) -> None:
+    lines: list[tuple[SyncLogLevel, str]] = []
+    log = logging.getLogger("syncline.sync")
+    before = log.level
+    try:
+        world.manager.logger = lambda level, text: lines.append((level, text))
+        world.manager.log_level = SyncLogLevel.WARN
+        log.info("quiet")
+        log.warning("loud")
+        log.critical("dead")
+        assert lines == [(SyncLogLevel.WARN, "loud"), (SyncLogLevel.FATAL, "dead")]
+        world.manager.log_level = SyncLogLevel.ALL
+        log.log(15, "detail")
+        log.log(3, "all")
+        assert lines[2:] == [(SyncLogLevel.DETAIL, "detail"), (SyncLogLevel.ALL, "all")]
+        world.manager.log_level = SyncLogLevel.OFF
+        log.critical("silence")
+        assert len(lines) == 4
+        mine = logging.getLogger("test.mine")
+        world.manager.log_level = SyncLogLevel.INFO
+        world.manager.logger = mine
+        log.info("forwarded")
+        assert len(lines) == 4
+        world.manager.logger = None
+        assert world.manager.logger is None
+    finally:
+        log.setLevel(before)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot fork")
+def test_a_forked_child_must_not_use_sessions_of_its_parent(tmp_path: Path, server: Any, realm: Any) -> None:
+    code = f"""
+import os, sys
+from syncline.storage.file import FileLease, RealmFile
+from syncline.sync import *
+from syncline.sync.backend import Backend
+from syncline.errors import InvalidSessionError
+manager = SyncManager({str(tmp_path / "sync")!r})
+user = manager.log_in(SyncCredentials.access_token("t", "me"), {server.url!r})
+sync = SyncConfiguration(user, "/a", path={str(tmp_path / "a.realm")!r})
+handle = Backend().attach(sync, FileLease(RealmFile.open(sync.path)))
+session = handle.session
+session.wait_for_download(10)
+child = os.fork()
+if child == 0:
+    try:
+        session.suspend()
+    except InvalidSessionError:
+        os._exit(7)
+    os._exit(1)
+_, status = os.waitpid(child, 0)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 7
+
+
+def test_a_program_ends_promptly_with_sessions_that_cannot_connect(tmp_path: Path) -> None:
+    code = f"""
+from syncline.storage.file import FileLease, RealmFile
+from syncline.sync import *
+from syncline.sync.backend import Backend
+manager = SyncManager({str(tmp_path / "sync")!r})
+user = manager.log_in(SyncCredentials.access_token("t", "me"), "ws://127.0.0.1:9")
+sync = SyncConfiguration(user, "/a", path={str(tmp_path / "a.realm")!r})
+handle = Backend().attach(sync, FileLease(RealmFile.open(sync.path)))
+print(handle.session.state.name)
+"""
+    result = subprocess.run([sys.executable, "-c", code], check=True, timeout=60, capture_output=True, text=True)
+    assert result.stdout.strip() == "ACTIVE"
+    assert "Traceback" not in result.stderr
+
+
+def test_the_default_base_directory_follows_the_platform(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from syncline.sync import files
+
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    monkeypatch.setattr(files.sys, "platform", "linux")
+    assert files.default_base_directory() == tmp_path / "syncline"
+    monkeypatch.setattr(files.sys, "platform", "darwin")
+    assert files.default_base_directory().parts[-2:] == ("Application Support", "syncline")
