@@ -132,11 +132,12 @@ class WriteTransaction(CollectionWriter):
 
     @property
     def is_dirty(self) -> bool:
-        """Whether anything was written, so that a commit makes a version.
+        """Whether anything was written or recorded, so that a commit makes a version.
 
-        Only what went through this object counts; statements on :attr:`connection` are their owner's to count.
+        What leaves the rows as they are may still be recorded: making a list of a Mixed that is one already. Only what
+        went through this object counts; statements on :attr:`connection` are their owner's to count.
         """
-        return self.workspace.dirty
+        return self.workspace.dirty or bool(self.instructions)
 
     def flush(self) -> None:
         """Write all buffers to SQLite. Raises TransactionError after a failed :meth:`apply` that was not rolled back."""
@@ -150,7 +151,9 @@ class WriteTransaction(CollectionWriter):
             for class_id in workspace.asymmetric:
                 info = workspace.catalogue.by_id.get(class_id)
                 if info is not None:
-                    workspace.drop([(class_id, cast(int, row[0])) for row in workspace.query(f"SELECT k FROM {info.table}")])
+                    workspace.drop(
+                        [(class_id, cast(int, row[0])) for row in workspace.query(f"SELECT k FROM {info.table}")]
+                    )
         if workspace.suspects:
             drop_lonely_tombstones(workspace)
         workspace.finish()
@@ -220,9 +223,7 @@ class WriteTransaction(CollectionWriter):
         existing = workspace.rows(cls.id).info.properties.get(name)
         if existing is not None and existing.nullable != nullability(type, collection, nullable):
             raise SchemaError(f"property {cls.name}.{name} exists with another nullability, which cannot change")
-        prop, created = evolution.add_property(
-            workspace, cls, name, type, nullable, collection, target, indexed
-        )
+        prop, created = evolution.add_property(workspace, cls, name, type, nullable, collection, target, indexed)
         if created:
             key_type = STRING if collection == DICTIONARY_COLLECTION else 0
             self._record(AddColumn(cls.name, name, type, prop.nullable, collection, target or "", key_type))
@@ -355,7 +356,10 @@ class WriteTransaction(CollectionWriter):
         cell, kind, payload = value
         recorder = self.recorder
         info = rows.info
-        if recorder.enabled and not (is_default and kind == NULL and prop.type == LINK):
+        if recorder.enabled and not (
+            # the default null of a link that is null; the original drops it for other links too, and diverges
+            is_default and kind == NULL and prop.type == LINK and rows.cell(k, prop) == (None,)
+        ):
             if info.embedded:
                 place = recorder.property_address(info, k, prop)
                 recorder.add(Update(place.table, place.key, place.field, place.path, kind, payload, is_default), place)
