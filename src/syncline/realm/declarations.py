@@ -42,7 +42,7 @@ class Counter(int):
         counter._add, counter._owner = add, owner
         return counter
 
-    def __iadd__(self, by: int) -> Counter:  # type: ignore[misc]  # int has no in-place addition to be compatible with
+    def __iadd__(self, by: int) -> Counter:
         """``dog.visits += by``: the assignment that follows records an addition, if it is to the same counter."""
         if not isinstance(by, int) or isinstance(by, bool):
             return NotImplemented
@@ -50,7 +50,7 @@ class Counter(int):
         changed._add, changed._owner, changed.pending = self._add, self._owner, (self.pending or 0) + by
         return changed
 
-    def __isub__(self, by: int) -> Counter:  # type: ignore[misc]
+    def __isub__(self, by: int) -> Counter:
         """``dog.visits -= by``; see :meth:`__iadd__`."""
         return self.__iadd__(-by)
 
