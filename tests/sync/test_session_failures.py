@@ -322,6 +322,7 @@ def test_bad_input_messages_that_break_the_protocol(world: Any, server: Any, rea
     realm.before = None
     device.close()
     again = world.device(device.configuration.user)
+    again.session.reconnect()
     again.session.wait_for_upload(5)
     assert len(realm.uploads()) == 1
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from syncline.sync.states import (
@@ -98,3 +100,18 @@ def test_progress_is_complete_once_all_is_transferred() -> None:
     assert SyncProgress(5, 5, 1.0).is_complete
     assert SyncProgress(6, 5, 1.0).is_complete
     assert not SyncProgress(4, 5, 0.8).is_complete
+
+
+def test_the_table_of_the_documentation_is_the_machine() -> None:
+    page = Path(__file__).parents[2] / "docs" / "explanation" / "sync-sessions.md"
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in page.read_text(encoding="utf-8").splitlines()
+        if line.startswith("|") and line.count("|") == 7
+    ]
+    header, _, *body = rows
+    states = [InternalState[name] for name in header[1:]]
+    documented = {
+        Trigger[name]: dict(zip(states, (Move[move] for move in moves), strict=True)) for name, *moves in body
+    }
+    assert documented == TRANSITIONS

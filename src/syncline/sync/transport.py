@@ -111,7 +111,7 @@ class Traffic:
 
 
 class Socket:
-    """An open WebSocket: ``version`` is the negotiated protocol version, ``traffic`` where bytes are counted."""
+    """An open WebSocket: ``version`` is the negotiated protocol version, ``traffic`` counts its bytes."""
 
     def __init__(self, connection: ClientConnection, version: int) -> None:
         self._connection = connection
