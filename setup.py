@@ -31,7 +31,9 @@ def extensions() -> list[Extension]:
         return []
     from mypyc.build import mypycify
 
-    modules: list[Extension] = mypycify(kernel_sources(), opt_level="3", debug_level="0")
+    # silent: only errors in the kernel itself may stop its compilation
+    sources = ["--follow-imports=silent", *kernel_sources()]
+    modules: list[Extension] = mypycify(sources, opt_level="3", debug_level="0")
     for module in modules:
         module.optional = True
     return modules
