@@ -1,7 +1,7 @@
 """What the storage core costs, without file, history and fsync: microseconds per object or element.
 
 Run with ``python bench/storage.py [objects] [--profile]``. One class with an int key, a string, an int and a double;
-1,000 objects a transaction, as ``make bench`` measures the whole. The database is on disk, in a directory that is removed.
+1,000 objects a transaction, as ``make bench`` measures the whole. The database is on disk, in a temporary directory.
 """
 
 from __future__ import annotations

@@ -36,7 +36,9 @@ class Pair:
         assert not self.buffer.is_dirty
         stored = list(self.connection.execute("SELECT o, v FROM l1 ORDER BY o, i"))
         assert stored == [(4, -1), *((5, value) for value in self.model), (6, -1)]
-        assert [row[0] for row in self.connection.execute("SELECT i FROM l1 WHERE o = 5")] == list(range(len(self.model)))
+        assert [row[0] for row in self.connection.execute("SELECT i FROM l1 WHERE o = 5")] == list(
+            range(len(self.model))
+        )
 
     def step(self, step: tuple[str, int, int]) -> None:
         name, a, b = step

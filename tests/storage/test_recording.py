@@ -200,6 +200,7 @@ def test_values_and_defaults(record: Record) -> None:
         p.set("d", Float32(0.5))
         p.set("dog", p.dog)
         p.set("dog", None, True)
+        p.set("dog", None, True)
         p.set("nage", None, True)
         p.set("mix", p.dog)
         p.set("mix", None, True)
@@ -214,6 +215,7 @@ def test_values_and_defaults(record: Record) -> None:
         update("mix", (), FLOAT, Float32(0.5)),
         update("d", (), DOUBLE, 0.5),
         update("dog", (), LINK, DOG),
+        update("dog", (), NULL, None, True, -1),
         update("nage", (), NULL, None, True, -1),
         update("mix", (), LINK, DOG),
         update("mix", (), NULL, None, True, -1),
@@ -245,7 +247,7 @@ def test_embedded_in_a_property(store: Store, record: Record) -> None:
         p.tx.list_insert(p.store.ref("Addr.nums", sub.object_key), 0, 1)
         p.tx.set_embedded(p.person, p.ann, prop)
         p.set("addr", None)
-        p.set("addr", None, True)
+        p.set("addr", None, True)  # the default of a link that is null says nothing
         assert not p.tx.exists(addr, sub.object_key)
 
     assert record(operations) == [

@@ -149,10 +149,8 @@ class Applier:
         self._k = -1
 
     def _run(self, instructions: list[Instruction]) -> None:
-        number = 0
-        for instruction in instructions:
+        for number, instruction in enumerate(instructions):
             self._number = number
-            number += 1
             opcode = instruction.opcode
             if opcode == UPDATE:
                 self._update(cast(Update, instruction))
@@ -235,9 +233,7 @@ class Applier:
         if opcode == ADD_TABLE:
             table = cast(AddTable, instruction)
             key_type = GLOBAL_KEY if table.table_type == EMBEDDED else table.pk_type
-            evolution.add_class(
-                workspace, table.table, table.table_type, table.pk_field, key_type, table.pk_nullable
-            )
+            evolution.add_class(workspace, table.table, table.table_type, table.pk_field, key_type, table.pk_nullable)
         elif opcode == ADD_COLUMN:
             self._add_column(cast(AddColumn, instruction))
         elif opcode == ERASE_COLUMN:
@@ -315,7 +311,7 @@ class Applier:
                 child = workspace.create_embedded(rows.info.id, spot.k, prop)
                 workspace.set_cell(rows, spot.k, prop, (child,))
             return
-        if kind == LIST or kind == DICTIONARY:
+        if kind in (LIST, DICTIONARY):
             if not self._is_collection(rows.cell(spot.k, prop), prop, kind):
                 workspace.set_cell(rows, spot.k, prop, self._new_node(spot, kind))
             else:
@@ -332,7 +328,7 @@ class Applier:
             raise BadChangesetError(f"index {index} is outside the list of {workspace.list_size(ref)}")
         if kind == OBJECT:
             return
-        if kind == LIST or kind == DICTIONARY:
+        if kind in (LIST, DICTIONARY):
             if not self._is_collection(cell, spot.prop, kind):
                 workspace.list_set(ref, index, self._new_node(spot, kind))
             return
@@ -351,7 +347,7 @@ class Applier:
             if not prop.embedded:
                 raise BadChangesetError(f"property {prop.name!r} does not hold embedded objects")
             cell: Cell = (workspace.create_embedded(prop.class_id, ref.owner, prop),)
-        elif kind == LIST or kind == DICTIONARY:
+        elif kind in (LIST, DICTIONARY):
             existing = workspace.member(ref, place)
             if existing is not None and self._is_collection(existing, prop, kind):
                 return
@@ -461,7 +457,7 @@ class Applier:
             if not prop.embedded:
                 raise BadChangesetError(f"property {prop.name!r} does not hold embedded objects")
             cell: Cell = (self._workspace.create_embedded(prop.class_id, ref.owner, prop),)
-        elif kind == LIST or kind == DICTIONARY:
+        elif kind in (LIST, DICTIONARY):
             cell = self._new_node(spot, kind)
         else:
             cell = self._cell(prop, spot.root, kind, instruction.value)
@@ -508,7 +504,7 @@ class Applier:
                 place = dictionary_key(cast(str, place))
             cell = workspace.member(spot.collection, place)
             if cell is None and spot.kind == ELEMENT:
-                raise BadChangesetError(f"index {place} is outside the list")
+                raise BadChangesetError(f"index {place!r} is outside the list")
         if cell is not None and self._is_collection(cell, spot.prop, kind):
             collection = LIST_COLLECTION if kind == LIST else DICTIONARY_COLLECTION
             self._empty(CollectionRef(collection, 0, cast(int, cell[1])))

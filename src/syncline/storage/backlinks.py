@@ -67,6 +67,6 @@ def _nested_links(tables: Tables, prop: PropertyInfo, parameters: tuple[SqlValue
 
 
 def _order(place: LinkPlace) -> tuple[int, int]:
-    """By owner; within one, what is directly in the property before what is in nodes, and these in order of creation."""
+    """By owner; within one, first what is directly in the property, then what is in nodes in order of creation."""
     ref = place.ref
     return place.owner, ref.owner if ref is not None and ref.property_id == 0 else -1

@@ -202,7 +202,7 @@ class Buffers(Tables):
         return node
 
     def create_node(self, kind: int, class_id: int, owner: int, property_id: int, parent: int) -> Cell:
-        """A new empty list or dictionary (kind LIST_COLLECTION or DICTIONARY_COLLECTION), and the cell that holds it."""
+        """A new empty list or dictionary (LIST_COLLECTION or DICTIONARY_COLLECTION): the cell that holds it."""
         if self._next_node < 0:
             rows = self.query("SELECT ifnull(max(seq), 0) + 1 FROM sqlite_sequence WHERE name = 'rlm_node'")
             self._next_node = cast(int, rows[0][0])

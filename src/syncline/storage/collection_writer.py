@@ -1,7 +1,7 @@
 """Recorded operations on lists, sets and dictionaries, wherever they are (spec/changesets.md §9.2, §9.5).
 
-Checks the value, writes the instruction, changes the workspace: in that order, so that a refused operation leaves nothing
-behind. Indexes given are visible ones; those in instructions are real ones.
+Checks the value, writes the instruction, changes the workspace: in that order, so that a refused operation leaves
+nothing behind. Indexes given are visible ones; those in instructions are real ones.
 """
 
 from __future__ import annotations
@@ -91,7 +91,9 @@ class CollectionWriter(Reader):
             raise InvalidObjectError("the class of the linked object was removed")
         if prop.type == MIXED:
             if target.embedded or target.asymmetric:
-                raise TypeMismatchError(f"a mixed value cannot link to {target.name!r}: its objects cannot be linked to")
+                raise TypeMismatchError(
+                    f"a mixed value cannot link to {target.name!r}: its objects cannot be linked to"
+                )
             if self.workspace.catalogue.by_id[root.class_id].asymmetric:
                 raise TypeMismatchError("mixed values of asymmetric objects cannot hold links")
         elif prop.type != LINK:
@@ -215,9 +217,7 @@ class CollectionWriter(Reader):
         self._record_element(ref, place, real, kind, payload)
         self.workspace.list_set(ref, real, cell)
 
-    def _record_element(
-        self, ref: CollectionRef, place: Address | None, real: int, kind: int, payload: object
-    ) -> None:
+    def _record_element(self, ref: CollectionRef, place: Address | None, real: int, kind: int, payload: object) -> None:
         if place is not None:
             table, key, field, path, _ = place
             size = self.workspace.list_size(ref)

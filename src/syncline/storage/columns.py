@@ -1,8 +1,8 @@
-"""Values ↔ cells: what Python value stands for what SQL values (spec/sdk.md §13.3; cells: :mod:`syncline.storage.layout`).
+"""Values ↔ cells: what Python value stands for what SQL values (spec/sdk.md §13.3; :mod:`syncline.storage.layout`).
 
-Encoding checks: a value that does not fit its property raises TypeMismatchError or ValueRangeError. The *kind* of a value
-(a number of ``values.kinds``) comes from its Python type (:func:`kind_of`) or from a payload; the link of a cell is the
-target's object key, negative for a tombstone (−1 − its number).
+Encoding checks: a value that does not fit its property raises TypeMismatchError or ValueRangeError. The *kind* of a
+value (a number of ``values.kinds``) comes from its Python type (:func:`kind_of`) or from a payload; the link of a cell
+is the target's object key, negative for a tombstone (−1 − its number).
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from syncline.values.kinds import (
     BINARY,
     BOOL,
     DECIMAL,
-    DICTIONARY,
     DICTIONARY_COLLECTION,
     DOUBLE,
     FLOAT,
@@ -127,7 +126,7 @@ def kind_of(value: object) -> int:
 
 
 def text_to_sql(text: str) -> str | bytes:
-    """A string for SQLite: TEXT, or a BLOB where surrogates stand for bytes that are not UTF-8. Raises ValueRangeError."""
+    """A string as TEXT, or as BLOB where surrogates stand for bytes that are not UTF-8. Raises ValueRangeError."""
     if text.isascii():
         if len(text) > MAX_STRING_SIZE:
             raise ValueRangeError(f"a string of {len(text)} bytes, more than {MAX_STRING_SIZE}")

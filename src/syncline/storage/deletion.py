@@ -64,9 +64,7 @@ def _erase(workspace: Workspace, recorder: Recorder, info: ClassInfo, k: int) ->
     workspace.drop([(info.id, k)])
 
 
-def _nullify(
-    workspace: Workspace, recorder: Recorder, info: ClassInfo, k: int, places: list[LinkPlace]
-) -> None:
+def _nullify(workspace: Workspace, recorder: Recorder, info: ClassInfo, k: int, places: list[LinkPlace]) -> None:
     """Remove the links at ``places``, which point to the object, each with its instruction."""
     erased: dict[CollectionRef, int] = {}
     for prop, owner, ref, place in places:

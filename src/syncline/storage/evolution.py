@@ -23,7 +23,6 @@ from syncline.values.kinds import (
     LINK,
     LIST_COLLECTION,
     SET_COLLECTION,
-    SINGLE_COLLECTION,
 )
 
 __all__ = ["add_class", "add_property", "erase_class", "erase_property", "set_index"]
@@ -187,7 +186,9 @@ def _cut_mixed_links(workspace: Workspace, info: ClassInfo, forced: bool) -> Non
             for place in links_through(workspace, prop, info.id, target):
                 if not forced:
                     other = workspace.catalogue.by_id[prop.class_id].name
-                    raise SchemaError(f"class {info.name!r} cannot be removed: a value of {other}.{prop.name} links to it")
+                    raise SchemaError(
+                        f"class {info.name!r} cannot be removed: a value of {other}.{prop.name} links to it"
+                    )
                 if place.ref is None:
                     workspace.set_cell(workspace.rows(prop.class_id), place.owner, prop, NULL_CELL)
                 elif place.ref.kind == LIST_COLLECTION:
@@ -222,4 +223,3 @@ def _adopt(workspace: Workspace, catalogue: Catalogue) -> None:
     workspace.dirty = True
     workspace.changes.schema = True
     workspace.forget_incoming()
-

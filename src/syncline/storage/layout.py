@@ -103,4 +103,6 @@ def collection_table(property_id: int, kind: int, collection: int) -> Collection
 
 #: Lists and dictionaries inside Mixed values, of all properties together.
 NODE_LIST: Final = CollectionTable("n_list", LIST_COLLECTION, "node", "i", ("t", "p", "s", "l"), "p", False)
-NODE_DICTIONARY: Final = CollectionTable("n_dict", DICTIONARY_COLLECTION, "node", "key", ("t", "p", "s", "l"), "p", False)
+NODE_DICTIONARY: Final = CollectionTable(
+    "n_dict", DICTIONARY_COLLECTION, "node", "key", ("t", "p", "s", "l"), "p", False
+)

@@ -1,8 +1,8 @@
 """Links as such: who links to an object, and tombstones for objects that are linked to but do not exist
 (spec/changesets.md §9.3, §9.4, §10.3).
 
-A link is stored as the target's object key; a link to a tombstone as −1 − the tombstone's number. When an object comes or
-goes, the links to it are rewritten in place, so that lists, sets and dictionaries keep their elements.
+A link is stored as the target's object key; a link to a tombstone as −1 − the tombstone's number. When an object comes
+or goes, the links to it are rewritten in place, so that lists, sets and dictionaries keep their elements.
 """
 
 from __future__ import annotations
@@ -127,4 +127,3 @@ def drop_lonely_tombstones(workspace: Workspace) -> None:
         if info is not None and not links_to(workspace, info, -1 - number):
             workspace.query("DELETE FROM rlm_tomb WHERE class = ? AND key = ?", (class_id, number))
     workspace.suspects.clear()
-

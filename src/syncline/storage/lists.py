@@ -187,4 +187,3 @@ class ListBuffer:
             cuts.append((owner, size))
         self._stored_size = size
         self._dirty = False
-

@@ -128,9 +128,7 @@ def _nested(root: PropertyInfo, cell: Cell) -> CollectionRef:
     raise BadChangesetError(f"property {root.name!r}: the path goes on where the mixed value is no collection")
 
 
-def _enter_object(
-    workspace: Workspace, prop: PropertyInfo, cell: Cell, field: int | str
-) -> tuple[ClassRows, int, str]:
+def _enter_object(workspace: Workspace, prop: PropertyInfo, cell: Cell, field: int | str) -> tuple[ClassRows, int, str]:
     """The embedded object in a place, and the name of the property that follows."""
     if not prop.embedded:
         raise BadChangesetError(f"property {prop.name!r}: the path goes on where nothing is inside")

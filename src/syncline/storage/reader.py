@@ -155,7 +155,7 @@ class Reader:
         return ref
 
     def node_owner(self, node: int) -> tuple[ObjectRef, PropertyInfo]:
-        """The object and property in whose value the collection with that node number lies. Raises InvalidObjectError."""
+        """The object and property in whose value the collection with that number lies. Raises InvalidObjectError."""
         found = self.tables.node(node)
         if found is None:
             raise InvalidObjectError("this collection in a Mixed value was replaced or removed")
@@ -236,9 +236,7 @@ class Reader:
         """The visible members in the order of spec/sdk.md §1.11.1."""
         prop = self.tables.element(ref)
         links = prop.type == LINK
-        return [
-            decode(prop, cell) for _, cell in self.tables.members(ref) if not (links and cast(int, cell[0]) < 0)
-        ]
+        return [decode(prop, cell) for _, cell in self.tables.members(ref) if not (links and cast(int, cell[0]) < 0)]
 
     def set_contains(self, ref: CollectionRef, value: Value) -> bool:
         """Whether an equal value is a member."""
@@ -297,8 +295,8 @@ class Reader:
     def backlinks(self, cls: ClassInfo, k: int, source: PropertyInfo) -> list[int]:
         """Keys of the objects (of the class of ``source``) that link here through ``source``, ascending.
 
-        An object that links several times occurs several times. Links in collections inside a Mixed count for the object
-        that holds the Mixed.
+        An object that links several times occurs several times. Links in collections inside a Mixed count for the
+        object that holds the Mixed.
         """
         self.flush()
         return [place.owner for place in links_through(self.tables, source, cls.id, k)]

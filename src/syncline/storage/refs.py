@@ -18,7 +18,7 @@ class CollectionRef(NamedTuple):
     """A list, set or dictionary of this file.
 
     ``kind`` is LIST_COLLECTION, DICTIONARY_COLLECTION or SET_COLLECTION of ``values.kinds``. A collection property:
-    ``property_id`` is the property's and ``owner`` the key of the object that has it. A collection inside a Mixed value:
+    ``property_id`` is the property's and ``owner`` the key of the object that has it. A collection inside a Mixed:
     ``property_id`` is 0 and ``owner`` the number of its node, which is never reused (spec/sdk.md §13.2 ``rlm_node``).
     """
 

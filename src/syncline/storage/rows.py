@@ -1,10 +1,10 @@
 """ClassRows: the rows of one class during a write transaction, written behind (design/architecture.md, *Where the speed
 comes from*).
 
-New rows and changed columns wait here and reach SQLite in batches: deletions first, then new rows by one ``executemany``,
-then changes by one ``executemany`` per set of columns. Which objects exist is known without asking SQLite once per
-object: keys seen are remembered, an ascending key beyond the largest one stored cannot exist, and the keys of a whole
-changeset are looked up in batches (:meth:`ClassRows.prefetch`).
+New rows and changed columns wait here and reach SQLite in batches: deletions first, then new rows by one
+``executemany``, then changes by one ``executemany`` per set of columns. Which objects exist is known without asking
+SQLite once per object: keys seen are remembered, an ascending key beyond the largest one stored cannot exist, and the
+keys of a whole changeset are looked up in batches (:meth:`ClassRows.prefetch`).
 """
 
 from __future__ import annotations

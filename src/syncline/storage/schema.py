@@ -1,4 +1,4 @@
-"""Schema operations on the SQL side: tables, columns, indexes, and the catalogue that follows (spec/sdk.md §13.3, §13.4).
+"""Schema operations on the SQL side: tables, columns, indexes, and the catalogue that follows (spec/sdk.md §13.3).
 
 Each function changes the database inside the caller's write transaction and returns the next catalogue. Whether the
 operation is *allowed* is decided by :class:`~syncline.storage.workspace.Workspace`, which also cares for the contents.
@@ -93,11 +93,19 @@ def nullability(type: int, collection: int, nullable: bool) -> bool:
 
 def is_indexable(type: int, collection: int) -> bool:
     """Whether a general index is allowed (spec/sdk.md §1.5)."""
-    return type in _INDEXABLE and (collection == SINGLE_COLLECTION or (collection == LIST_COLLECTION and type == STRING))
+    return type in _INDEXABLE and (
+        collection == SINGLE_COLLECTION or (collection == LIST_COLLECTION and type == STRING)
+    )
 
 
 def add_class(
-    connection: apsw.Connection, catalogue: Catalogue, name: str, kind: int, key_name: str, key_type: int, nullable: bool
+    connection: apsw.Connection,
+    catalogue: Catalogue,
+    name: str,
+    kind: int,
+    key_name: str,
+    key_type: int,
+    nullable: bool,
 ) -> Catalogue:
     """Create a class with its table; ``key_type`` GLOBAL_KEY: none (``key_name`` and ``nullable`` do not matter)."""
     connection.execute("INSERT INTO rlm_class(name, kind) VALUES(?, ?)", (name, kind))
@@ -153,9 +161,7 @@ def add_property(
     return _count(connection, catalogue.with_class(next_info))
 
 
-def erase_property(
-    connection: apsw.Connection, catalogue: Catalogue, info: ClassInfo, prop: PropertyInfo
-) -> Catalogue:
+def erase_property(connection: apsw.Connection, catalogue: Catalogue, info: ClassInfo, prop: PropertyInfo) -> Catalogue:
     """Remove a property with its columns or table, its indexes, and what is known of links through it."""
     _drop_views(connection)
     for index in (f"x{prop.id}", f"ix{prop.id}"):
@@ -279,9 +285,7 @@ def _create_collection(connection: apsw.Connection, prop: PropertyInfo) -> None:
     place = {LIST_COLLECTION: "i INT", SET_COLLECTION: "s BLOB", DICTIONARY_COLLECTION: "key TEXT"}[prop.collection]
     cells = [f"{column}{types[column]}" for column in table.columns if column != table.place]
     definitions = ", ".join(["o INT", place, *cells])
-    connection.execute(
-        f"CREATE TABLE {table.name}({definitions}, PRIMARY KEY(o, {table.place})) WITHOUT ROWID"
-    )
+    connection.execute(f"CREATE TABLE {table.name}({definitions}, PRIMARY KEY(o, {table.place})) WITHOUT ROWID")
 
 
 def _index_links(connection: apsw.Connection, info: ClassInfo, prop: PropertyInfo) -> None:

@@ -156,7 +156,7 @@ class Tables:
         return bool(self.query("SELECT 1 FROM rlm_tomb WHERE class = ? LIMIT 1", (class_id,)))
 
     def incoming(self, info: ClassInfo) -> list[PropertyInfo]:
-        """The properties that may hold links to objects of the class, in the order they came to (changesets.md §9.3)."""
+        """The properties that may hold links to objects of the class, in the order in which they came to."""
         rows = self.query("SELECT prop FROM rlm_incoming WHERE class = ? ORDER BY seq", (info.id,))
         return [self.catalogue.properties[cast(int, row[0])] for row in rows]
 

@@ -108,7 +108,7 @@ class WriteTransaction(CollectionWriter):
 
     @property
     def embedded_classes(self) -> dict[int, str]:
-        """Names of the embedded classes inside which instructions act, by instruction number (for ``encode_recorded``)."""
+        """Names of the embedded classes inside which instructions act, by instruction (for ``encode_recorded``)."""
         return self.recorder.embedded_classes
 
     @property
@@ -140,7 +140,7 @@ class WriteTransaction(CollectionWriter):
         return self.workspace.dirty or bool(self.instructions)
 
     def flush(self) -> None:
-        """Write all buffers to SQLite. Raises TransactionError after a failed :meth:`apply` that was not rolled back."""
+        """Write all buffers to SQLite. Raises TransactionError after a failed :meth:`apply` not rolled back."""
         self.workspace.flush()
 
     def finish(self) -> None:
@@ -160,7 +160,7 @@ class WriteTransaction(CollectionWriter):
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
-        """A part that can fail alone: an exception undoes rows, buffers, instructions, changes and schema, and goes on up."""
+        """A part that can fail alone: an exception undoes rows, instructions, changes and schema, and goes on up."""
         workspace = self.workspace
         mark = workspace.mark()
         size = len(self.recorder.instructions)
@@ -216,8 +216,8 @@ class WriteTransaction(CollectionWriter):
     ) -> PropertyInfo:
         """Create a property; one that exists and agrees is returned as it is. Existing objects get zero or null.
 
-        Nullability is what spec/sdk.md §1.2 says, whatever was given, where it leaves no choice. The ClassInfo of ``cls``
-        is replaced: take the new one from :attr:`catalogue`. Raises SchemaError.
+        Nullability is what spec/sdk.md §1.2 says, whatever was given, where it leaves no choice. The ClassInfo of
+        ``cls`` is replaced: take the new one from :attr:`catalogue`. Raises SchemaError.
         """
         workspace = self.workspace
         existing = workspace.rows(cls.id).info.properties.get(name)
@@ -256,10 +256,10 @@ class WriteTransaction(CollectionWriter):
     ) -> tuple[int, bool]:
         """The object with this primary key, created if need be, and whether it was created.
 
-        ``values``: (property, value, is default) set after the creation, in the given order, which should be that of the
-        properties; collections and embedded objects are set afterwards. A class without primary key takes no ``key`` and
-        gets a new GlobalKey. Re-creating what others still link to brings those links back (spec/changesets.md §9.4).
-        Raises TypeMismatchError, ValueRangeError, InvalidObjectError (a linked object does not exist) and SchemaError
+        ``values``: (property, value, is default) set after the creation, in the given order, which should be that of
+        the properties; collections and embedded objects are set afterwards. A class without primary key takes no
+        ``key`` and gets a new GlobalKey. Re-creating what others still link to brings those links back
+        (spec/changesets.md §9.4). Raises TypeMismatchError, ValueRangeError, InvalidObjectError (a linked object does not exist) and SchemaError
         (embedded class).
         """
         workspace = self.workspace
@@ -330,9 +330,9 @@ class WriteTransaction(CollectionWriter):
     def set(self, cls: ClassInfo, k: int, prop: PropertyInfo, value: Value, is_default: bool = False) -> None:
         """Set a property that is neither a collection nor the primary key.
 
-        None empties (an embedded object there is deleted, a collection in a Mixed too). Embedded objects and collections
-        in a Mixed come into being with :meth:`set_embedded` and :meth:`set_collection`. Raises TypeMismatchError,
-        ValueRangeError, InvalidObjectError (the object or the target does not exist), PrimaryKeyError.
+        None empties (an embedded object there is deleted, a collection in a Mixed too). Embedded objects and
+        collections in a Mixed come into being with :meth:`set_embedded` and :meth:`set_collection`. Raises
+        TypeMismatchError, ValueRangeError, InvalidObjectError (the object or the target does not exist), PrimaryKeyError.
         """
         rows = self.workspace.rows(cls.id)
         if rows.info is not cls:
@@ -413,7 +413,7 @@ class WriteTransaction(CollectionWriter):
     def set_collection(
         self, cls: ClassInfo, k: int, prop: PropertyInfo, collection: int, is_default: bool = False
     ) -> CollectionRef:
-        """Make a Mixed property a list or dictionary; one of that kind stays with its content (spec/changesets.md §9.2)."""
+        """Make a Mixed property a list or dictionary; one of that kind stays with its content."""
         workspace = self.workspace
         prop = workspace.current(cls, prop)
         rows = workspace.rows(cls.id)
@@ -437,8 +437,8 @@ class WriteTransaction(CollectionWriter):
     def apply(self, changeset: Changeset) -> None:
         """Carry out a changeset that was made elsewhere, without recording (spec/changesets.md §10).
 
-        Raises BadChangesetError, which names the instruction. Part of it may have been done then: the transaction must be
-        rolled back, whole or to a :meth:`savepoint`; :meth:`flush` refuses until then.
+        Raises BadChangesetError, which names the instruction. Part of it may have been done then: the transaction must
+        be rolled back, whole or to a :meth:`savepoint`; :meth:`flush` refuses until then.
         """
         self.apply_all((changeset,))
 

@@ -1,7 +1,7 @@
 """Workspace: every change an open write transaction can make, unrecorded.
 
-The change log is fed by every change, and what a value tied to other rows goes with it: an embedded object, a collection
-in a Mixed, the last link to a tombstone. The recorded operations (:mod:`syncline.storage.transaction`) and the applier
+Every change feeds the change log, and what a value owned goes with it: an embedded object, a collection in a Mixed, a
+tombstone that loses its last link. The recorded operations (:mod:`syncline.storage.transaction`) and the applier
 (:mod:`syncline.storage.apply`) both rest on it; it records nothing itself and checks nothing that they can check.
 """
 
