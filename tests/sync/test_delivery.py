@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from syncline.sync.delivery import SerialThread, courier
+from syncline.sync.delivery import SerialThread, Workers, courier
 
 
 def test_a_serial_thread_keeps_the_order_and_its_name() -> None:
@@ -115,3 +115,38 @@ def test_a_closed_loop_drops_callbacks() -> None:
     deliver = courier(SerialThread("test-default"), print, loop=loop)
     loop.close()
     deliver(lambda: pytest.fail("called"))
+
+
+def test_workers_run_jobs_side_by_side_and_end() -> None:
+    workers = Workers("test-work", 2)
+    together = threading.Barrier(2, timeout=5)
+    names: set[str] = set()
+    done = threading.Semaphore(0)
+
+    def job() -> None:
+        together.wait()
+        names.add(threading.current_thread().name)
+        done.release()
+
+    for _ in range(6):
+        workers.submit(job)
+    for _ in range(6):
+        assert done.acquire(timeout=5)
+    assert names == {"test-work-1", "test-work-2"}
+    workers.close()
+    for thread in threading.enumerate():
+        if thread.name.startswith("test-work"):
+            thread.join(5)
+            assert not thread.is_alive()
+
+
+def test_workers_start_only_the_threads_they_need() -> None:
+    workers = Workers("test-lazy", 2)
+    for _ in range(3):
+        done = threading.Event()
+        workers.submit(done.set)
+        assert done.wait(5)
+        while workers._idle == 0:
+            threading.Event().wait(0.001)
+    assert workers._started == 1
+    workers.close()

@@ -487,3 +487,39 @@ def test_s5_hammering_a_session_from_many_threads(world: Any, server: Any, realm
     session.resume()
     session.wait_for_upload(10)
     assert len(realm.uploads()) == 1
+
+
+def test_a_dying_session_that_is_resumed_goes_on_dying(world: Any, server: Any, realm: Any) -> None:
+    realm.acknowledge = False
+    device = world.device(world.user(server.url))
+    device.write("Rex")
+    world.eventually(realm.uploads)
+    session, core = device.session, device.core
+    device.close()
+    session.resume()
+    world.user(server.url)  # a login
+    assert core.internal_state is InternalState.DYING
+    server.run(realm._download(1, 1, always=True))
+    assert world.manager.wait_for_sessions_to_terminate(5)
+    assert session.state is INVALID
+
+
+def test_a_fault_of_ours_does_not_end_syncing(
+    world: Any, server: Any, realm: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = world.device(world.user(server.url))
+    world.connected(device)
+    machine = world.manager.client.connection(next(iter(world.manager.client._connections)))._machine
+    faults = [ZeroDivisionError("a bug")]
+    receive = machine.receive
+
+    def failing(data: bytes, now: int) -> None:
+        if faults:
+            raise faults.pop()
+        receive(data, now)
+
+    monkeypatch.setattr(machine, "receive", failing)
+    device.write("Rex")
+    world.eventually(lambda: not faults)
+    device.session.reconnect()
+    device.session.wait_for_upload(5)

@@ -11,12 +11,14 @@ import itertools
 import logging
 import threading
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from syncline.protocol.settings import ClientSettings
 from syncline.sync.connection import Attempts, Connection
+from syncline.sync.delivery import Workers
 from syncline.sync.transport import Endpoint, Traffic
 
 if TYPE_CHECKING:
@@ -60,7 +62,7 @@ class SyncClient:
         self.ending: dict[str, ProtocolSession] = {}
         self._connections: dict[Endpoint, Connection] = {}
         self._attempts: dict[Endpoint, Attempts] = {}
-        self._workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix="syncline-work")
+        self._workers = Workers("syncline-work", _WORKERS)
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="syncline-sync", daemon=True)
         self._thread.start()
@@ -81,7 +83,7 @@ class SyncClient:
 
     def work(self, job: Callable[[], T], done: Callable[[T | None, Exception | None], object]) -> None:
         """Run ``job`` on a worker, then ``done(result, error)`` on the loop."""
-        self._workers.submit(self._work, job, done)
+        self._workers.submit(partial(self._work, job, done))
 
     @property
     def is_closed(self) -> bool:
@@ -100,7 +102,7 @@ class SyncClient:
         self.loop.call_soon_threadsafe(self._stop)
         if not self.is_loop_thread():
             self._thread.join(timeout)
-        self._workers.shutdown(wait=False, cancel_futures=True)
+        self._workers.close()
 
     # --- on the loop --------------------------------------------------------------------------------------------------
 

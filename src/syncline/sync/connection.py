@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from syncline.protocol.backoff import Backoff
 from syncline.protocol.client import ClientConnection
 from syncline.protocol.client_session import ClientSession, SessionConfig
-from syncline.protocol.errors import TerminationReason
+from syncline.protocol.errors import SOCKET_LOST, TerminationReason
 from syncline.protocol.events import (
     ClientEvent,
     DisconnectWanted,
@@ -190,6 +190,9 @@ class Connection:
         self.pump()
         try:
             return await self._serve(socket, self._ending)
+        except Exception as error:  # a bug of ours must not end syncing for good
+            logger.exception("the connection to %s failed", self.endpoint.url)
+            return ConnectionEnded(SOCKET_LOST, f"an internal error: {error!r}")
         finally:
             socket.close()
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import queue
 import sys
 import threading
 from collections import deque
@@ -18,7 +19,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Any
 
-__all__ = ["Courier", "SerialThread", "courier", "guarded"]
+__all__ = ["Courier", "SerialThread", "Workers", "courier", "guarded"]
 
 logger = logging.getLogger("syncline.sync")
 
@@ -70,6 +71,44 @@ class SerialThread:
                     return
                 thunk = self._queue.popleft()
             guarded(thunk, self.name)
+
+
+class Workers:
+    """A few daemon threads for what takes long, started when needed.
+
+    Unlike those of :mod:`concurrent.futures` they do not keep the interpreter from ending; what they were doing to a
+    file then is rolled back by the next opener.
+    """
+
+    def __init__(self, name: str, count: int) -> None:
+        self._name = name
+        self._count = count
+        self._jobs: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._started = 0
+        self._idle = 0
+
+    def submit(self, job: Callable[[], object]) -> None:
+        """Have ``job`` run; it must not raise."""
+        with self._lock:
+            self._jobs.put(job)
+            self._idle -= 1
+            if self._idle < 0 and self._started < self._count:
+                self._started += 1
+                self._idle += 1
+                threading.Thread(target=self._run, name=f"{self._name}-{self._started}", daemon=True).start()
+
+    def close(self) -> None:
+        """The threads end after what was submitted before."""
+        with self._lock:
+            for _ in range(self._started):
+                self._jobs.put(None)
+
+    def _run(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            job()
+            with self._lock:
+                self._idle += 1
 
 
 def guarded(thunk: Callable[[], Any], where: str) -> None:

@@ -386,6 +386,7 @@ class SyncManager:
         """Trigger a session where nobody could catch what it raises: it is reported instead."""
         try:
             core.trigger(trigger)
+            self.registry.close_unreferenced(core)
         except (SynclineError, OSError) as error:  # another process syncs the file, or it cannot be read
             core.could_not_start(error)
 

@@ -100,6 +100,10 @@ class SessionRegistry:
         if core is not None:
             core.close(lambda: seat.realms == 0)
 
+    def close_unreferenced(self, core: SessionCore) -> None:
+        """A session was revived by a token, a login or ``resume()``: if no Realm is open it goes on dying (§3.5)."""
+        core.close(lambda: not self.is_open(core.path))
+
     def unregister(self, core: SessionCore) -> None:
         """The session is not active: it ends, unless a Realm still refers to it."""
         with self._lock:
@@ -108,6 +112,7 @@ class SessionRegistry:
                 return
             if core.is_errored or core.end():
                 del self._seats[core.path]
+                self._leaving = [one for one in self._leaving if not one.released.is_set()]
                 self._leaving.append(core)
 
     def core_at(self, path: str) -> SessionCore | None:

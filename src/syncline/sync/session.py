@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any, Final
 
-from syncline.errors import InvalidSessionError
+from syncline.errors import ClosedRealmError, InvalidSessionError
 from syncline.realm.tokens import NotificationToken
 from syncline.sync.delivery import Courier, courier, guarded
 from syncline.sync.file_actions import ErrorActionToken
@@ -235,7 +235,10 @@ class SyncSession:
         if core is None:
             return None
         deliver = courier(core.manager.progress_thread, callback, executor, loop)
-        number, _ = self._register_progress(core, direction, mode, _progress_callback(callback), deliver)
+        try:
+            number, _ = self._register_progress(core, direction, mode, _progress_callback(callback), deliver)
+        except ClosedRealmError:  # the session has just ended
+            return None
         return ProgressNotificationToken(core.progress, number) if number else None
 
     @contextlib.contextmanager
@@ -398,6 +401,8 @@ class SyncSession:
         core = self._core()
         if core is not None:
             core.trigger(trigger)
+            if trigger is Trigger.RESUME:
+                self._manager.registry.close_unreferenced(core)
 
 
 def session_for_realm(realm: Any) -> SyncSession | None:
