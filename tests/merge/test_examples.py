@@ -92,8 +92,8 @@ def _plain(value: Value) -> Value:
 
 # --- schema (spec/merge.md §12.2) -------------------------------------------------------------------------------------
 
-#: None stands for an error. E-S8 and E-S9 are decided otherwise than by realm-core: an erased property discards every
-#: change of it (rules_schema.py).
+#: None stands for an error. E-S8, E-S9 and E-S12 are decided otherwise than by realm-core: an erased property discards
+#: every change of it, and a value that links to an erased class becomes null (rules_schema.py).
 _SCHEMA = {
     "E-S1": ("AddTable T pk _id int", "AddTable T pk _id int", "∅", "∅"),
     "E-S2": ("AddTable T pk _id int", "AddTable T pk id int", None, None),
@@ -106,7 +106,7 @@ _SCHEMA = {
     "E-S9": ("EraseColumn T.i", "Ins 1.i[0]=1 ⟨0⟩", "EraseColumn T.i", "∅"),
     "E-S10": ("EraseTable U", "AddColumn U.i; Create U/1", "EraseTable U", "∅"),
     "E-S11": ("EraseTable U", "AddColumn T.u link→U; Set 1.u=→U/1", "EraseColumn T.u; EraseTable U", "∅"),
-    "E-S12": ("EraseTable U", "Set 1.u=→U/1", "EraseTable U", "Set 1.u=→U/1"),
+    "E-S12": ("EraseTable U", "Set 1.u=→U/1", "EraseTable U", "Set 1.u=null"),
 }
 
 

@@ -85,6 +85,12 @@ _EARLIER: dict[str, tuple[str, str, str, str]] = {
         "EraseColumn T.u",
         "∅",
     ),
+    "values that link to an erased class": (
+        "EraseTable U",
+        "Set 1.m=→U/1; Ins 1.lm[0]=→U/1 ⟨0⟩; S+ 1.s →U/1; S− 1.s →U/2; Set 1.k=→V/1; Set 1.i=1; S+ 1.s 1",
+        "…",
+        "Set 1.m=null; Ins 1.lm[0]=null ⟨0⟩; Set 1.k=→V/1; Set 1.i=1; S+ 1.s 1",
+    ),
     "two properties": ("AddColumn T.i int", "AddColumn T.j int; AddColumn U.i int", "…", "…"),
     "one list property": ("AddColumn T.l int list", "AddColumn T.l int list", "∅", "∅"),
     "one link property": ("AddColumn T.u link→U nullable", "AddColumn T.u link→U nullable", "∅", "∅"),

@@ -17,10 +17,14 @@ from syncline.changesets.instructions import (
     ERASE_OBJECT,
     ERASE_TABLE,
     AddColumn,
+    ArrayInsert,
     Instruction,
     ObjectInstruction,
+    SetErase,
+    SetInsert,
+    Update,
 )
-from syncline.values import Key
+from syncline.values import Key, Link
 from syncline.values.kinds import LINK
 
 __all__ = ["Footprint"]
@@ -114,15 +118,19 @@ class Footprint:
         return shared
 
 
-def components(ours: Footprint, theirs: Footprint) -> dict[str, str]:
+def components(ours: list[Changeset], theirs: list[Changeset], our: Footprint, their: Footprint) -> dict[str, str]:
     """The classes that an erasure on either side concerns, each with the name of its component.
 
-    Instructions of different components never interact. A class with an added link belongs to the component of the
-    link's target if that is erased, because the erasure is then preceded by that of the link (spec/merge.md §3.3).
+    Instructions of different components never interact. A class with an added link, or with a value that links, to an
+    erased class belongs to the component of that class: the erasure is then preceded by that of the link (spec/merge.md
+    §3.3), and the value becomes null.
     """
-    erased = ours.erased_tables | theirs.erased_tables
-    component = {table: table for table in erased | ours.erased_columns | theirs.erased_columns}
-    for table, target in ours.links + theirs.links:
+    erased = our.erased_tables | their.erased_tables
+    component = {table: table for table in erased | our.erased_columns | their.erased_columns}
+    links = our.links + their.links
+    if erased:
+        links += _linking_values(ours + theirs)
+    for table, target in links:
         if target in erased:
             old = component.get(table, table)
             new = component[target]
@@ -131,3 +139,13 @@ def components(ours: Footprint, theirs: Footprint) -> dict[str, str]:
                 if current == old:
                     component[name] = new
     return component
+
+
+def _linking_values(changesets: list[Changeset]) -> list[tuple[str, str]]:
+    """(class, target class) of all values that are links."""
+    found: set[tuple[str, str]] = set()
+    for changeset in changesets:
+        for instruction in changeset.instructions:
+            if isinstance(instruction, (Update, ArrayInsert, SetInsert, SetErase)) and instruction.kind == LINK:
+                found.add((instruction.table, cast(Link, instruction.value).table))
+    return list(found)

@@ -59,7 +59,7 @@ class Partitions:
         self._shared_additions = our.additions & their.additions
         self._component_of: dict[str, str] = {}
         if our.is_destructive or their.is_destructive:
-            self._component_of = components(our, their)
+            self._component_of = components(ours, theirs, our, their)
         self._named: dict[tuple[str, str], Partition] = {}
         self._objects: dict[str, dict[Key, _Fields]] = {
             table: {key: {} for key in keys} for table, keys in our.shared_objects(their).items()

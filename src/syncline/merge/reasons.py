@@ -25,6 +25,7 @@ SAME_TARGET: Final = 16
 ELEMENT_ERASED: Final = 17
 LATER_MOVE: Final = 18
 FOLLOWS_MOVE: Final = 19
+LINK_LOST: Final = 20
 
 WORDS: Final[tuple[str, ...]] = (
     "nothing to decide",
@@ -47,4 +48,5 @@ WORDS: Final[tuple[str, ...]] = (
     "the list element was erased, which wins over a change or move of it",
     "the later move of the same list element wins",
     "the place in the list follows the moved element",
+    "the class that the value links to was erased, so the value is null",
 )

@@ -54,6 +54,7 @@ from syncline.merge.rules_schema import (
     EraseTableDropsAddTable,
     EraseTableDropsAll,
     EraseTableTwice,
+    LinkToErasedTable,
 )
 from syncline.merge.rules_sets import ClearDropsMember, SameMember
 from syncline.merge.rules_values import (
@@ -108,6 +109,9 @@ def _regular() -> list[Rule | None]:
     ):
         table[left * OPCODES + right] = rule
     erased = ChangeInErasedColumn("5.4 EraseColumn × any change of the property")
+    unlinked = LinkToErasedTable("5.3 EraseTable × value that links to it")
+    for change in (UPDATE, ARRAY_INSERT, SET_INSERT, SET_ERASE):
+        table[change * OPCODES + ERASE_TABLE] = unlinked
     for change in changes:
         table[max(change, ERASE_COLUMN) * OPCODES + min(change, ERASE_COLUMN)] = erased
     return table

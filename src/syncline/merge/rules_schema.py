@@ -1,23 +1,33 @@
 """Rules for classes and properties (spec/merge.md §5.2 EraseTable, §5.3, §5.4). They compare names only.
 
-Where realm-core lets an erased property discard only Updates, ours discards every change in that property: the
-survivors could not be applied anywhere and would stop both sides for good (vectors/NOTES.md, defect 2; spec/merge.md
-trap 6).
+In two places ours does more than realm-core, whose survivors cannot be applied anywhere and stop both sides for good
+(vectors/NOTES.md defects 2 and 3; spec/merge.md traps 6 and 7): an erased property discards every change in it, not
+only Updates; and a value that links to an erased class becomes null, which is what erasing makes of such values
+elsewhere.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, cast
 
 from mypy_extensions import i64
 
-from syncline.changesets.instructions import AddColumn, AddTable, EraseColumn
+from syncline.changesets.instructions import (
+    AddColumn,
+    AddTable,
+    ArrayInsert,
+    EraseColumn,
+    SetErase,
+    SetInsert,
+    Update,
+)
 from syncline.errors import TransformError
 from syncline.merge.messages import kind_name
 from syncline.merge.operands import Operand
-from syncline.merge.reasons import BOTH_MADE, ERASED_CLASS, ERASED_COLUMN, ERASED_TARGET, NOTHING
+from syncline.merge.reasons import BOTH_MADE, ERASED_CLASS, ERASED_COLUMN, ERASED_TARGET, LINK_LOST, NOTHING
 from syncline.merge.rule import Rule
-from syncline.values.kinds import ASYMMETRIC, EMBEDDED, GLOBAL_KEY, LINK
+from syncline.values import Link
+from syncline.values.kinds import ASYMMETRIC, EMBEDDED, GLOBAL_KEY, LINK, NULL
 
 _COLLECTION_NAMES: Final = ("single", "list", "dictionary", "set")
 
@@ -109,6 +119,23 @@ class AddLinkToErasedTable(Rule):
         right.pending = Operand(erase, right.changeset, right.position)
         left.discarded = True
         return ERASED_TARGET
+
+
+class LinkToErasedTable(Rule):
+    """A value that links × EraseTable of its target: the value becomes null; a set loses or never gets it."""
+
+    def meet(self, left: Operand, right: Operand) -> i64:
+        change = left.instruction
+        assert isinstance(change, (Update, ArrayInsert, SetInsert, SetErase))
+        if change.kind != LINK or cast(Link, change.value).table != right.table:
+            return NOTHING
+        if isinstance(change, (SetInsert, SetErase)):
+            left.discarded = True
+        else:
+            change.kind = NULL
+            change.value = None
+            left.changed = True
+        return LINK_LOST
 
 
 class AddColumnTwice(Rule):
