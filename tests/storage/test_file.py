@@ -477,6 +477,39 @@ def test_closing_ends_snapshots_and_rolls_back(file: RealmFile) -> None:
     again.close()
 
 
+def test_closing_while_others_wait_to_write(file: RealmFile) -> None:
+    errors: list[BaseException] = []
+
+    def wait() -> None:
+        try:
+            file.begin()
+        except ClosedRealmError as error:
+            errors.append(error)
+
+    file.begin()
+    threads = [threading.Thread(target=wait) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    while not file.writer_waiting:
+        time.sleep(0.001)
+    file.close()
+    for thread in threads:
+        thread.join(10)
+    assert len(errors) == 3
+
+
+def test_a_snapshot_may_be_released_in_the_middle_of_anything(file: RealmFile) -> None:
+    """As a finalizer does, which the collector runs while the pool is at work on the same thread."""
+    snapshot = file.snapshot()
+    with file._pool._guard:
+        snapshot.release()
+        assert file._pool._live == {2: snapshot}
+    assert file.number_of_versions == 1
+    with file.write() as tx:
+        add(tx, 1)
+    assert file._pool._live == {}
+
+
 def test_a_forked_child_must_open_the_file_anew(file: RealmFile) -> None:
     snapshot = file.snapshot()
     child = os.fork()

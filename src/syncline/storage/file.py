@@ -58,8 +58,9 @@ class RealmFile:
     ClosedRealmError.
     """
 
-    def __init__(self, settings: FileSettings, parts: OpenParts) -> None:
-        """For :meth:`open` and :meth:`in_memory` only."""
+    def __init__(self, name: tuple[str, bool], settings: FileSettings, parts: OpenParts) -> None:
+        """For :meth:`open` and :meth:`in_memory` only; ``name``: under which it is registered."""
+        self._name = name
         self.path = settings.path
         self.read_only = settings.read_only
         #: whether commits make history entries
@@ -120,12 +121,13 @@ class RealmFile:
             vfs=vfs,
             keep_asymmetric=keep_asymmetric,
         )
+        name = (settings.path, read_only)
         with _registry_guard:
-            file = _registry.get((settings.path, read_only))
+            file = _registry.get(name)
             if file is not None:
                 return file._join(settings.key, history)
-            file = cls(settings, open_parts(settings, history, create and not read_only))
-            _registry[settings.path, read_only] = file
+            file = cls(name, settings, open_parts(settings, history, create and not read_only))
+            _registry[name] = file
             return file
 
     @classmethod
@@ -134,21 +136,21 @@ class RealmFile:
 
         Openers with the same ``identifier`` in this process share it; None is always a new one.
         """
-        name = f"memory:{uuid.uuid4() if identifier is None else identifier}"
+        name = (f"memory:{uuid.uuid4() if identifier is None else identifier}", False)
         with _registry_guard:
-            file = _registry.get((name, False))
+            file = _registry.get(name)
             if file is not None:
                 return file._join(None, history)
             directory = tempfile.mkdtemp(prefix="syncline-")
             path = os.path.join(os.path.realpath(directory), "memory.realm")
             settings = FileSettings(path, None, False, clock or time.time_ns, durable=False)
             try:
-                file = cls(settings, open_parts(settings, history, True))
+                file = cls(name, settings, open_parts(settings, history, True))
             except BaseException:
                 shutil.rmtree(directory, ignore_errors=True)
                 raise
             file._temporary = weakref.finalize(file._looking, shutil.rmtree, directory, True)
-            _registry[name, False] = file
+            _registry[name] = file
             return file
 
     def _join(self, key: bytes | None, history: bool | None) -> RealmFile:
@@ -177,22 +179,21 @@ class RealmFile:
             if self._references > 0:
                 return
             self._open = False
-            for name in [name for name, file in _registry.items() if file is self]:
-                del _registry[name]
-            self._bell.close()
-            if self._tx is not None and self._writer is not None:
-                self._tx = None
-                self._writer.rollback()
-                self._release_writer()
-            self._pool.close()
-            with self._looking_guard:
-                self._looking.close(True)
-            if self._writer is not None:
-                self._writer.connection.close(True)
-            if self._lock is not None:
-                self._lock.close()
-            if self._temporary is not None:
-                self._temporary()
+            _registry.pop(self._name, None)
+        self._bell.close()
+        if self._tx is not None and self._writer is not None:
+            self._tx = None
+            self._writer.rollback()
+            self._release_writer()
+        self._pool.close()
+        with self._looking_guard:
+            self._looking.close(True)
+        if self._writer is not None:
+            self._writer.connection.close(True)
+        if self._lock is not None:
+            self._lock.close()
+        if self._temporary is not None:
+            self._temporary()
 
     @property
     def is_closed(self) -> bool:
@@ -238,6 +239,7 @@ class RealmFile:
         if self._lock is None or self._writer is None:
             raise TransactionError(f"{self.path} was opened read-only")
         if not self._lock.acquire_writer(timeout):
+            self._check_open()
             raise WriteTimeoutError(f"another write transaction on {self.path} did not end within {timeout} s")
         try:
             self._check_open()

@@ -38,10 +38,13 @@ _PAUSE: Final = 0.002
 
 
 class FifoLock:
-    """A mutual exclusion that is granted in the order of asking, and may be released by another thread."""
+    """A mutual exclusion that is granted in the order of asking.
+
+    It may be released by another thread, and by a finalizer in the middle of anything.
+    """
 
     def __init__(self) -> None:
-        self._guard = threading.Lock()
+        self._guard = threading.RLock()
         self._held = False
         self._queue: deque[threading.Lock] = deque()
 
@@ -52,38 +55,37 @@ class FifoLock:
 
     def acquire(self, timeout: float | None = None) -> bool:
         """Wait for the turn, at most ``timeout`` seconds (None: without limit); whether it was granted."""
-        with self._guard:
-            if not self._held:
-                self._held = True
-                return True
-            turn = threading.Lock()
-            turn.acquire()
-            self._queue.append(turn)
+        turn = threading.Lock()
+        turn.acquire()
         granted = False
         try:
+            with self._guard:
+                self._queue.append(turn)
+                self._grant()
             granted = turn.acquire(timeout=-1 if timeout is None else min(max(timeout, 0), threading.TIMEOUT_MAX))
         finally:
             if not granted:
-                granted_late = self._withdraw(turn)
-                if granted_late:
-                    self.release()
+                self._withdraw(turn)
         return granted
 
-    def _withdraw(self, turn: threading.Lock) -> bool:
-        """Leave the queue; True if the turn came in the same moment."""
+    def _withdraw(self, turn: threading.Lock) -> None:
+        """Leave the queue, or give the turn back if it came in the same moment."""
         with self._guard:
             if turn in self._queue:
                 self._queue.remove(turn)
-                return False
-            return True
+            elif not turn.locked():
+                self.release()
 
     def release(self) -> None:
         """Pass it on to the one who waits longest."""
         with self._guard:
-            if self._queue:
-                self._queue.popleft().release()
-            else:
-                self._held = False
+            self._held = False
+            self._grant()
+
+    def _grant(self) -> None:
+        if self._queue and not self._held:
+            self._held = True
+            self._queue.popleft().release()
 
 
 class LockFile:
@@ -135,7 +137,7 @@ class LockFile:
             return False
         granted = False
         try:
-            granted = _lock_until(self._descriptor, _WRITER, deadline)
+            granted = self._descriptor >= 0 and _lock_until(self._descriptor, _WRITER, deadline)
         finally:
             if not granted:
                 self._writers.release()
@@ -174,13 +176,13 @@ class LockFile:
 
 
 _registry: dict[str, LockFile] = {}
-_registry_guard = threading.Lock()
+_registry_guard = threading.RLock()  # a finalizer may close another file in the middle
 
 
 def _forget_inherited() -> None:
     """After fork: the child shares the parent's locks without holding them, so it lets go of the open files."""
     global _registry_guard
-    _registry_guard = threading.Lock()
+    _registry_guard = threading.RLock()
     for lock in _registry.values():
         os.close(lock._descriptor)
         lock._descriptor = -1

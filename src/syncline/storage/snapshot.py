@@ -8,6 +8,7 @@ that the write-ahead log can start over. Rests on :class:`~syncline.storage.read
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable
 from types import TracebackType
 from typing import Final
@@ -71,13 +72,18 @@ class Snapshot:
 
 
 class SnapshotPool:
-    """The snapshots of one file in this process, by version, and connections to make more of them from."""
+    """The snapshots of one file in this process, by version, and connections to make more of them from.
+
+    Releasing never waits for the pool, because a finalizer may release in the middle of anything: it queues the
+    snapshot, and whoever has the pool next takes it from there.
+    """
 
     def __init__(self, connect: Callable[[], apsw.Connection]) -> None:
         self._connect = connect
         self._guard = threading.Lock()
         self._idle: list[apsw.Connection] = []
         self._live: dict[int, Snapshot] = {}
+        self._released: deque[Snapshot] = deque()
         self._newest: Snapshot | None = None
         self._stamp = -1
         self._catalogue: Catalogue | None = None
@@ -94,7 +100,8 @@ class SnapshotPool:
                 self._newest, self._stamp = snapshot, stamp
             else:
                 snapshot._users += 1
-            return snapshot
+        self._take_back()
+        return snapshot
 
     def _open_newest(self) -> Snapshot:
         connection = self._idle.pop() if self._idle else self._connect()
@@ -115,33 +122,48 @@ class SnapshotPool:
         return snapshot
 
     def add_user(self, snapshot: Snapshot) -> None:
+        """One more user of a snapshot that has one."""
         with self._guard:
             if snapshot._users == 0:
                 raise ClosedRealmError(
                     f"version {snapshot.version} is not held any more: acquire it before its last release"
                 )
             snapshot._users += 1
+        self._take_back()
 
     def remove_user(self, snapshot: Snapshot) -> None:
-        with self._guard:
-            if snapshot._users == 0:
-                if not self._open:
-                    return
-                raise TransactionError(
-                    f"the snapshot of version {snapshot.version} was released more often than acquired"
-                )
-            snapshot._users -= 1
-            if snapshot._users > 0:
+        """One user less."""
+        if snapshot._users == 0:
+            if not self._open:
                 return
-            self._live.pop(snapshot.version, None)
-            if self._newest is snapshot:
-                self._newest = None
-        # nobody else can reach it now; its last user may still be inside a read on another thread
+            raise TransactionError(f"the snapshot of version {snapshot.version} was released more often than acquired")
+        self._released.append(snapshot)
+        self._take_back()
+
+    def _take_back(self) -> None:
+        """Deal with what was released, unless somebody else has the pool and will do it."""
+        while self._released and self._guard.acquire(blocking=False):
+            ended: list[Snapshot] = []
+            try:
+                while self._released:
+                    snapshot = self._released.popleft()
+                    snapshot._users -= 1
+                    if snapshot._users == 0:
+                        ended.append(snapshot)
+                        self._live.pop(snapshot.version, None)
+                        if self._newest is snapshot:
+                            self._newest = None
+            finally:
+                self._guard.release()
+            for snapshot in ended:
+                self._end(snapshot)
+
+    def _end(self, snapshot: Snapshot) -> None:
+        """Nobody else can reach it now, but another thread may still be inside its last read."""
         with snapshot.lock:
             connection, snapshot._connection = snapshot._connection, None
         if connection is not None:
-            with self._guard:
-                self._put_back(connection)
+            self._put_back(connection)
 
     def _put_back(self, connection: apsw.Connection) -> None:
         """End the read transaction and keep the connection, unless there are enough."""
@@ -154,22 +176,23 @@ class SnapshotPool:
     @property
     def versions(self) -> list[int]:
         """The versions held now, ascending."""
+        self._take_back()
         with self._guard:
             return sorted(self._live)
 
     def oldest(self) -> int | None:
         """The oldest version held now."""
-        with self._guard:
-            return min(self._live) if self._live else None
+        versions = self.versions
+        return versions[0] if versions else None
 
     def drop_idle(self) -> None:
         """Close the connections nobody uses."""
-        with self._guard:
-            while self._idle:
-                self._idle.pop().close(True)
+        while self._idle:
+            self._idle.pop().close(True)
 
     def close(self) -> None:
         """End every snapshot, used or not."""
+        self._take_back()
         with self._guard:
             self._open = False
             snapshots = list(self._live.values())
@@ -178,10 +201,7 @@ class SnapshotPool:
             for snapshot in snapshots:
                 snapshot._users = 0
         for snapshot in snapshots:
-            with snapshot.lock:
-                connection, snapshot._connection = snapshot._connection, None
-                if connection is not None:
-                    connection.close(True)
+            self._end(snapshot)
         self.drop_idle()
 
     def connections(self) -> list[apsw.Connection]:
@@ -197,5 +217,6 @@ class SnapshotPool:
             snapshot._users = 0
             snapshot._connection = None
         self._live.clear()
+        self._released.clear()
         self._idle.clear()
         self._newest = None

@@ -91,7 +91,7 @@ class _Watcher:
     """The thread that looks at the files with observers; it runs only while there are any."""
 
     def __init__(self) -> None:
-        self._guard = threading.Lock()
+        self._guard = threading.RLock()  # a finalizer may close another file in the middle
         self._bells: list[CommitBell] = []
         self._running = False
 
