@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from syncline.query.ast import (
     Always,
@@ -39,7 +39,7 @@ from syncline.query.comparison import matches
 from syncline.query.resolve import is_plural
 from syncline.query.text import to_bytes
 from syncline.values import kinds
-from syncline.values.order import sort_key
+from syncline.values.order import link_sort_key, sort_key
 
 __all__ = ["Objects", "evaluate", "passes"]
 
@@ -222,27 +222,29 @@ def _stage(stage: Stage, cls: ClassLike, keys: list[int], objects: Objects) -> l
 def _rank(sort: SortKey, key: int, objects: Objects) -> tuple[bool, bytes]:
     """Null values come before everything, objects behind null links after everything."""
     found, value = _reach(sort.path, key, objects)
-    return (not found, sort_key(value) if found else b"")
+    return (not found, _order_key(value) if found else b"")
 
 
 def _distinct(paths: tuple[Path, ...], keys: list[int], objects: Objects) -> list[int]:
     """The first of each group of equal values; objects behind null links drop out."""
-    seen: set[tuple[object, ...]] = set()
+    seen: set[tuple[bytes, ...]] = set()
     kept = []
     for key in keys:
         reached = [_reach(path, key, objects) for path in paths]
         if not all(found for found, _ in reached):
             continue
-        identity = tuple(_identity(value) for _, value in reached)
+        identity = tuple(_order_key(value) for _, value in reached)
         if identity not in seen:
             seen.add(identity)
             kept.append(key)
     return kept
 
 
-def _identity(value: object) -> object:
-    key = getattr(value, "object_key", None)
-    return ("link", key) if key is not None else sort_key(value)
+def _order_key(value: Any) -> bytes:
+    """Sorts values, and is the same for equal ones."""
+    if hasattr(value, "object_key"):
+        return link_sort_key(value.class_id, value.object_key)
+    return sort_key(value)
 
 
 def _reach(path: Path, key: int, objects: Objects) -> tuple[bool, object]:

@@ -252,14 +252,15 @@ class Binding:
         if type(value) is not converter.exact:
             if built_in_place(self.places[attribute.place], value):
                 context.assigner().assign(self, obj._key, attribute, value)
-                _set_epoch(obj, UNREAD)
+                context.touch()
                 return
             value = converter.store(value, context)
-        tx.set(self.info, obj._key, self.places[attribute.place], value)
-        context.changes += 1
-        if self._has_twins:
-            context.epoch += 1
+        place = self.places[attribute.place]
+        tx.set(self.info, obj._key, place, value)
+        if self._has_twins or place.embedded or place.type == kinds.MIXED:  # more than this row may be another now
+            context.touch()
         else:
+            context.changes += 1
             obj._row[attribute.slot] = value
 
     def add_integer(self, obj: Model, attribute: Attribute, by: int) -> None:

@@ -276,7 +276,7 @@ class Context:
         """The live collection at ``reference``."""
         return _COLLECTIONS[reference.kind]._make(self, reference, converter)
 
-    def reference(self, value: Any, target: str | None, where: str) -> ObjectRef:
+    def reference(self, value: Any, target: str | None, where: str, expected: str = "an object") -> ObjectRef:
         """The row of an object under a link; an unmanaged object or a mapping is added first.
 
         Raises TypeMismatchError for anything else or another class than ``target``, InvalidObjectError for an object of
@@ -284,7 +284,7 @@ class Context:
         """
         if isinstance(value, Model):
             if target is not None and type(value)._info.stored_name != target:
-                raise TypeMismatchError(f"{where}: expected {target} or None, got {describe(value)}")
+                raise TypeMismatchError(f"{where}: expected {expected}, got {describe(value)}")
             binding = value._binding
             if binding is None:
                 return self.assigner().add(value)
@@ -296,7 +296,7 @@ class Context:
             return ObjectRef(binding.info.id, value._key)
         if target is not None and isinstance(value, Mapping):
             return self.assigner().add_mapping(target, value)
-        raise TypeMismatchError(f"{where}: expected {target or 'a value that a Realm can hold'}, got {describe(value)}")
+        raise TypeMismatchError(f"{where}: expected {expected}, got {describe(value)}")
 
     def refer(self, value: Any, target: ClassLike | None) -> ObjectRef:
         """The row of an object in a query. Raises QueryError for anything else, InvalidObjectError."""

@@ -26,7 +26,7 @@ __all__ = ["Context", "Converter", "describe", "load_mixed"]
 class Context(Protocol):
     """What converting needs of an open Realm."""
 
-    def reference(self, value: Any, target: str | None, where: str) -> ObjectRef:
+    def reference(self, value: Any, target: str | None, where: str, expected: str) -> ObjectRef:
         """The row of an object; unmanaged objects and mappings are added first. ``target`` None: any class will do."""
 
     def object_at(self, reference: ObjectRef) -> Any:
@@ -35,6 +35,9 @@ class Context(Protocol):
     def collection(self, reference: CollectionRef) -> Any:
         """The live collection inside a Mixed value."""
 
+
+#: What a Mixed place expects, in errors.
+ANYTHING: Final = "a value that a Realm can hold"
 
 INT_MIN: Final = -(2**63)
 INT_MAX: Final = 2**63 - 1
@@ -196,14 +199,14 @@ class Converter:
         if self._check is not None:
             return self._check(value, self.where)
         if self.kind == kinds.LINK:
-            return context.reference(value, self.type.target, self.where)
+            return context.reference(value, self.type.target, self.where, self._expected())
         return self.store_mixed(value, context)
 
     def store_mixed(self, value: Any, context: Context) -> Any:
         """The stored form of a value in a Mixed place that is no collection."""
         stored = self._scalar_in_mixed(value)
         if stored is None:
-            return context.reference(value, None, self.where)
+            return context.reference(value, None, self.where, ANYTHING)
         return stored
 
     def check(self, value: Any, is_object: Callable[[Any, str | None], bool]) -> None:
@@ -218,9 +221,9 @@ class Converter:
             self._check(value, self.where)
         elif self.kind == kinds.LINK:
             if not (isinstance(value, Mapping) or is_object(value, self.type.target)):
-                raise _mismatch(self.where, f"{self.type.target} or None", value)
+                raise _mismatch(self.where, self._expected(), value)
         elif not (isinstance(value, Mapping | list | tuple) or self._is_scalar(value) or is_object(value, None)):
-            raise _mismatch(self.where, "a value that a Realm can hold", value)
+            raise _mismatch(self.where, ANYTHING, value)
 
     def _is_scalar(self, value: Any) -> bool:
         return self._scalar_in_mixed(value) is not None
@@ -230,6 +233,9 @@ class Converter:
             if isinstance(value, accepted):
                 return value if kind is None else SCALARS[kind][1](value, self.where)
         return None
+
+    def _expected(self) -> str:
+        return f"{self.type.target} or None" if self.nullable else str(self.type.target)
 
     def _null(self) -> TypeMismatchError:
         return TypeMismatchError(

@@ -53,23 +53,18 @@ class Dictionary(LiveCollection, MutableMapping[str, T]):
             self._context.assigner().store(spot, self._converter, self._place, value)
         else:
             tx.dict_set(self._reference, key, self._converter.store(value, self._context))
-        self._after()
+        self._after_removal()
 
     def __delitem__(self, key: str) -> None:
         """Remove an entry; an object it links to stays. Raises KeyError."""
         if not isinstance(key, str) or not self._write().dict_erase(self._reference, key):
             raise KeyError(key)
-        self._after()
+        self._after_removal()
 
     def clear(self) -> None:
         """Remove all entries."""
         self._write().dict_clear(self._reference)
-        self._after()
-
-    def _after(self) -> None:
-        if self._place.embedded:  # embedded objects go with their entry
-            self._context.epoch += 1
-        self._changed()
+        self._after_removal()
 
     def __eq__(self, other: object) -> bool:
         if self._is_same(other):

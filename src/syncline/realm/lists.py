@@ -167,7 +167,7 @@ class List(LiveCollection, MutableSequence[T]):
             self._context.assigner().store(spot, self._converter, self._place, value)
         else:
             tx.list_set(self._reference, place, self._store(value))
-        self._changed()
+        self._after_removal()
 
     def _set_slice(self, index: slice, values: list[Any]) -> None:
         start, stop, step = index.indices(len(self))
@@ -181,7 +181,7 @@ class List(LiveCollection, MutableSequence[T]):
         self._write().list_erase_range(self._reference, start, max(start, stop))
         for offset, value in enumerate(values):
             self.insert(start + offset, value)
-        self._changed()
+        self._after_removal()
 
     def __delitem__(self, index: int | slice) -> None:
         """Remove the entry; the object it links to stays (see :meth:`delete_at`)."""
@@ -209,11 +209,6 @@ class List(LiveCollection, MutableSequence[T]):
         """Remove all elements; objects they link to stay."""
         self._write().list_clear(self._reference)
         self._after_removal()
-
-    def _after_removal(self) -> None:
-        if self._place.embedded:  # embedded objects go with their entry
-            self._context.epoch += 1
-        self._changed()
 
     def move(self, source: int, target: int) -> None:
         """Move an element so that its index becomes ``target``: one operation that others merge as such."""

@@ -84,6 +84,12 @@ class LiveCollection:
     def _changed(self) -> None:
         self._context.changes += 1
 
+    def _after_removal(self) -> None:
+        """An element is gone: what belonged to it, an embedded object or a nested collection, went with it."""
+        if self._place.embedded or self._place.type == kinds.MIXED:
+            self._context.touch()
+        self._changed()
+
     def _replace(self, values: Iterable[Any]) -> None:
         """Make ``values`` the content."""
         self._write()

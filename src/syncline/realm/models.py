@@ -345,9 +345,7 @@ class Model(metaclass=ModelMeta):
         """
         binding = self._binding
         if binding is None:
-            raise InvalidObjectError(
-                f"{self!r} is in no Realm, so nothing can change it behind your back; add it first"
-            )
+            raise InvalidObjectError(f"{self!r} is in no Realm; add it to one before you observe it")
         return binding.observe_object(self, callback, key_paths)
 
     def __eq__(self, other: object) -> bool:

@@ -1,0 +1,390 @@
+"""Compiled queries find exactly what the reference evaluator says, on any data (spec/sdk.md §13.7)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from syncline import (
+    Dictionary,
+    Float32,
+    List,
+    Model,
+    ObjectId,
+    Realm,
+    RealmConfiguration,
+    Results,
+    Set,
+    Timestamp,
+    all_of,
+    any_of,
+)
+from syncline.changesets.changeset import Changeset
+from syncline.changesets.instructions import EraseObject
+from syncline.query.ast import ClassLike, PropertyLike
+from syncline.query.evaluator import evaluate
+from syncline.query.expression import Condition, Expr
+from syncline.storage.catalogue import ClassInfo, PropertyInfo
+from syncline.storage.query_sql import count_query
+from syncline.storage.reader import Reader
+from syncline.storage.refs import CollectionRef
+from syncline.values import GlobalKey, kinds
+
+
+class Part(Model):
+    number: int | None
+    name: str | None
+    price: Decimal | None
+    ratio: float | None
+    extra: Any
+    next: "Part | None"  # noqa: UP037
+    marks: List[int | None]
+
+
+class Thing(Model):
+    number: int | None
+    other: int
+    good: bool | None
+    name: str | None
+    label: str
+    ratio: float | None
+    single: Float32 | None
+    price: Decimal | None
+    born: datetime | None
+    photo: bytes | None
+    token: ObjectId | None
+    code: UUID | None
+    extra: Any
+    part: Part | None
+    parts: List[Part]
+    marks: List[int | None]
+    words: Set[str]
+    scores: Dictionary[float | None]
+
+
+POOLS: dict[str, list[Any]] = {
+    "number": [None, -1, 0, 1, 2, 2**53, 2**53 + 1, 2**63 - 1, -(2**63)],
+    "good": [None, True, False],
+    "name": [None, "", "a", "A", "b", "ä", "Ä", "ab", "aB", "a\0b", "[a]", "b*", "\U0001f600", "x\udcffy"],
+    "ratio": [None, 0.0, -0.0, 1.0, 1.5, -2.5, float(2**53), math.nan, math.inf, -math.inf],
+    "single": [None, 0.0, 0.1, 1.5, math.nan, math.inf],
+    "price": [None, Decimal("0"), Decimal("1"), Decimal("1.00"), Decimal("1.5"), Decimal("-3"), Decimal("NaN")],
+    "born": [None, datetime(1970, 1, 1, tzinfo=UTC), datetime(1969, 12, 31, tzinfo=UTC), Timestamp(0, 1)],
+    "photo": [None, b"", b"a", b"A", b"\xff\0", b"ab"],
+    "token": [None, ObjectId(bytes(12)), ObjectId(b"a" * 12)],
+    "code": [None, UUID(int=0), UUID(int=1 << 127)],
+}
+NUMBERS = [value for pool in ("number", "ratio", "price") for value in POOLS[pool]] + [Decimal("2.5"), 2**70, 0.1]
+MIXED = [None, True, 1, 1.0, Decimal("1.0"), Float32(0.5), math.nan, "a", "A", b"a", b"A", Timestamp(0, 1), [1], {"k": 1}]
+MIXED += [ObjectId(bytes(12)), UUID(int=0), "x\udcffy"]
+
+
+def pool(name: str) -> st.SearchStrategy[Any]:
+    return st.sampled_from(POOLS[name])
+
+
+PART = st.fixed_dictionaries(
+    {
+        "number": pool("number"),
+        "name": pool("name"),
+        "price": pool("price"),
+        "ratio": pool("ratio"),
+        "extra": st.sampled_from(MIXED),
+        "marks": st.lists(pool("number"), max_size=3),
+    }
+)
+THING = st.fixed_dictionaries(
+    {name: pool(name) for name in POOLS}
+    | {
+        "other": pool("number").filter(lambda value: value is not None),
+        "label": pool("name").filter(lambda value: value is not None),
+        "extra": st.sampled_from(MIXED),
+        "marks": st.lists(pool("number"), max_size=3),
+        "words": st.sets(pool("name").filter(lambda value: value is not None), max_size=3),
+        "scores": st.dictionaries(st.sampled_from("abc"), pool("ratio"), max_size=3),
+    }
+)
+#: Properties of a thing, the links between its parts, and which part is deleted under them.
+DATA = st.tuples(
+    st.lists(PART, min_size=1, max_size=4),
+    st.lists(THING, min_size=1, max_size=4),
+    st.lists(st.integers(-1, 3), min_size=4, max_size=4),
+    st.lists(st.integers(-1, 3), min_size=4, max_size=4),
+    st.lists(st.lists(st.integers(0, 3), max_size=3), min_size=4, max_size=4),
+    st.integers(-2, 3),
+)
+
+
+# --- queries ----------------------------------------------------------------------------------------------------------
+
+EQUALITY: list[Callable[[Any, Any], Any]] = [lambda e, v: e == v, lambda e, v: e != v]
+ORDER: list[Callable[[Any, Any], Any]] = [
+    *EQUALITY,
+    lambda e, v: e < v,
+    lambda e, v: e <= v,
+    lambda e, v: e > v,
+    lambda e, v: e >= v,
+]
+
+
+def compared(expression: Expr, operators: list[Callable[[Any, Any], Any]], values: list[Any]) -> st.SearchStrategy[Any]:
+    """A comparison with a constant, an IN, or a BETWEEN."""
+    known = [value for value in values if value is not None]
+    choices = [
+        st.builds(lambda operator, value: operator(expression, value), st.sampled_from(operators), st.sampled_from(values)),
+        st.builds(expression.in_, st.lists(st.sampled_from(values), max_size=4)),
+    ]
+    if operators is ORDER:
+        choices.append(st.builds(expression.between, st.sampled_from(known), st.sampled_from(known)))
+    return st.one_of(choices)
+
+
+NEEDLES = ["", "a", "A", "ä", "b", "ab", "\0", "x\udcffy", None]
+PATTERNS = ["*", "?", "a*", "*b", "A?", "[a]", "b*", "*\0*", "x?y", "*" * 300]
+
+
+def textual(expression: Expr) -> st.SearchStrategy[Any]:
+    return st.one_of(
+        compared(expression, ORDER, POOLS["name"]),
+        st.builds(
+            lambda operator, needle, ci: getattr(expression, operator)(needle, ci=ci),
+            st.sampled_from(["startswith", "endswith", "contains", "equals"]),
+            st.sampled_from(NEEDLES),
+            st.booleans(),
+        ),
+        st.builds(lambda pattern, ci: expression.like(pattern, ci=ci), st.sampled_from(PATTERNS), st.booleans()),
+        st.builds(lambda values: expression.in_(values, ci=True), st.lists(pool("name"), max_size=3)),
+    )
+
+
+def binary(expression: Expr) -> st.SearchStrategy[Any]:
+    values = POOLS["photo"]
+    operator = st.sampled_from(["startswith", "endswith", "contains", "like", "equals"])
+    return st.one_of(
+        compared(expression, ORDER, values),
+        st.builds(
+            lambda name, needle, ci: getattr(expression, name)(needle, ci=ci),
+            operator,
+            st.sampled_from([*values, b"?", b"*a"]),
+            st.booleans(),
+        ),
+    )
+
+
+def mixed(expression: Expr) -> st.SearchStrategy[Any]:
+    scalars = [value for value in MIXED if not isinstance(value, list | dict)]
+    return st.one_of(compared(expression, ORDER, scalars), textual(expression), binary(expression))
+
+
+def part_leaves(part: Expr) -> st.SearchStrategy[Any]:
+    """Conditions on a part that a path leads to."""
+    return st.one_of(
+        compared(part.number, ORDER, NUMBERS),
+        compared(part.price, ORDER, NUMBERS),
+        compared(part.ratio, ORDER, NUMBERS),
+        textual(part.name),
+        mixed(part.extra),
+        st.sampled_from([part.next.is_null(), part.next != None, part.next.number == 1]),  # noqa: E711
+    )
+
+
+def quantified(collection: Expr) -> st.SearchStrategy[Expr]:
+    return st.sampled_from([collection, collection.any, collection.all, collection.none])
+
+
+SIZES = [0, 1, 2, 3, 1.5]
+PLAIN = st.one_of(
+    compared(Thing.number, ORDER, NUMBERS),
+    compared(Thing.other, ORDER, NUMBERS),
+    compared(Thing.ratio, ORDER, NUMBERS),
+    compared(Thing.single, ORDER, [*NUMBERS, Float32(0.1)]),
+    compared(Thing.price, ORDER, NUMBERS),
+    compared(Thing.good, ORDER, POOLS["good"]),
+    compared(Thing.born, ORDER, POOLS["born"]),
+    compared(Thing.token, ORDER, POOLS["token"]),
+    compared(Thing.code, ORDER, POOLS["code"]),
+    textual(Thing.name),
+    textual(Thing.label),
+    binary(Thing.photo),
+    mixed(Thing.extra),
+)
+LINKED = st.one_of(
+    st.sampled_from([Thing.part.is_null(), Thing.part != None]),  # noqa: E711
+    part_leaves(Thing.part),
+    part_leaves(Thing.part.next),
+    quantified(Thing.parts).flatmap(part_leaves),
+    quantified(Thing.parts.next).flatmap(part_leaves),
+    compared(Thing.parts.count(), ORDER, SIZES),
+    compared(Thing.parts.next.count(), ORDER, SIZES),
+    compared(Thing.part.count(), ORDER, SIZES),
+    compared(Thing.part.next.count(), ORDER, SIZES),
+)
+COLLECTIONS = st.one_of(
+    quantified(Thing.marks).flatmap(lambda marks: compared(marks, ORDER, NUMBERS)),
+    quantified(Thing.words).flatmap(textual),
+    quantified(Thing.scores).flatmap(lambda scores: compared(scores, ORDER, NUMBERS)),
+    st.sampled_from([Thing.part.marks, Thing.parts.marks, Thing.parts.next.marks])
+    .flatmap(quantified)
+    .flatmap(lambda marks: compared(marks, ORDER, NUMBERS)),
+    compared(Thing.marks.count(), ORDER, SIZES),
+    compared(Thing.part.marks.count(), ORDER, SIZES),
+    quantified(Thing.parts).flatmap(lambda parts: compared(parts.marks.count(), ORDER, SIZES)),
+    compared(Thing.name.count(), ORDER, SIZES),
+    compared(Thing.part.name.count(), ORDER, SIZES),
+    compared(Thing.photo.count(), ORDER, SIZES),
+)
+NUMERIC = [Thing.number, Thing.other, Thing.ratio, Thing.single, Thing.price, Thing.part.number, Thing.part.price]
+PAIRS = st.one_of(
+    st.builds(
+        lambda left, right, operator: operator(left, right),
+        st.sampled_from([*NUMERIC, Thing.extra, Thing.parts.any.number, Thing.parts.all.price, Thing.marks.none]),
+        st.sampled_from([*NUMERIC, Thing.part.extra, Thing.parts.count(), Thing.name.count(), Thing.part.marks.count()]),
+        st.sampled_from(ORDER),
+    ),
+    st.builds(
+        lambda left, right, operator: operator(left, right),
+        st.sampled_from([Thing.name, Thing.part.name, Thing.words.any]),
+        st.sampled_from([Thing.label, Thing.part.name, Thing.extra]),
+        st.sampled_from(ORDER),
+    ),
+    st.builds(
+        lambda left, right, operator, ci: getattr(left, operator)(right, ci=ci),
+        st.sampled_from([Thing.name, Thing.extra, Thing.parts.any.name]),
+        st.sampled_from([Thing.label, Thing.part.extra]),
+        st.sampled_from(["startswith", "endswith", "contains", "like", "equals"]),
+        st.booleans(),
+    ),
+    st.sampled_from([Thing.part == Thing.part.next, Thing.part != Thing.part.next, Thing.parts.any == Thing.part]),
+    st.sampled_from([Thing.good == Thing.good, Thing.extra == Thing.part, Thing.born <= Thing.born]),
+)
+LEAF = st.one_of(PLAIN, LINKED, COLLECTIONS, PAIRS)
+CONDITION = st.recursive(
+    LEAF,
+    lambda inner: st.one_of(
+        st.builds(all_of, st.lists(inner, max_size=3)),
+        st.builds(any_of, st.lists(inner, max_size=3)),
+        st.builds(lambda condition: ~condition, inner),
+    ),
+    max_leaves=4,
+)
+
+SORTABLE = ["number", "good", "name", "ratio", "single", "price", "born", "token", "code", "extra"]
+SORTABLE += ["part.number", "part.name", "part.next.number", "part.extra"]
+STAGE = st.one_of(
+    st.builds(
+        lambda names, descending: lambda results: results.sort(*names, descending=descending),
+        st.lists(st.sampled_from(SORTABLE), min_size=1, max_size=2),
+        st.booleans(),
+    ),
+    st.builds(
+        lambda names: lambda results: results.distinct(*names),
+        st.lists(st.sampled_from([*SORTABLE, "photo", "part", "part.next"]), min_size=1, max_size=2),
+    ),
+    st.builds(lambda count: lambda results: results.limit(count), st.integers(0, 4)),
+)
+
+
+# --- the two answers --------------------------------------------------------------------------------------------------
+
+
+class StoredObjects:
+    """The database as the evaluator sees it."""
+
+    def __init__(self, reader: Reader) -> None:
+        self.reader = reader
+
+    def value(self, cls: ClassLike, key: int, prop: PropertyLike) -> object:
+        assert isinstance(cls, ClassInfo)
+        assert isinstance(prop, PropertyInfo)
+        value = self.reader.get(cls, key, prop)
+        if isinstance(value, CollectionRef):
+            return [] if value.kind == kinds.LIST_COLLECTION else {}
+        return value
+
+    def elements(self, cls: ClassLike, key: int, prop: PropertyLike) -> Iterable[object]:
+        assert isinstance(cls, ClassInfo)
+        assert isinstance(prop, PropertyInfo)
+        reference = self.reader.collection(cls, key, prop)
+        if prop.collection == kinds.LIST_COLLECTION:
+            return self.reader.list_slice(reference)
+        if prop.collection == kinds.SET_COLLECTION:
+            return self.reader.set_values(reference)
+        return [value for _, value in self.reader.dict_items(reference)]
+
+
+def fill(realm: Realm, data: Any) -> None:
+    """Write the data into the open transaction; deleting a part the way a server does leaves a tombstone."""
+    parts, things, nexts, firsts, lists, erased = data
+    made = [realm.create(Part, values) for values in parts]
+    for part, target in zip(made, nexts, strict=False):
+        if 0 <= target < len(made):
+            part.next = made[target]
+    for values, first, members in zip(things, firsts, lists, strict=False):
+        chosen = made[first] if 0 <= first < len(made) else None
+        extra = {"extra": chosen} if first == 2 and chosen is not None else {}
+        realm.create(Thing, {**values, **extra, "part": chosen, "parts": [made[i] for i in members if i < len(made)]})
+    if 0 <= erased < len(made):
+        tx = realm._context.writing()
+        key = tx.key_of(realm._context.classes.of(Part).info, made[erased]._key)
+        assert isinstance(key, GlobalKey)
+        tx.apply(Changeset([EraseObject("Part", key)], []))
+        realm._context.touch()
+
+
+def expected(results: Results[Any]) -> list[int]:
+    context = results._context
+    reader = context.reader()
+    info = results._binding.info
+    keys: list[int] = reader.keys(info)
+    return evaluate(results._resolve(), info, keys, StoredObjects(reader))
+
+
+def check(results: Results[Any]) -> None:
+    reference = expected(results)
+    assert list(results._all_keys()) == reference, results.description
+    assert results._sql(count_query, results._resolve()) == [(len(reference),)]
+
+
+@pytest.fixture(scope="module")
+def realm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Realm]:
+    path: Path = tmp_path_factory.mktemp("query") / "things.realm"
+    with Realm.open(RealmConfiguration(path, schema=[Thing, Part])) as opened:
+        yield opened
+
+
+ON_ANY_DATA = settings(
+    max_examples=120,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+
+
+@ON_ANY_DATA
+@given(data=DATA, conditions=st.lists(CONDITION, min_size=6, max_size=6))
+def test_conditions(realm: Realm, data: Any, conditions: list[Condition]) -> None:
+    with realm.write() as transaction:
+        fill(realm, data)
+        for condition in conditions:
+            check(realm.objects(Thing).where(condition))
+        transaction.cancel()
+
+
+@ON_ANY_DATA
+@given(data=DATA, condition=LEAF, stages=st.lists(STAGE, min_size=1, max_size=4))
+def test_sort_distinct_and_limit(realm: Realm, data: Any, condition: Condition, stages: list[Any]) -> None:
+    with realm.write() as transaction:
+        fill(realm, data)
+        for results in (realm.objects(Thing), realm.objects(Thing).where(condition)):
+            for stage in stages:
+                results = stage(results)
+            check(results)
+        transaction.cancel()
