@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from syncline.changesets.changeset import UploadChangeset, UploadCursor
+from syncline.changesets.changeset import SaltedVersion, UploadChangeset, UploadCursor
 from syncline.protocol.messages import Ident
 from syncline.protocol.server_session import IdentFacts
-from syncline.server.integrator import Refusal, UploadPart, integrate_part
+from syncline.server.integrator import Integrated, Refusal, UploadPart, integrate_alone, integrate_part
 from syncline.server.log_store import ClientFile, LogEntry, LogStatus, LogStore
 from syncline.server.permissions import Level
 
@@ -82,32 +82,39 @@ def run_group(store: LogStore, operations: Sequence[Operation], schema_policy: s
     Raises:
         FileError: nothing was kept.
     """
-    entries: list[LogEntry] = []
-    files: dict[int, ClientFile] = {}
-    cursors: list[tuple[Uploader, UploadCursor]] = []
-    refusals: list[tuple[Uploader, Refusal]] = []
     parts = _parts(operations, schema_policy)
-    new_files = [(i, op) for i, op in enumerate(operations) if isinstance(op, NewFileOperation)]
-    if parts or new_files:
+    new_files = [(index, op) for index, op in enumerate(operations) if isinstance(op, NewFileOperation)]
+    files: dict[int, ClientFile] = {}
+    done: list[tuple[Uploader, Integrated]] = []
+    status: LogStatus | None = None
+    if len(parts) == 1 and not new_files:
+        uploader, part = parts[0]
+        alone = integrate_alone(store, part)
+        done.append((uploader, alone))
+        if alone.entries:
+            newest = alone.entries[-1]
+            status = LogStatus(SaltedVersion(newest.version, newest.salt), newest.total)
+    elif parts or new_files:
         with store.group() as group:
             for index, new_file in new_files:
                 files[index] = group.new_client_file(*new_file)
             for uploader, part in parts:
-                appended, refusal = integrate_part(group, part)
-                if refusal is not None:
-                    refusals.append((uploader, refusal))
-                    continue
-                entries += appended
-                file = group.client_file(part.file_ident)
-                if file is not None:
-                    cursors.append((uploader, file.upload))
-    status = store.status()
+                done.append((uploader, integrate_part(group, part)))
+            status = group.status
+    status = status or store.status()
     facts = {
         index: _facts(store, status, operation)
         for index, operation in enumerate(operations)
         if isinstance(operation, IdentOperation)
     }
-    return GroupOutcome(status, entries, files, facts, cursors, refusals)
+    return GroupOutcome(
+        status,
+        [entry for _, integrated in done for entry in integrated.entries],
+        files,
+        facts,
+        [(uploader, integrated.file.upload) for uploader, integrated in done if integrated.file is not None],
+        [(uploader, integrated.refusal) for uploader, integrated in done if integrated.refusal is not None],
+    )
 
 
 def _parts(operations: Sequence[Operation], schema_policy: str) -> list[tuple[Uploader, UploadPart]]:

@@ -13,18 +13,23 @@ from typing import Final, NamedTuple
 from syncline.changesets.changeset import Changeset, UploadChangeset, UploadCursor
 from syncline.changesets.codec import decode, encode
 from syncline.errors import BadChangesetError, FileError, RealmError, SynclineError
+from syncline.merge.footprint import Footprint
 from syncline.merge.integration import integrate
 from syncline.protocol.errors import ErrorAction, ErrorCode
-from syncline.server.inspection import inspect_upload
-from syncline.server.log_store import ClientFile, LogEntry, LogGroup
+from syncline.server.inspection import Inspection
+from syncline.server.log_store import ClientFile, LogEntry, LogGroup, LogStore
 from syncline.server.permissions import Level
 
-__all__ = ["Refusal", "UploadPart", "UploadRefusedError", "integrate_part"]
+__all__ = ["Integrated", "Refusal", "UploadPart", "UploadRefusedError", "integrate_alone", "integrate_part"]
 
 _log = logging.getLogger("syncline.server")
 
 #: Encoded bytes that are decoded, merged and applied in one go; bounds memory and the length of calls into the kernel.
-_RUN_BYTES: Final = 256 * 1024
+_RUN_BYTES: Final = 1024 * 1024
+#: Instructions that are applied in one call: some milliseconds.
+_SLICE: Final = 4000
+#: What larger changesets touch is not remembered: they are rare, and it would be as large as they are.
+_FOOTPRINT_BYTES: Final = 16 * 1024
 
 #: The server's ident in the discriminant and as origin of what it writes itself (spec/merge.md §8.4).
 SERVER_IDENT: Final = 1
@@ -60,27 +65,54 @@ class UploadPart(NamedTuple):
     schema_policy: str
 
 
-def integrate_part(group: LogGroup, part: UploadPart) -> tuple[list[LogEntry], Refusal | None]:
-    """Merge, apply and log one client's part; the new entries, or the reason why nothing of it was kept.
+class Integrated(NamedTuple):
+    """What came of one part: its client file afterwards and its new entries, or the reason why nothing was kept."""
+
+    file: ClientFile | None
+    entries: list[LogEntry]
+    refusal: Refusal | None = None
+
+
+def integrate_part(group: LogGroup, part: UploadPart) -> Integrated:
+    """Merge, apply and log one client's part beside others; if it is refused, it is undone alone.
 
     Raises:
         FileError: the whole group cannot go on.
     """
     try:
         with group.part():
-            return _integrate(group, part), None
-    except UploadRefusedError as error:
-        return [], error.refusal
+            return _integrate(group, part)
     except FileError:
         raise
-    except (BadChangesetError, RealmError) as error:
-        return [], Refusal(ErrorCode.BAD_CHANGESET, str(error))
-    except Exception as error:  # noqa: BLE001 - a defect of ours met by one client's bytes must not stop the others
-        _log.exception("an upload of client file %d failed in an unexpected way", part.file_ident)
-        return [], Refusal(ErrorCode.BAD_CHANGESET, f"the changeset could not be integrated ({type(error).__name__})")
+    except Exception as error:  # noqa: BLE001 - one client's bytes must not stop the others, whatever they run into
+        return Integrated(None, [], _refusal(error, part))
 
 
-def _integrate(group: LogGroup, part: UploadPart) -> list[LogEntry]:
+def integrate_alone(store: LogStore, part: UploadPart) -> Integrated:
+    """The same as a commit group of its own, which is cheaper: if the part is refused, so is the group.
+
+    Raises:
+        FileError: it cannot be made durable.
+    """
+    try:
+        with store.group() as group:
+            return _integrate(group, part)
+    except FileError:
+        raise
+    except Exception as error:  # noqa: BLE001 - as above
+        return Integrated(None, [], _refusal(error, part))
+
+
+def _refusal(error: Exception, part: UploadPart) -> Refusal:
+    if isinstance(error, UploadRefusedError):
+        return error.refusal
+    if isinstance(error, BadChangesetError | RealmError):
+        return Refusal(ErrorCode.BAD_CHANGESET, str(error))
+    _log.error("an upload of client file %d failed in an unexpected way", part.file_ident, exc_info=error)
+    return Refusal(ErrorCode.BAD_CHANGESET, f"the changeset could not be integrated ({type(error).__name__})")
+
+
+def _integrate(group: LogGroup, part: UploadPart) -> Integrated:
     file = group.client_file(part.file_ident)
     if file is None:
         raise UploadRefusedError(ErrorCode.BAD_CLIENT_FILE_IDENT, "the client file is not known")
@@ -88,18 +120,44 @@ def _integrate(group: LogGroup, part: UploadPart) -> list[LogEntry]:
         raise UploadRefusedError(ErrorCode.CLIENT_FILE_EXPIRED, "the client file has expired")
     # Tested against the stored cursor under the append lock: what was sent again is silently skipped (§10.4).
     entries = [entry for entry in part.entries if entry.client_version > file.upload.client_version]
+    appended: list[LogEntry] = []
     if entries:
         _check_authority(part)
-    base, head = file.upload.last_integrated_server_version, group.head
-    appended: list[LogEntry] = []
-    for run in _runs(entries):
-        changesets = [_decode(entry, file, base, head, part) for entry in run]
-        integrate(group.history(file.ident), SERVER_IDENT, head, changesets, _go_on)
-        group.state.apply_all(changesets)
-        for changeset in changesets:
-            appended.append(group.append(file.ident, changeset.version, changeset.origin_timestamp, encode(changeset)))
-    group.set_progress(file.ident, part.progress, part.locked_version)
-    return appended
+        has_keyless = any(info.keyless for info in group.state.catalogue.by_id.values())
+        inspection = Inspection(file.ident, has_keyless)
+        head = group.status.head.version
+        for run in _runs(entries):
+            changesets = [_decode(entry, file, head, part, inspection) for entry in run]
+            integrate(group.history(file.ident), SERVER_IDENT, head, changesets, _go_on)
+            _apply(group, changesets)
+            appended += [_append(group, file, changeset) for changeset in changesets]
+    return Integrated(group.set_progress(file, part.progress, part.locked_version), appended)
+
+
+def _apply(group: LogGroup, changesets: Sequence[Changeset]) -> None:
+    """Apply in slices: a compiled call keeps the interpreter to itself, and the event loop waits for it."""
+    batch: list[Changeset] = []
+    size = 0
+    for changeset in changesets:
+        count = len(changeset.instructions)
+        for start in range(0, count, _SLICE):
+            if count > _SLICE:
+                part = Changeset(changeset.instructions[start : start + _SLICE], changeset.strings)
+            else:
+                part = changeset
+            batch.append(part)
+            size += len(part.instructions)
+            if size >= _SLICE:
+                group.state.apply_all(batch)
+                batch, size = [], 0
+    if batch:
+        group.state.apply_all(batch)
+
+
+def _append(group: LogGroup, file: ClientFile, changeset: Changeset) -> LogEntry:
+    data = encode(changeset)
+    footprint = Footprint.of([changeset]) if len(data) <= _FOOTPRINT_BYTES else None
+    return group.append(file.ident, changeset.version, changeset.origin_timestamp, data, footprint)
 
 
 def _check_authority(part: UploadPart) -> None:
@@ -112,17 +170,17 @@ def _check_authority(part: UploadPart) -> None:
         )
 
 
-def _decode(entry: UploadChangeset, file: ClientFile, base: int, head: int, part: UploadPart) -> Changeset:
+def _decode(entry: UploadChangeset, file: ClientFile, head: int, part: UploadPart, inspection: Inspection) -> Changeset:
     if entry.origin_file_ident not in (0, file.ident):
         raise UploadRefusedError(ErrorCode.BAD_ORIGIN_FILE_IDENT, "the origin of a changeset is another client file")
-    if not base <= entry.last_integrated_server_version <= head:
+    if not file.upload.last_integrated_server_version <= entry.last_integrated_server_version <= head:
         raise UploadRefusedError(ErrorCode.BAD_SERVER_VERSION, "a changeset is based on a version out of range")
     changeset = decode(entry.changeset)
     changeset.version = entry.client_version
     changeset.last_integrated_remote_version = entry.last_integrated_server_version
     changeset.origin_timestamp = entry.origin_timestamp
     changeset.origin_file_ident = file.ident
-    erased = inspect_upload(changeset, file.ident)
+    erased = inspection.look_at(changeset)
     if erased is not None and not (part.schema_policy == "admin" and part.level() >= Level.ADMIN):
         raise UploadRefusedError(ErrorCode.INVALID_SCHEMA_CHANGE, f"{erased} is not allowed on this server")
     return changeset

@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
 from syncline.changesets.changeset import SaltedVersion, UploadCursor
+from syncline.merge.footprint import Footprint
 from syncline.merge.integration import History
 from syncline.storage.transaction import WriteTransaction
 
@@ -60,8 +61,10 @@ class LogGroup(Protocol):
     """An open commit group. ``state`` is the materialised state at the head, changed along with the log."""
 
     state: WriteTransaction
-    head: int
-    total: int
+
+    @property
+    def status(self) -> LogStatus:
+        """Where the log ends, with what was appended."""
 
     def part(self) -> AbstractContextManager[None]:
         """What happens inside is undone alone if it raises: log, state and caches."""
@@ -72,11 +75,13 @@ class LogGroup(Protocol):
     def new_client_file(self, user_id: str, login_session: str, is_subserver: bool) -> ClientFile:
         """A client file with a new ident (from 2 on, never used again) and a salt that cannot be guessed."""
 
-    def set_progress(self, ident: int, upload: UploadCursor, locked_version: int) -> None:
-        """Move the file's cursor and drop the reciprocals it has passed."""
+    def set_progress(self, file: ClientFile, upload: UploadCursor, locked_version: int) -> ClientFile:
+        """Move the file's cursor and drop the reciprocals it has passed; the file as it is then."""
 
-    def append(self, origin: int, client_version: int, timestamp: int, changeset: bytes) -> LogEntry:
-        """The next entry of the log."""
+    def append(
+        self, origin: int, client_version: int, timestamp: int, changeset: bytes, footprint: Footprint | None
+    ) -> LogEntry:
+        """The next entry of the log. The footprint, if given, may be remembered for later merges."""
 
     def history(self, ident: int) -> History:
         """The log as the client file's uploads are merged with it."""

@@ -12,6 +12,7 @@ from typing import Final
 
 from syncline.server.access import Access
 from syncline.server.accounts import Accounts
+from syncline.server.bounded_cache import BoundedCache
 from syncline.server.connection import SyncConnection
 from syncline.server.database import Database
 from syncline.server.hub import HubResources
@@ -20,7 +21,7 @@ from syncline.server.login import Login
 from syncline.server.passwords import Passwords
 from syncline.server.realm_directory import RealmDirectory
 from syncline.server.settings import Settings, SettingsError
-from syncline.server.sqlite_log import SqliteLogStore
+from syncline.server.sqlite_log import FootprintCache, SqliteLogStore
 from syncline.server.store_pool import StorePool
 from syncline.server.tokens import SigningKeys, Tokens
 
@@ -55,7 +56,8 @@ class ObjectServer:
         self.access = Access(self.accounts, self.directory, self.tokens, settings)
         self.login = Login(self.accounts, self.directory, self.tokens, Passwords(settings), settings)
         self._executor = ThreadPoolExecutor(settings.threads, thread_name_prefix="syncline")
-        self.pool = StorePool(lambda realm: SqliteLogStore.open(realm.path), settings.max_open_realms)
+        footprints: FootprintCache = BoundedCache(settings.footprint_cache_bytes)
+        self.pool = StorePool(lambda realm: SqliteLogStore.open(realm.path, footprints), settings.max_open_realms)
         self.hubs = Hubs(HubResources(settings, self.pool, self._executor))
         self.connections: set[SyncConnection] = set()
         self.is_stopping = False

@@ -50,9 +50,7 @@ class RealmDirectory:
             )
             row = self._database.row("SELECT owner, storage_id FROM realm WHERE app = ? AND key = ?", (app_id, key))
             assert row is not None
-        record = RealmRecord(app_id, key, row[0], row[1], self._path(app_uuid, row[1]))
-        record.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return record
+        return RealmRecord(app_id, key, row[0], row[1], self._path(app_uuid, row[1]))
 
     def app_uuid(self, app_id: str) -> str:
         """The app's number, made at first use: it names the app's folder and stands as ``domain_id`` in profiles."""

@@ -90,7 +90,7 @@ class Settings:
     max_open_realms: int = setting(256, "Realm files kept open.")
     tail_cache_bytes: int = setting(64 * MIB, "Newest changesets of active Realms kept in memory, all together.")
     body_cache_bytes: int = setting(64 * MIB, "Encoded DOWNLOAD bodies kept in memory, all together.")
-    parsed_cache_bytes: int = setting(16 * MIB, "Changesets kept decoded for merging, counted in encoded bytes.")
+    footprint_cache_bytes: int = setting(16 * MIB, "Changesets of which is known what they touch, in encoded bytes.")
     worker_threads: int = setting(0, "Threads for databases and compression; 0: by the number of processors.")
 
     # what is said

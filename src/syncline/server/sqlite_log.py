@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeAlias
 
 import apsw
 
 from syncline.changesets.changeset import SaltedVersion, UploadCursor
 from syncline.errors import NewerFormatError
+from syncline.merge.footprint import Footprint
 from syncline.merge.integration import WindowEntry
+from syncline.server.bounded_cache import BoundedCache
 from syncline.server.identifiers import new_salt
 from syncline.server.log_store import ClientFile, LogEntry, LogStatus
 from syncline.storage.dump import content_hash
@@ -19,7 +21,10 @@ from syncline.storage.file import RealmFile
 from syncline.storage.system import meta_value, set_meta_value
 from syncline.storage.transaction import WriteTransaction
 
-__all__ = ["SqliteLogStore"]
+__all__ = ["FootprintCache", "SqliteLogStore"]
+
+#: What entries touch, by file and version: an entry that cannot meet an upload is not even decoded (spec/merge.md §11).
+FootprintCache: TypeAlias = "BoundedCache[tuple[str, int], Footprint]"
 
 #: Key in ``rlm_meta`` and value that say how the log's tables are laid out.
 _FORMAT_KEY: Final = "server_log_format"
@@ -61,20 +66,26 @@ _WINDOW: Final = (
 
 
 class SqliteLogStore:
-    """A :class:`~syncline.server.log_store.LogStore` in one Realm file."""
+    """A :class:`~syncline.server.log_store.LogStore` in one Realm file.
 
-    def __init__(self, file: RealmFile) -> None:
+    ``footprints`` may be shared with other stores.
+    """
+
+    def __init__(self, file: RealmFile, footprints: FootprintCache) -> None:
         self._file = file
+        self._footprints = footprints
+        self._memory = _Memory()
 
     @classmethod
-    def open(cls, path: Path) -> SqliteLogStore:
+    def open(cls, path: Path, footprints: FootprintCache | None = None) -> SqliteLogStore:
         """Open the Realm's file, or make it. Recovery after a crash is part of opening.
 
         Raises:
             FileError: it cannot be opened or made.
         """
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         file = RealmFile.open(path, history=False, keep_asymmetric=True)
-        store = cls(file)
+        store = cls(file, BoundedCache(0) if footprints is None else footprints)
         try:
             store._make_tables()
         except BaseException:
@@ -83,33 +94,30 @@ class SqliteLogStore:
         return store
 
     def _make_tables(self) -> None:
-        with self._file.snapshot() as snapshot, snapshot.lock:
-            version = meta_value(snapshot.reader.connection, _FORMAT_KEY)
+        with self._file.looking() as connection:
+            version = meta_value(connection, _FORMAT_KEY)
         if version is None:
             with self._file.write() as transaction:
                 transaction.connection.execute(_TABLES)
                 set_meta_value(transaction.connection, _FORMAT_KEY, _FORMAT)
         elif version != _FORMAT:
-            raise NewerFormatError(f"{self._file.path} has log format {version}, this server knows {_FORMAT}")
+            raise NewerFormatError(f"{self._file.path} has log format {version!r}, this server knows {_FORMAT}")
 
     # --- reading ----------------------------------------------------------------------------------------------------
 
     def status(self) -> LogStatus:
-        with self._file.snapshot() as snapshot, snapshot.lock:
-            return _status(snapshot.reader.connection)
+        with self._file.looking() as connection:
+            return _status(connection)
 
     def client_file(self, ident: int) -> ClientFile | None:
-        with self._file.snapshot() as snapshot, snapshot.lock:
-            return _client_file(snapshot.reader.connection, ident)
+        with self._file.looking() as connection:
+            return _client_file(connection, ident)
 
     def salt_of(self, version: int) -> int | None:
         if version == 0:
             return 0
-        with self._file.snapshot() as snapshot, snapshot.lock:
-            row = snapshot.reader.connection.execute(
-                "SELECT salt FROM rlm_log WHERE version = ?", (version,)
-            ).fetchone()
-            return None if row is None else row[0]
+        rows = self._file.query("SELECT salt FROM rlm_log WHERE version = ?", (version,))
+        return int(rows[0][0]) if rows else None
 
     def entries(self, after: int, up_to: int, skip_origin: int) -> Generator[LogEntry, None, None]:
         with self._file.snapshot() as snapshot, snapshot.lock:
@@ -128,29 +136,62 @@ class SqliteLogStore:
 
     @contextmanager
     def group(self) -> Iterator[SqliteLogGroup]:
-        with self._file.write() as transaction:
-            yield SqliteLogGroup(transaction)
+        memory = self._memory
+        transaction = self._file.begin()
+        try:
+            if memory.file_version != transaction.version:  # the first group, or somebody else wrote meanwhile
+                memory.forget()
+                memory.status = _status(transaction.connection)
+            group = SqliteLogGroup(transaction, memory, self._footprints, self._file.path)
+            yield group
+        except BaseException:
+            memory.forget()
+            self._file.rollback(transaction)
+            raise
+        memory.file_version = self._file.commit(transaction) or transaction.version
+        memory.status = group.status
+        for version, footprint, size in group.footprints:
+            self._footprints.put((self._file.path, version), footprint, size)
+
+
+class _Memory:
+    """What a store knows between two groups: valid as long as nobody else writes the file."""
+
+    def __init__(self) -> None:
+        self.file_version = 0
+        self.status = LogStatus(SaltedVersion(), 0)
+        #: by client file: a range of versions (after, up to) without entries that it would have to be merged with
+        self.calm: dict[int, tuple[int, int]] = {}
+
+    def forget(self) -> None:
+        self.file_version = 0
+        self.calm.clear()
 
 
 class SqliteLogGroup:
     """A commit group: one SQLite transaction over the log's tables and the state. One salt for all its entries."""
 
-    def __init__(self, transaction: WriteTransaction) -> None:
+    def __init__(self, transaction: WriteTransaction, memory: _Memory, footprints: FootprintCache, path: str) -> None:
         self.state = transaction
+        self.status = memory.status
+        #: version, footprint and size of entries appended: to be remembered once they are durable
+        self.footprints: list[tuple[int, Footprint, int]] = []
         self._connection = transaction.connection
-        status = _status(self._connection)
-        self.head = status.head.version
-        self.total = status.total
+        self._memory = memory
+        self._remembered = footprints
+        self._path = path
         self._salt = new_salt()
 
     @contextmanager
     def part(self) -> Iterator[None]:
-        before = self.head, self.total
+        status, count = self.status, len(self.footprints)
         try:
             with self.state.savepoint():
                 yield
         except BaseException:
-            self.head, self.total = before
+            self.status = status
+            del self.footprints[count:]
+            self._memory.calm.clear()
             raise
 
     def client_file(self, ident: int) -> ClientFile | None:
@@ -166,45 +207,68 @@ class SqliteLogGroup:
         )
         return ClientFile(ident, salt, user_id, is_subserver)
 
-    def set_progress(self, ident: int, upload: UploadCursor, locked_version: int) -> None:
-        file = self.client_file(ident)
-        if file is None:
-            return
+    def set_progress(self, file: ClientFile, upload: UploadCursor, locked_version: int) -> ClientFile:
         version, base = file.upload
         if upload.client_version > version:
             version = upload.client_version
             if upload.last_integrated_server_version > base:
                 base = upload.last_integrated_server_version
-                self._connection.execute("DELETE FROM rlm_reciprocal WHERE ident = ? AND version <= ?", (ident, base))
+                self._connection.execute(
+                    "DELETE FROM rlm_reciprocal WHERE ident = ? AND version <= ?", (file.ident, base)
+                )
+        locked_version = max(file.locked_version, locked_version)
         self._connection.execute(
-            "UPDATE rlm_client_file SET client_version = ?, base_version = ?, locked_version = max(locked_version, ?)"
-            " WHERE ident = ?",
-            (version, base, locked_version, ident),
+            "UPDATE rlm_client_file SET client_version = ?, base_version = ?, locked_version = ? WHERE ident = ?",
+            (version, base, locked_version, file.ident),
         )
+        return file._replace(upload=UploadCursor(version, base), locked_version=locked_version)
 
-    def append(self, origin: int, client_version: int, timestamp: int, changeset: bytes) -> LogEntry:
-        self.head += 1
-        self.total += len(changeset)
-        entry = LogEntry(self.head, self._salt, origin, client_version, timestamp, self.total, changeset)
+    def append(
+        self, origin: int, client_version: int, timestamp: int, changeset: bytes, footprint: Footprint | None
+    ) -> LogEntry:
+        head, total = self.status
+        version, total = head.version + 1, total + len(changeset)
+        entry = LogEntry(version, self._salt, origin, client_version, timestamp, total, changeset)
         self._connection.execute("INSERT INTO rlm_log VALUES (?, ?, ?, ?, ?, ?, ?)", entry)
+        self.status = LogStatus(SaltedVersion(version, self._salt), total)
+        if footprint is not None:
+            self.footprints.append((version, footprint, len(changeset)))
         return entry
 
     def history(self, ident: int) -> _ClientView:
-        return _ClientView(self._connection, ident)
+        return _ClientView(self._connection, ident, self._memory, self._remembered, self._path)
 
 
 class _ClientView:
     """The log as seen towards one client file: what its uploads have to be merged with (spec/merge.md §8.2, §10.5)."""
 
-    def __init__(self, connection: apsw.Connection, ident: int) -> None:
+    def __init__(
+        self, connection: apsw.Connection, ident: int, memory: _Memory, footprints: FootprintCache, path: str
+    ) -> None:
         self._connection = connection
         self._ident = ident
+        self._memory = memory
+        self._footprints = footprints
+        self._path = path
 
     def window(self, after: int, up_to: int) -> Iterable[WindowEntry]:
-        for version, timestamp, origin, changeset, is_reciprocal in self._connection.execute(
-            _WINDOW, (self._ident, after, up_to)
-        ):
-            yield WindowEntry(version, timestamp, origin, changeset, bool(is_reciprocal))
+        calm_after, calm_until = self._memory.calm.get(self._ident, (0, 0))
+        if not calm_after <= after <= calm_until:
+            calm_after = calm_until = after
+        rows: list[Any] = self._connection.execute(_WINDOW, (self._ident, calm_until, up_to)).fetchall()
+        if not rows:
+            self._memory.calm[self._ident] = (calm_after, up_to)
+        return [
+            WindowEntry(
+                version,
+                timestamp,
+                origin,
+                changeset,
+                bool(was_merged),
+                None if was_merged else self._footprints.get((self._path, version)),
+            )
+            for version, timestamp, origin, changeset, was_merged in rows
+        ]
 
     def set_reciprocals(self, reciprocals: Sequence[tuple[int, bytes]]) -> None:
         self._connection.executemany(
