@@ -328,12 +328,17 @@ def test_a_refused_renewal_logs_the_user_out_and_tells_everyone(world: Any, app:
     user = log_in(world, app)
     told: list[Any] = []
     user.error_handler = lambda who, error: told.append((who, error))
+    device = world.device(user)
+    device.session.suspend()
     app.refusals["session"] = (status, "InvalidSession")
     app.valid_tokens.discard(user.access_token)
-    device = world.device(user)
     device.write("Rex")
-    with pytest.raises(errors.ClientUserError, match="unable to refresh the user access token"):
-        device.session.wait_for_upload(5)
+    outcomes: list[Exception | None] = []
+    device.session.on_upload_complete(outcomes.append)
+    device.session.resume()
+    world.eventually(lambda: outcomes)
+    assert isinstance(outcomes[0], errors.ClientUserError)
+    assert "unable to refresh the user access token" in str(outcomes[0])
     world.eventually(lambda: user.state is LOGGED_OUT)
     world.eventually(lambda: device.session.state is INACTIVE)
     world.eventually(lambda: told and world.errors)
@@ -344,6 +349,8 @@ def test_a_refused_renewal_logs_the_user_out_and_tells_everyone(world: Any, app:
     assert error.is_fatal
     assert session == device.session
     assert device.names() == {1: "Rex"}
+    (record,) = world.manager.metadata.users()
+    assert not record.marked_for_removal  # what was not uploaded must not be lost
 
 
 def test_a_renewal_that_finds_no_server_goes_on_with_the_old_token(world: Any, app: Any) -> None:

@@ -227,10 +227,10 @@ class SyncManager:
             raise ConfigurationError(f"{len(users)} users are logged in: say which one you mean")
         return users[0] if users else None
 
-    def user_logged_out(self, user: SyncUser, refresh_token: str | None) -> None:
-        """Stop the user's sessions and tell the server, without waiting for it."""
+    def user_logged_out(self, user: SyncUser, refresh_token: str | None, error: SyncError | None) -> None:
+        """Stop the user's sessions and tell the server, without waiting for it; waits fail with ``error``."""
         for core in self.registry.all(user):
-            core.trigger(Trigger.LOG_OUT)
+            core.trigger(Trigger.LOG_OUT, error)
         if refresh_token is not None:
             self.client.submit(self._end_login_session(user, refresh_token))
 

@@ -43,7 +43,7 @@ class TokenRenewal:
         """What an error asks for besides its report. Event loop."""
         user = core.configuration.user
         if effect is Effect.LOG_OUT:
-            user.log_out()
+            user.end_login(error=core.last_error)
         elif effect is Effect.REFRESH_LOCATION:
             if not user.is_direct:
                 self._renew(user, True)
@@ -84,7 +84,7 @@ class TokenRenewal:
         )
         error = sync_error(failure)
         cores = [core for core in self._manager.registry.all(user) if core.was_refused(error)]
-        user.log_out()
+        user.end_login(error=error)
         handler = user.error_handler
         if handler is not None and isinstance(cause, SyncAuthError):
             refusal = cause

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from syncline.errors import ConfigurationError, SyncAuthError, SyncAuthErrorCode
+from syncline.errors import ConfigurationError, SyncAuthError, SyncAuthErrorCode, SyncError
 from syncline.sync.auth import SOCKET_SCHEMES, ServerLocation
 from syncline.sync.credentials import IdentityProvider, SyncCredentials
 from syncline.sync.metadata import UserRecord
@@ -218,9 +218,14 @@ class SyncUser:
     def log_out(self, *, delete_data: bool = False) -> None:
         """Stop syncing as this user and forget the tokens; local files stay and can be read and written.
 
-        ``delete_data``: the user's files are deleted at the next start, unless the user logs in again before. The
-        server is told, but not waited for. Does nothing for a user with a ready-made access token.
+        ``delete_data``: the user's files are deleted at the next start, unless the user logs in again before; those of
+        an anonymous user, who cannot log in again, always are. The server is told, but not waited for. Does nothing for
+        a user with a ready-made access token.
         """
+        self.end_login(delete_data=delete_data)
+
+    def end_login(self, *, delete_data: bool = False, error: SyncError | None = None) -> None:
+        """Log out; pending waits of the sessions fail with ``error``, in which case no data are deleted."""
         if not self.is_persistent:
             return
         with self._lock:
@@ -230,9 +235,9 @@ class SyncUser:
                 user_token="",
                 access_token="",
                 state=int(SyncUserState.LOGGED_OUT),
-                marked_for_removal=delete_data or self.is_anonymous,
+                marked_for_removal=error is None and (delete_data or self.is_anonymous),
             )
-        self.manager.user_logged_out(self, token if was_active else None)
+        self.manager.user_logged_out(self, token if was_active else None, error)
 
     def remove(self) -> None:
         """Log out and have all local files of the user deleted at the next start."""
