@@ -210,6 +210,21 @@ def test_merging_goes_on_from_the_reciprocals(file: RealmFile, history: ClientHi
     assert dog(file, 1, "age") == 7
 
 
+def test_a_download_that_failed_is_forgotten_with_what_it_merged(file: RealmFile, history: ClientHistory) -> None:
+    make_schema(file)
+    history.set_file_ident(3, 99)
+    history.integrate(at(1, 2), [download(1, 2, CreateObject("Dog", 1))], 0)
+    set_dog(file, 1, "age", 5, timestamp=50)
+    for _ in range(2):
+        later = download(2, 2, set_age(1, 6), timestamp=100)
+        bad = download(3, 2, set_age(404, 1))
+        with pytest.raises(BadChangesetError):
+            history.integrate(at(3, 2), [later, bad], 0)
+    # the own change is whole again, and wins against what is older
+    history.integrate(at(2, 2), [download(2, 2, set_age(1, 7), timestamp=20)], 0)
+    assert dog(file, 1, "age") == 5
+
+
 # --- trimming ---------------------------------------------------------------------------------------------------------
 
 

@@ -13,7 +13,7 @@ what there is to do: nothing reads the whole history but the first ident.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -30,7 +30,6 @@ from syncline.changesets.changeset import (
 from syncline.changesets.codec import decode, encode
 from syncline.errors import MismatchedConfigError, ProtocolViolationError
 from syncline.merge import integration
-from syncline.merge.integration import WindowEntry
 from syncline.merge.observer import MergeObserver
 from syncline.storage import sync_state, system
 from syncline.storage.global_keys import complete_instructions, complete_rows
@@ -175,6 +174,7 @@ class ClientHistory:
                 connection.execute(
                     "UPDATE rlm_history SET changeset = ?, size = ? WHERE version = ?", (encoded, len(encoded), version)
                 )
+        self._file.writer.own_changes.clear()
         state.change(connection, {sync_state.UPLOADABLE: state[sync_state.UPLOADABLE] + grown})
 
     # --- integrating --------------------------------------------------------------------------------------------------
@@ -236,7 +236,7 @@ class ClientHistory:
                 changeset.last_integrated_remote_version = max(changeset.last_integrated_remote_version, base)
             transformed: list[Changeset] = []
             integration.integrate(
-                _Window(tx.connection), ident, tx.version, changesets, _collect(transformed), self._observer
+                writer.own_changes, ident, tx.version, changesets, _collect(transformed), self._observer
             )
             tx.apply_all(transformed)
             last = changesets[-1]
@@ -288,8 +288,7 @@ class ClientHistory:
         if state.change(connection, changes):
             self._trim(connection, state, progress.download.last_integrated_client_version, tx.version)
 
-    @staticmethod
-    def _trim(connection: apsw.Connection, state: SyncState, integrated: int, current_version: int) -> None:
+    def _trim(self, connection: apsw.Connection, state: SyncState, integrated: int, current_version: int) -> None:
         """Drop what no merge can need: up to ``integrated``, and from there on what has nothing to upload."""
         needed = connection.execute(
             "SELECT min(version) FROM rlm_history WHERE version > ? AND origin = 0 AND size > 0", (integrated,)
@@ -297,6 +296,7 @@ class ClientHistory:
         base = current_version if needed is None else needed - 1
         if base > state[sync_state.HISTORY_BASE]:
             connection.execute("DELETE FROM rlm_history WHERE version <= ?", (base,))
+            self._file.writer.own_changes.drop(base)
             state.change(connection, {sync_state.HISTORY_BASE: base})
 
     # --- client reset -------------------------------------------------------------------------------------------------
@@ -319,6 +319,7 @@ class ClientHistory:
         if state[sync_state.FILE_IDENT] == 0:
             tx.flush()
             complete_rows(connection, tx.catalogue, ident)
+        self._file.writer.own_changes.clear()
         base = min(recovered) - 1 if recovered else tx.version
         connection.execute("DELETE FROM rlm_history WHERE version <= ?", (base,))
         connection.execute("UPDATE rlm_history SET remote_version = ?", (server_version.version,))
@@ -359,27 +360,6 @@ class ClientHistory:
         if "." not in key:
             raise ValueError(f"{key!r} is a key of the history itself; choose one with a dot")
         system.set_sync_value(tx.connection, key, value)
-
-
-class _Window:
-    """The own entries as :func:`syncline.merge.integration.integrate` sees them."""
-
-    def __init__(self, connection: apsw.Connection) -> None:
-        self._connection = connection
-
-    def window(self, after: int, up_to: int) -> Iterable[WindowEntry]:
-        rows = self._connection.execute(
-            "SELECT version, timestamp, ifnull(reciprocal, changeset), reciprocal IS NOT NULL FROM rlm_history"
-            " WHERE version > ? AND version <= ? AND origin = 0 AND size > 0 ORDER BY version",
-            (after, up_to),
-        )
-        return [WindowEntry(version, timestamp, 0, data, bool(merged)) for version, timestamp, data, merged in rows]
-
-    def set_reciprocals(self, reciprocals: Sequence[tuple[int, bytes]]) -> None:
-        self._connection.executemany(
-            "UPDATE rlm_history SET reciprocal = ? WHERE version = ?",
-            [(data, version) for version, data in reciprocals],
-        )
 
 
 class _collect:

@@ -16,6 +16,7 @@ from syncline.changesets.codec import encode_recorded
 from syncline.errors import TransactionError
 from syncline.storage import catalogue, sync_state, views
 from syncline.storage.catalogue import Catalogue
+from syncline.storage.own_changes import OwnChanges
 from syncline.storage.sync_state import SyncState
 from syncline.storage.transaction import WriteTransaction
 
@@ -65,6 +66,7 @@ class Writer:
     ) -> None:
         self.connection = connection
         self.records = records
+        self.own_changes = OwnChanges(connection)
         self._keep_asymmetric = keep_asymmetric
         self._clock = clock
         self._oldest_version = oldest_version
@@ -103,6 +105,7 @@ class Writer:
         if version != self.version:
             self._catalogue = catalogue.load(connection, self._catalogue)
             self._state = None
+            self.own_changes.clear()
             self.version = version
         assert self._catalogue is not None
         self._remote = None
@@ -176,6 +179,7 @@ class Writer:
         """Undo everything, and forget what may have been learned from it."""
         self.version = 0
         self._state = None
+        self.own_changes.clear()
         if self.connection.in_transaction:
             self.connection.execute("ROLLBACK")
 
