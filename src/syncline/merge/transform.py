@@ -25,6 +25,8 @@ def transform(ours: list[Changeset], theirs: list[Changeset], observer: MergeObs
     Raises:
         TransformError: the two sides contradict each other (spec/merge.md §6). Both are then half merged: drop them.
     """
+    if not ours or not theirs:
+        return
     our_footprint = Footprint.of(ours)
     their_footprint = Footprint.of(theirs)
     if our_footprint.may_meet(their_footprint):
