@@ -13,7 +13,7 @@ import argparse
 import json
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TextIO
 
@@ -38,7 +38,7 @@ from syncline.testing.vector_states import (
     check_troubled_merge,
 )
 
-__all__ = ["FileReport", "Problem", "main", "run_case", "run_file"]
+__all__ = ["FileReport", "Problem", "main", "run_case", "run_cases", "run_file"]
 
 
 class Problem(NamedTuple):
@@ -93,28 +93,33 @@ def run_file(path: Path, fixtures_path: Path | None = None, only: str | None = N
     The fixtures are read from ``fixtures_path``, else from ``fixtures.json`` beside the file, when first needed. Raises
     VectorFileError for a file that cannot be read, or without a case of that id.
     """
-    report = FileReport(path, 0, [], [])
-    passed = 0
-    found = False
+    cases: Iterable[Case] = read_cases(path)
+    if only is not None:
+        cases = [case for case in cases if case.name == only]
+        if not cases:
+            raise VectorFileError(f"{path} has no case {only!r}")
     beside = path.parent / "fixtures.json"
     source = fixtures_path if fixtures_path is not None else beside if beside.exists() else None
     with Fixtures(read_fixtures(source) if source is not None else None) as fixtures:
-        for case in read_cases(path):
-            if only is not None and case.name != only:
-                continue
-            found = True
-            try:
-                run_case(case, fixtures)
-                passed += 1
-            except NotRunnableError as error:
-                report.not_supported.append(Problem(case.name, error))
-            except VectorFileError:
-                raise
-            except Exception as error:  # noqa: BLE001 - one broken case must not hide the others
-                report.failed.append(Problem(case.name, error))
-    if only is not None and not found:
-        raise VectorFileError(f"{path} has no case {only!r}")
-    return report._replace(passed=passed)
+        return run_cases(path, cases, fixtures)
+
+
+def run_cases(path: Path, cases: Iterable[Case], fixtures: Fixtures) -> FileReport:
+    """Run ``cases``, which are from ``path``. Raises VectorFileError for a missing fixture or a broken line."""
+    passed = 0
+    failed: list[Problem] = []
+    not_supported: list[Problem] = []
+    for case in cases:
+        try:
+            run_case(case, fixtures)
+            passed += 1
+        except NotRunnableError as error:
+            not_supported.append(Problem(case.name, error))
+        except VectorFileError:
+            raise
+        except Exception as error:  # noqa: BLE001 - one broken case must not hide the others
+            failed.append(Problem(case.name, error))
+    return FileReport(path, passed, failed, not_supported)
 
 
 def main(arguments: Sequence[str] | None = None, out: TextIO | None = None) -> int:
