@@ -439,6 +439,37 @@ def test_two_processes_write_one_file(file: RealmFile) -> None:
     assert file.query("SELECT count(*) FROM rlm_history") == [(201,)]
 
 
+CREATOR = """
+import sys
+from syncline.storage.file import RealmFile
+from syncline.storage.history import ClientHistory
+print("ready", flush=True)
+sys.stdin.readline()
+file = RealmFile.open(sys.argv[1])
+with file.write() as tx:
+    ClientHistory.set_value_in(tx, "test." + sys.argv[2], 1)
+file.close()
+"""
+
+
+def test_processes_that_create_one_file_at_once(path: str) -> None:
+    children = [
+        subprocess.Popen(
+            [sys.executable, "-c", CREATOR, path, str(number)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        for number in range(4)
+    ]
+    for child in children:
+        assert child.stdout is not None
+        child.stdout.readline()
+    for child in children:
+        child.communicate(b"go\n")
+        assert child.returncode == 0
+    file = RealmFile.open(path)
+    assert (file.version, file.query("SELECT count(*) FROM rlm_sync")) == (5, [(4,)])
+    file.close()
+
+
 # --- one instance per path --------------------------------------------------------------------------------------------
 
 
@@ -586,6 +617,8 @@ def test_compacting_gives_space_back_when_nobody_else_is_there(file: RealmFile) 
             add(tx, key, "x" * 10_000)
     with file.write() as tx:
         tx.clear_class(dogs(tx))
+    total, used = file.space()
+    assert used < total - 900_000
     snapshot = file.snapshot()
     assert not file.compact()
     snapshot.release()
@@ -595,6 +628,7 @@ def test_compacting_gives_space_back_when_nobody_else_is_there(file: RealmFile) 
     file.rollback(tx)
     assert file.compact()
     assert os.path.getsize(file.path) < 1_300_000  # the history holds the million bytes too
+    assert file.space()[0] == file.space()[1] == os.path.getsize(file.path)
     with file.write() as tx:
         add(tx, 1)
     assert names_now(file) == ["Rex"]

@@ -448,6 +448,15 @@ class RealmFile:
         finally:
             self._lock.admit_users()
 
+    def space(self) -> tuple[int, int]:
+        """Bytes of the file, and how many of them :meth:`compact` would keep at most (spec/sdk.md §3.6)."""
+        rows = self.query(
+            "SELECT page_count, freelist_count, page_size FROM pragma_page_count, pragma_freelist_count,"
+            " pragma_page_size"
+        )
+        pages, free, size = rows[0]
+        return pages * size, (pages - free) * size
+
     @staticmethod
     def exists(path: str | os.PathLike[str]) -> bool:
         """Whether there is a file at ``path``."""
