@@ -321,6 +321,13 @@ class FakeRealm:
             build_download(ident, progress, body, mode=SyncMode.PBS, version=14, downloadable_bytes=self.remaining)
         )
 
+    async def spoil(self, key: tuple[int, int], entry: bytes) -> None:
+        """Send a download with one made-up entry, which takes the next server version."""
+        session = self._sessions[key]
+        version = session["sent"] + 1
+        head = f"download {key[1]} {version} 0 {version} 99 0 0 0 0 {len(entry)} 0\n"
+        await session["peer"].send(head.encode() + entry)
+
     async def fail(self, peer: Peer, error: messages.Error) -> None:
         """Send an error; the session is forgotten once the client unbinds."""
         await peer.send(build_error(error) if error.action is None else build_json_error(error))
@@ -447,7 +454,8 @@ def realm(server: ScriptedServer) -> FakeRealm:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
+def world(tmp_path: Path, server: ScriptedServer) -> Iterator[World]:
+    """Depends on the server, so that its clients end first."""
     made = World(tmp_path)
     yield made
     made.close()

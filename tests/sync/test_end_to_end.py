@@ -10,7 +10,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -98,10 +100,11 @@ def open_realm(manager: SyncManager, serving: Server, tmp_path: Path) -> Iterato
     user = manager.log_in(SyncCredentials.anonymous(), serving.url)
     opened: list[Realm] = []
 
-    def open_realm(name: str, url: str = "/~/items", *, who: SyncUser = user) -> Realm:
+    def open_realm(name: str, url: str = "/~/items", *, who: SyncUser = user, keep: bool = True) -> Realm:
         sync = SyncConfiguration(who, url, path=str(tmp_path / f"{name}.realm"))
         realm = Realm.open(RealmConfiguration(schema=[Item], sync=sync))
-        opened.append(realm)
+        if keep:
+            opened.append(realm)
         return realm
 
     yield open_realm
@@ -250,6 +253,47 @@ def test_s20_s22_s31_progress_of_uploads_and_downloads(open_realm: Callable[...,
         time.sleep(0.01)
     assert len(calls) == 1
     assert calls[0][0] >= calls[0][1] > 100 * 2_000
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_devices_that_come_and_go_at_random_converge(open_realm: Callable[..., Realm], seed: int) -> None:
+    url = f"/~/random-{seed}"
+
+    def live(name: str) -> None:
+        """Write, suspend, resume, reconnect, close and open again."""
+        random = Random(f"{name}-{seed}")
+        realm = open_realm(name, url, keep=False)
+        for step in range(40):
+            session = session_of(realm)
+            match random.randrange(8):
+                case 0:
+                    session.suspend()
+                case 1:
+                    session.resume()
+                case 2:
+                    session.reconnect()
+                case 3:
+                    realm.close()
+                    realm = open_realm(name, url, keep=False)
+                case _:
+                    with realm.write():
+                        key = random.randrange(10)
+                        item = realm.get(Item, key)
+                        if item is None:
+                            realm.create(Item, {"id": key, "name": f"{name} {step}", "count": step})
+                        elif random.random() < 0.2:
+                            realm.delete(item)
+                        else:
+                            item.name = f"{name} {step}"
+        session_of(realm).resume()
+        realm.close()
+
+    with ThreadPoolExecutor(2) as executor:
+        list(executor.map(live, "ab"))
+    a, b = open_realm("a", url), open_realm("b", url)
+    settled(a, b)
+    settled(a, b)
+    assert contents(a) == contents(b)
 
 
 def test_a_server_killed_in_the_middle_loses_nothing(manager: SyncManager, tmp_path: Path) -> None:

@@ -523,3 +523,122 @@ def test_a_fault_of_ours_does_not_end_syncing(
     world.eventually(lambda: not faults)
     device.session.reconnect()
     device.session.wait_for_upload(5)
+
+
+def test_a_session_resumed_during_an_integration_waits_for_it(
+    world: Any, server: Any, realm: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = world.device(world.user(server.url), "a")
+    writer.write("Rex", "Fido")
+    writer.session.wait_for_upload(5)
+    reader = world.device(world.user(server.url, "other"), "b")
+    core = reader.core
+    integrate = core.history.integrate
+    entered, go_on = threading.Event(), threading.Event()
+    calls: list[int] = []
+
+    def slow(progress: Any, entries: Any, remaining: int) -> Any:
+        calls.append(len(entries))
+        entered.set()
+        assert go_on.wait(5)
+        return integrate(progress, entries, remaining)
+
+    monkeypatch.setattr(core.history, "integrate", slow)
+    assert entered.wait(5)
+    reader.session.suspend()
+    reader.session.resume()
+    reader.session.suspend()
+    reader.session.resume()
+    time.sleep(0.05)
+    binds = [message for _, message in realm.log if isinstance(message, messages.Bind)]
+    assert len(binds) == 2  # the new session waits
+    go_on.set()
+    reader.session.wait_for_download(5)
+    assert reader.names() == {1: "Rex", 2: "Fido"}
+    assert sum(calls) == 1
+    idents = [message for _, message in realm.log if isinstance(message, messages.Ident)]
+    assert idents[-1].download.server_version == 1
+    assert world.errors == []
+
+
+def test_closing_during_an_integration_keeps_the_file_until_it_is_done(
+    world: Any, server: Any, realm: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = world.device(world.user(server.url), "a")
+    writer.write("Rex")
+    writer.session.wait_for_upload(5)
+    reader = world.device(world.user(server.url, "other"), "b", stop_policy=SyncStopPolicy.IMMEDIATELY)
+    core = reader.core
+    integrate = core.history.integrate
+    entered, go_on = threading.Event(), threading.Event()
+
+    def slow(*arguments: Any) -> Any:
+        entered.set()
+        assert go_on.wait(5)
+        return integrate(*arguments)
+
+    monkeypatch.setattr(core.history, "integrate", slow)
+    assert entered.wait(5)
+    reader.close()
+    assert not world.manager.wait_for_sessions_to_terminate(0.05)
+    go_on.set()
+    assert world.manager.wait_for_sessions_to_terminate(5)
+    again = world.device(world.user(server.url, "other"), "b")
+    assert again.names() == {1: "Rex"}
+
+
+def test_downloads_that_arrive_together_share_a_commit(
+    world: Any, server: Any, realm: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = world.device(world.user(server.url), "a")
+    reader = world.device(world.user(server.url, "other"), "b")
+    reader.session.wait_for_download(5)
+    core = reader.core
+    integrate = core.history.integrate
+    go_on = threading.Event()
+    calls: list[int] = []
+
+    def slow(progress: Any, entries: Any, remaining: int) -> Any:
+        calls.append(len(entries))
+        assert go_on.wait(5)
+        return integrate(progress, entries, remaining)
+
+    monkeypatch.setattr(core.history, "integrate", slow)
+    for number in range(1, 11):
+        writer.write("Rex", first=number)
+        writer.session.wait_for_upload(5)
+    world.eventually(lambda: calls)
+    time.sleep(0.05)
+    go_on.set()
+    world.eventually(lambda: len(reader.names()) == 10)
+    assert calls == [1, 9]
+
+
+def test_a_bad_download_among_good_ones_is_refused_alone(
+    world: Any, server: Any, realm: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = world.device(world.user(server.url), "a")
+    reader = world.device(world.user(server.url, "other"), "b")
+    reader.session.wait_for_download(5)
+    core = reader.core
+    integrate = core.history.integrate
+    go_on = threading.Event()
+    first = True
+
+    def slow(*arguments: Any) -> Any:
+        nonlocal first
+        if first:
+            first = False
+            assert go_on.wait(5)
+        return integrate(*arguments)
+
+    monkeypatch.setattr(core.history, "integrate", slow)
+    for number in (1, 2, 3):
+        writer.write("Rex", first=number)
+        writer.session.wait_for_upload(5)
+    server.run(realm.spoil(next(key for key in realm._sessions if key[0] == 2), b"4 0 1 2 4 4 \xff\xff\xff\xff"))
+    time.sleep(0.1)
+    go_on.set()
+    world.eventually(lambda: world.errors)
+    assert sorted(reader.names()) == [1, 2, 3]
+    assert core.history.status().progress.download.server_version == 3
