@@ -229,12 +229,13 @@ class Assigner:
         obj: Model | None,
     ) -> int:
         binding = plan.binding
-        row, created = self.context.writing().create(binding.info, key, initial)
-        if not created:
+        tx = self.context.writing()
+        if plan.key is not None and tx.find(binding.info, key) is not None:
             raise PrimaryKeyError(
                 f"a {binding.name} with the primary key {key!r} exists already; use update=UpdateMode.MODIFIED or "
                 "realm.get()"
             )
+        row, _ = tx.create(binding.info, key, initial)
         self.context.changes += 1
         if obj is not None:
             self._adopt(binding, obj, row)
@@ -276,7 +277,6 @@ class Assigner:
         for attribute in binding.model._info.attributes.values():
             if attribute.name in values and not attribute.property.primary_key:
                 self.assign(binding, key, attribute, values[attribute.name])
-        binding.reread(key)
 
     def assign(self, binding: Binding, key: int, attribute: Attribute, value: Any, is_default: bool = False) -> None:
         """Set any property of an object, building what has to be built."""
@@ -293,14 +293,16 @@ class Assigner:
             if self._update_in_place(attribute.converter, place, present, value):
                 return
         self.store(PropertySpot(tx, binding.info, key, place, is_default), attribute.converter, place, value)
-        self.context.changes += 1
+        binding.reread(key)
+        self._wrote(place)
 
     def _update_in_place(self, converter: Converter, place: PropertyInfo, present: Any, value: Any) -> bool:
         """Whether a MODIFIED update is done without replacing what is there (spec/sdk.md §6.2)."""
         if place.embedded:
             if value is None or present is None or (isinstance(value, Model) and value.is_managed):
                 return value is None and present is None
-            self.fill_embedded(present, value)
+            self._check_embedded(converter, value)
+            self._update_embedded(present, value)
             return True
         if built_in_place(place, value):
             return False
@@ -348,6 +350,16 @@ class Assigner:
             self.assign(binding, child.object_key, attribute, given, is_default)
         self.context.changes += 1
 
+    def _update_embedded(self, child: ObjectRef, value: Mapping[str, Any] | Model) -> None:
+        """Write what differs into an embedded object that stays."""
+        binding = self.context.classes.binding(child.class_id)
+        if isinstance(value, Model):
+            values = value._values
+            self._adopt(binding, value, child.object_key)
+        else:
+            values = binding.plan().named(value)
+        self._write(binding, child.object_key, values)
+
     def fill(self, reference: CollectionRef, converter: Converter, place: PropertyInfo, value: Iterable[Any]) -> None:
         """Replace the content of a collection; in MODIFIED mode write only what differs (spec/sdk.md §6.2)."""
         if isinstance(value, str | bytes) or not isinstance(value, Iterable):
@@ -362,7 +374,14 @@ class Assigner:
             self._fill_set(reference, converter, list(value))
         else:
             self._fill_list(reference, converter, place, list(value))
-        self.context.changes += 1
+        self._wrote(place)
+
+    def _wrote(self, place: PropertyInfo) -> None:
+        """Something was replaced; an embedded object or a nested collection that was there is gone."""
+        if place.embedded or place.type == kinds.MIXED:
+            self.context.touch()
+        else:
+            self.context.changes += 1
 
     def _fill_list(
         self, reference: CollectionRef, converter: Converter, place: PropertyInfo, values: list[Any]

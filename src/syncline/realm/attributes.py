@@ -144,6 +144,9 @@ class CollectionAttribute(Attribute):
         binding = obj._binding
         if binding is None:
             return self.unmanaged(obj)
+        context = binding.context
+        if obj._epoch != context.epoch or context.thread != get_ident():
+            binding.load(obj)
         if obj._values is None:
             obj._values = {}
         found = obj._values.get(self.name)

@@ -145,6 +145,8 @@ class Binding:
 
     def reread(self, key: int) -> None:
         """The row was written past its object: read it again when it is needed."""
+        if self._has_twins:
+            self.context.touch()
         known = self._objects.get(key)
         obj = known() if known is not None else None
         if obj is not None:

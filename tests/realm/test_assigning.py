@@ -1,0 +1,366 @@
+"""Creating, adding and updating (spec/sdk.md §6.1–6.3, spec/changesets.md §9.6)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from tests.realm.conftest import OpenRealm
+
+from syncline import (
+    Dictionary,
+    EmbeddedModel,
+    Field,
+    InvalidObjectError,
+    List,
+    Model,
+    PrimaryKeyError,
+    PropertyError,
+    Realm,
+    RealmConfiguration,
+    Set,
+    TransactionError,
+    TypeMismatchError,
+    UpdateMode,
+)
+from syncline.changesets.instructions import ArrayErase, ArrayInsert, Clear, CreateObject, Instruction, SetInsert, Update
+
+MODIFIED, ALL = UpdateMode.MODIFIED, UpdateMode.ALL
+
+
+class Tag(EmbeddedModel):
+    text: str
+    inner: List[int]
+
+
+class Dog(Model):
+    name: str = Field(primary_key=True)
+    age: int | None = None
+    kind: str = "dog"
+    born: datetime = Field(name="birth", default_factory=lambda: datetime(2020, 1, 1, tzinfo=UTC))
+    tag: Tag | None
+    tags: List[Tag]
+    best: Dog | None
+    friends: List[Dog]
+    colours: Set[str]
+    scores: Dictionary[int]
+    extra: Any
+
+
+class Note(Model):
+    text: str
+    dog: Dog | None
+    lines: List[str] = ["first"]
+
+
+class Numbered(Model):
+    id: int | None = Field(primary_key=True)
+
+
+@pytest.fixture
+def realm(open_realm: OpenRealm) -> Iterator[Realm]:
+    opened = open_realm(Dog, Note, Tag, Numbered)
+    opened.begin_write()
+    yield opened
+    opened.cancel_write()
+
+
+def recorded(realm: Realm, since: int = 0) -> list[str]:
+    """What the open transaction recorded, in short."""
+
+    def short(instruction: Instruction) -> str:
+        match instruction:
+            case CreateObject():
+                return f"create {instruction.table} {instruction.key}"
+            case Update():
+                path = "".join(f"[{step}]" for step in instruction.path)
+                default = " default" if instruction.is_default else ""
+                return f"set {instruction.field}{path}={instruction.value}{default}"
+            case ArrayInsert():
+                return f"insert {instruction.field}{list(instruction.path)}={instruction.value}"
+            case ArrayErase():
+                return f"erase {instruction.field}{list(instruction.path)}"
+            case SetInsert():
+                return f"add {instruction.field}={instruction.value}"
+            case Clear():
+                return f"clear {instruction.field}"
+        return type(instruction).__name__
+
+    return [short(each) for each in realm._context.writing().instructions[since:]]
+
+
+def mark(realm: Realm) -> int:
+    return len(realm._context.writing().instructions)
+
+
+# --- create -----------------------------------------------------------------------------------------------------------
+
+
+def test_defaults_are_recorded_as_defaults(realm: Realm) -> None:
+    dog = realm.create(Dog, name="Rex", age=3)
+    assert (dog.kind, dog.born) == ("dog", datetime(2020, 1, 1, tzinfo=UTC))
+    assert recorded(realm) == [
+        "create Dog Rex",
+        "set age=3",
+        "set kind=dog default",
+        "set birth=Timestamp(seconds=1577836800, nanoseconds=0) default",
+    ]
+
+
+def test_values_come_as_mapping_or_keywords(realm: Realm) -> None:
+    assert realm.create(Dog, {"name": "A", "age": 1}).age == 1
+    assert realm.create(Dog, {"name": "B"}, age=2).age == 2
+    assert realm.create("Dog", name="C", age=3).age == 3
+    assert realm.create(Dog, {"name": "D", "birth": datetime(2000, 1, 1, tzinfo=UTC)}).born.year == 2000
+    with pytest.raises(TypeMismatchError, match="create: expected a mapping of values, got list"):
+        realm.create(Dog, ["x"])  # type: ignore[call-overload]
+
+
+def test_unknown_and_missing_values(realm: Realm) -> None:
+    with pytest.raises(PropertyError, match="Dog has no property 'nmae': did you mean 'name'?"):
+        realm.create(Dog, nmae="Rex")
+    with pytest.raises(PropertyError, match="Dog has no property 'agee': did you mean 'age'?"):
+        realm.create(Dog, name="Rex", agee=3)
+    with pytest.raises(PrimaryKeyError, match="Dog.name: the primary key needs a value"):
+        realm.create(Dog, age=3)
+    with pytest.raises(TypeMismatchError, match=r"Note.text: a value is needed; give one, a default, or declare '\| None'"):
+        realm.create(Note)
+    with pytest.raises(TypeMismatchError, match="Note.text: cannot be None"):
+        realm.create(Note, text=None)
+    with pytest.raises(TypeMismatchError, match="Dog.age: expected int, got str 'x'"):
+        realm.create(Dog, name="Rex", age="x")
+    assert recorded(realm) == []
+
+
+def test_keys_are_taken_once(realm: Realm) -> None:
+    realm.create(Dog, name="Rex", age=1)
+    before = mark(realm)
+    with pytest.raises(PrimaryKeyError, match="a Dog with the primary key 'Rex' exists already; use update=UpdateMode.MODIF"):
+        realm.create(Dog, name="Rex", age=2)
+    assert recorded(realm, before) == []
+    assert realm.get(Dog, "Rex").age == 1  # type: ignore[union-attr]
+    realm.create(Numbered, id=None)
+    with pytest.raises(PrimaryKeyError, match="primary key None exists already"):
+        realm.create(Numbered)
+
+
+def test_keys_do_not_change(realm: Realm) -> None:
+    dog = realm.create(Dog, name="Rex")
+    with pytest.raises(PrimaryKeyError, match="Dog.name: a primary key cannot be changed; create another object"):
+        dog.name = "Bo"
+    with pytest.raises(PrimaryKeyError, match="Dog.name: a primary key cannot be changed"):
+        realm.objects(Dog).update(name="Bo")
+
+
+def test_nested_values_become_objects(realm: Realm) -> None:
+    rex = realm.create(Dog, name="Rex")
+    before = mark(realm)
+    bo = realm.create(
+        Dog,
+        name="Bo",
+        best={"name": "Fido", "best": {"name": "Ada"}},
+        friends=[rex, Dog(name="Max", age=5), {"name": "Kim"}],
+        tag={"text": "x", "inner": [1, 2]},
+        tags=[Tag(text="y"), {"text": "z"}],
+        colours=["red", "red", "blue"],
+        scores={"a": 1},
+        extra=[1, {"k": rex}],
+    )
+    assert bo.best is not None
+    assert bo.best.best is not None
+    assert bo.best.best.name == "Ada"
+    assert [friend.name for friend in bo.friends] == ["Rex", "Max", "Kim"]
+    assert bo.tag is not None
+    assert (bo.tag.text, bo.tag.inner) == ("x", [1, 2])
+    assert [tag.text for tag in bo.tags] == ["y", "z"]
+    assert bo.colours == {"red", "blue"}
+    assert bo.scores == {"a": 1}
+    assert bo.extra[1]["k"] is rex
+    assert bo.tag.parent is bo
+    lines = recorded(realm, before)
+    created = [line for line in lines if line.startswith("create")]
+    assert created == ["create Dog Bo", "create Dog Fido", "create Dog Ada", "create Dog Max", "create Dog Kim"]
+    assert lines.index("create Dog Fido") < lines.index("set best=Link(table='Dog', key='Fido')")
+
+
+def test_collection_defaults_are_filled_in(realm: Realm) -> None:
+    note = realm.create(Note, text="x")
+    assert note.lines == ["first"]
+    assert realm.create(Note, text="y", lines=[]).lines == []
+    assert realm.create(Note, text="z", lines=None).lines == []
+
+
+def test_embedded_objects_are_not_created_alone(realm: Realm) -> None:
+    with pytest.raises(TransactionError, match="Tag objects are embedded: they come into being by assigning them"):
+        realm.create(Tag, text="x")
+    with pytest.raises(TransactionError, match="is embedded: assign it to the property of its parent"):
+        realm.add(Tag(text="x"))
+    dog = realm.create(Dog, name="Rex", tag={"text": "x"})
+    with pytest.raises(InvalidObjectError, match="has a parent already; embedded objects have one"):
+        realm.create(Dog, name="Bo", tag=dog.tag)
+    with pytest.raises(TypeMismatchError, match="Dog.tag: expected Tag, got int 5"):
+        dog.tag = 5  # type: ignore[assignment]
+    with pytest.raises(TypeMismatchError, match="Dog.tag: expected Tag, got Note"):
+        dog.tag = Note(text="x")  # type: ignore[assignment]
+
+
+def test_embedded_objects_go_with_their_place(realm: Realm) -> None:
+    dog = realm.create(Dog, name="Rex", tag={"text": "x"}, tags=[{"text": "a"}, {"text": "b"}])
+    tag, first = dog.tag, dog.tags[0]
+    assert tag is not None
+    assert tag.text == "x"
+    dog.tag = Tag(text="y")
+    assert not tag.is_valid
+    assert dog.tag is not None
+    assert dog.tag.text == "y"
+    assert first.text == "a"
+    dog.tags[0] = Tag(text="c")
+    assert not first.is_valid
+    second = dog.tags[1]
+    assert second.is_valid
+    del dog.tags[1]
+    assert not second.is_valid
+    dog.tag = None
+    assert dog.tag is None
+
+
+# --- update modes -----------------------------------------------------------------------------------------------------
+
+
+def test_update_all_writes_what_is_given(realm: Realm) -> None:
+    dog = realm.create(Dog, name="Rex", age=3, kind="cat", colours=["red"], scores={"a": 1}, friends=[{"name": "Bo"}])
+    before = mark(realm)
+    again = realm.create(Dog, {"name": "Rex", "age": 3, "colours": ["blue"], "scores": {"b": 2}}, update=ALL)
+    assert again is dog
+    assert (dog.kind, dog.colours, dog.scores, len(dog.friends)) == ("cat", {"blue"}, {"b": 2}, 1)
+    assert recorded(realm, before) == [
+        "set age=3",
+        "clear colours",
+        "add colours=blue",
+        "clear scores",
+        "set scores[b]=2",
+    ]
+
+
+def test_update_modified_writes_what_differs(realm: Realm) -> None:
+    values: dict[str, Any] = {
+        "name": "Rex",
+        "age": 3,
+        "kind": "cat",
+        "tag": {"text": "x", "inner": [1, 2]},
+        "friends": [{"name": "Bo", "age": 1}],
+        "colours": ["red"],
+        "scores": {"a": 1},
+        "extra": 1,
+    }
+    dog = realm.create(Dog, values)
+    before = mark(realm)
+    realm.create(Dog, values, update=MODIFIED)
+    assert recorded(realm, before) == []
+    tag = dog.tag
+    changed = {**values, "age": None, "tag": {"text": "y", "inner": [1]}, "extra": 1.0, "scores": {"b": 2}}
+    changed |= {"friends": [{"name": "Bo", "age": 2}, {"name": "Kim"}], "colours": ["blue"]}
+    realm.create(Dog, changed, update=MODIFIED)
+    assert dog.tag is tag
+    assert (dog.tag.text, dog.tag.inner) == ("y", [1])  # type: ignore[union-attr]
+    assert (dog.age, dog.extra, type(dog.extra)) == (None, 1.0, float)
+    assert (dog.colours, dog.scores) == ({"red", "blue"}, {"a": 1, "b": 2})
+    assert [(friend.name, friend.age) for friend in dog.friends] == [("Bo", 2), ("Kim", None)]
+    assert "set kind=cat" not in recorded(realm, before)
+
+
+def test_update_modified_compares_lists_by_position(realm: Realm) -> None:
+    note = realm.create(Note, text="x", lines=["a", "b", "c"])
+    dog = realm.create(Dog, name="Rex", friends=[{"name": "A"}, {"name": "B"}])
+    friends = [realm.get(Dog, "A"), realm.get(Dog, "C") or realm.create(Dog, name="C")]
+    before = mark(realm)
+    realm.create(Dog, {"name": "Rex", "friends": friends}, update=MODIFIED)
+    assert recorded(realm, before) == ["set friends[1]=Link(table='Dog', key='C')"]
+    note.lines = ["a"]
+    assert note.lines == ["a"]
+
+
+def test_updates_need_a_key(realm: Realm) -> None:
+    for action in (lambda: realm.create(Note, text="x", update=ALL), lambda: realm.add(Note(text="x"), update=MODIFIED)):
+        with pytest.raises(PrimaryKeyError, match="Note has no primary key, so there is nothing to update"):
+            action()
+
+
+def test_updates_create_what_is_missing(realm: Realm) -> None:
+    dog = realm.create(Dog, name="Rex", update=MODIFIED)
+    assert dog.kind == "dog"
+
+
+# --- add --------------------------------------------------------------------------------------------------------------
+
+
+def test_add_takes_objects_over(realm: Realm) -> None:
+    rex = Dog(name="Rex", friends=[Dog(name="Bo"), Dog(name="Bo2")], tag=Tag(text="x"))
+    rex.best = rex.friends[0]
+    rex.friends.append(rex)
+    rex.best.best = rex
+    kind = rex.kind
+    assert realm.add(rex) is rex
+    assert rex.is_managed
+    assert rex.best is rex.friends[0]
+    assert rex.friends[2] is rex
+    assert rex.best is not None
+    assert rex.best.best is rex
+    assert rex.kind == kind
+    assert len(realm.objects(Dog)) == 3
+    assert "set kind=dog default" in recorded(realm)
+    assert realm.add(rex) is rex
+    assert len(realm.objects(Dog)) == 3
+
+
+def test_add_updates_by_key(realm: Realm) -> None:
+    old = realm.create(Dog, name="Rex", age=1, kind="cat")
+    assert old.age == 1
+    new = realm.add(Dog(name="Rex", age=2), update=MODIFIED)
+    assert (old.age, new.age, new.kind) == (2, 2, "cat")
+    assert old == new
+    old.age = 3
+    assert new.age == 3
+    new.age = 4
+    assert old.age == 4
+
+
+def test_add_all(realm: Realm) -> None:
+    realm.add_all(Dog(name=name) for name in "abc")
+    assert [dog.name for dog in realm.objects(Dog)] == ["a", "b", "c"]
+
+
+def test_what_cannot_be_added(realm: Realm) -> None:
+    with pytest.raises(TypeMismatchError, match="add: expected an object of a model class, got dict"):
+        realm.add({"name": "Rex"})  # type: ignore[type-var]
+    with pytest.raises(TypeMismatchError, match="Note.text: a value is needed"):
+        realm.add(Note())
+    rex = realm.create(Dog, name="Rex")
+    realm.delete(rex)
+    with pytest.raises(InvalidObjectError, match="this Dog was deleted"):
+        realm.add(rex)
+    with Realm.open(RealmConfiguration(in_memory=True, schema=[Numbered])) as other, other.write():
+        stranger = other.create(Numbered, id=1)
+        with pytest.raises(InvalidObjectError, match="belongs to another Realm"):
+            realm.add(stranger)
+
+
+def test_assigning_adds_unmanaged_objects(realm: Realm) -> None:
+    note = realm.create(Note, text="x")
+    note.dog = Dog(name="Rex")
+    assert note.dog is not None
+    assert note.dog.is_managed
+    note.dog = {"name": "Bo"}  # type: ignore[assignment]
+    assert note.dog.name == "Bo"
+    with pytest.raises(PrimaryKeyError, match="exists already"):
+        note.dog = Dog(name="Rex")
+    assert note.dog.name == "Bo"
+
+
+def test_dictionaries_have_text_keys(realm: Realm) -> None:
+    with pytest.raises(TypeMismatchError, match="Dog.scores: the keys of a dictionary are str, got int 1"):
+        realm.create(Dog, name="Rex", scores={1: 1})
+    with pytest.raises(TypeMismatchError, match="Dog.scores: expected a dictionary, got list"):
+        realm.create(Dog, name="Bo", scores=[1])
