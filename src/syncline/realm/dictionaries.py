@@ -74,7 +74,7 @@ class Dictionary(LiveCollection, MutableMapping[str, T]):
         return NotImplemented
 
     def __repr__(self) -> str:
-        return self._shown((f"{key!r}: {self[key]!r}" for key in self), "{}")
+        return self._shown(lambda: (f"{key!r}: {self[key]!r}" for key in self), "{}")
 
     def observe(
         self, callback: Callable[[Dictionary[T], DictionaryChange], object], *, key_paths: list[str] | None = None

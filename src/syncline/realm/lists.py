@@ -112,7 +112,7 @@ class List(LiveCollection, MutableSequence[T]):
         return list(self) == list(other)
 
     def __repr__(self) -> str:
-        return self._shown((repr(self[place]) for place in range(len(self))), "[]")
+        return self._shown(lambda: (repr(self[place]) for place in range(len(self))), "[]")
 
     # --- writing ------------------------------------------------------------------------------------------------------
 

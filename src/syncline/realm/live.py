@@ -6,10 +6,11 @@ transaction. It lives in a collection property, or inside a Mixed value.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Callable, Iterable
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final, Self
 
-from syncline.errors import InvalidObjectError
+from syncline.errors import InvalidObjectError, WrongThreadError
 from syncline.realm.converters import Converter
 from syncline.realm.models import Model
 from syncline.storage.catalogue import PropertyInfo
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["LiveCollection"]
 
 #: How many elements a repr shows.
-SHOWN: int = 10
+SHOWN: Final = 10
 
 
 class LiveCollection:
@@ -131,14 +132,15 @@ class LiveCollection:
             and self._context.file.path == other._context.file.path
         )
 
-    def _shown(self, elements: Iterable[Any], brackets: str) -> str:
+    def _shown(self, elements: Callable[[], Iterable[str]], brackets: str) -> str:
         """The text of repr; never raises."""
         name = type(self).__name__
-        if self._context.closed:
-            return f"<{name} (closed)>"
-        if not self.is_valid:
-            return f"<{name} (deleted)>"
-        size = len(self)
-        parts = [str(element) for element, _ in zip(elements, range(SHOWN), strict=False)]
+        try:
+            if not self.is_valid:
+                return f"<{name} ({'closed' if self._context.closed else 'deleted'})>"
+            size = len(self)
+            parts = list(islice(elements(), SHOWN))
+        except WrongThreadError:
+            return f"<{name} (on another thread)>"
         more = ", …" if size > SHOWN else ""
         return f"<{name} {brackets[0]}{', '.join(parts)}{more}{brackets[1]} ({size} items)>"

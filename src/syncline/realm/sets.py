@@ -76,7 +76,7 @@ class Set(LiveCollection, MutableSet[T]):
         return NotImplemented
 
     def __repr__(self) -> str:
-        return self._shown((repr(value) for value in self), "{}")
+        return self._shown(lambda: map(repr, self), "{}")
 
     def observe(
         self, callback: Callable[[Set[T], CollectionChange], object], *, key_paths: list[str] | None = None

@@ -1,0 +1,206 @@
+"""Results: lazy, live, in pages (spec/sdk.md §8)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from tests.realm.conftest import OpenRealm
+
+from syncline import Field, List, Model, PrimaryKeyError, PropertyError, QueryError, Realm, TypeMismatchError
+
+
+class Dog(Model):
+    name: str = Field(primary_key=True)
+    age: int | None = None
+    breed: str = Field("mutt", name="kind", index=True)
+    best: Dog | None
+    friends: List[Dog]
+
+
+@pytest.fixture
+def realm(open_realm: OpenRealm) -> Iterator[Realm]:
+    opened = open_realm(Dog)
+    with opened.write():
+        for name, age in (("Rex", 3), ("Ada", None), ("Bo", 5), ("Cy", 3), ("Kim", 9)):
+            opened.create(Dog, name=name, age=age)
+        rex, bo = opened.get(Dog, "Rex"), opened.get(Dog, "Bo")
+        assert rex is not None
+        assert bo is not None
+        rex.best = bo
+        rex.friends.extend([bo, rex])
+        bo.breed = "Beagle"
+    yield opened
+
+
+def names(dogs: object) -> list[str]:
+    return [dog.name for dog in dogs]  # type: ignore[attr-defined]
+
+
+def test_a_sequence_of_objects(realm: Realm) -> None:
+    dogs = realm.objects(Dog)
+    assert names(dogs) == ["Rex", "Ada", "Bo", "Cy", "Kim"]
+    assert (len(dogs), bool(dogs), dogs[0].name, dogs[-1].name) == (5, True, "Rex", "Kim")
+    assert names(dogs[1:3]) == ["Ada", "Bo"]
+    assert names(dogs[::-2]) == ["Kim", "Bo", "Rex"]
+    assert names(reversed(dogs)) == ["Kim", "Cy", "Bo", "Ada", "Rex"]
+    rex, kim = dogs.first(), dogs.last()
+    assert (rex, kim) == (dogs[0], dogs[4])
+    assert rex in dogs
+    assert "Rex" not in dogs
+    assert dogs.index(kim) == 4
+    assert (dogs.count(), dogs.count(rex), dogs.count("x")) == (5, 1, 0)
+    for index in (5, -6):
+        with pytest.raises(IndexError, match=f"index {index} is out of range: there are 5 Dog objects"):
+            dogs[index]
+    with pytest.raises(ValueError, match="is not in these results"):
+        dogs.where(Dog.age > 5).index(rex)
+    with pytest.raises(ValueError, match="is not in these results"):
+        dogs.index(rex, 1)
+
+
+def test_nothing_found(realm: Realm) -> None:
+    none = realm.objects(Dog).where(Dog.age > 100)
+    assert (len(none), bool(none), none.first(), none.last(), none[:]) == (0, False, None, None, [])
+
+
+def test_where_narrows_down(realm: Realm) -> None:
+    dogs = realm.objects(Dog)
+    assert names(dogs.where(Dog.age > 3)) == ["Bo", "Kim"]
+    assert names(dogs.where(Dog.age > 3, Dog.name.startswith("K"))) == ["Kim"]
+    assert names(dogs.where(Dog.age > 3).where(Dog.name == "Bo")) == ["Bo"]
+    assert names(dogs.where((Dog.age == None) | (Dog.name == "Cy"))) == ["Ada", "Cy"]  # noqa: E711
+    assert names(dogs.where(~(Dog.age > 3))) == ["Rex", "Ada", "Cy"]
+    assert names(dogs.where(Dog.breed == "Beagle")) == ["Bo"]
+    assert names(dogs.where(Dog.best.breed == "Beagle")) == ["Rex"]
+    assert names(dogs.where(Dog.best == dogs[2])) == ["Rex"]
+    assert names(dogs.where(Dog.friends.any == dogs[2])) == ["Rex"]
+    assert names(dogs.where(Dog.friends.count() == 2)) == ["Rex"]
+    assert names(dogs.where(Dog.best.in_([dogs[2], None]))) == names(dogs)
+    assert names(dogs.where()) == names(dogs)
+
+
+def test_many_values(realm: Realm) -> None:
+    dogs = realm.objects(Dog)
+    assert names(dogs.where(Dog.age.in_(range(4, 200_000)))) == ["Bo", "Kim"]
+    many = [f"dog {number}" for number in range(40_000)]
+    assert names(dogs.where(Dog.name.in_([*many, "Cy"]))) == ["Cy"]
+    assert names(dogs.where(Dog.name.in_(["CY", "kim"], ci=True))) == ["Cy", "Kim"]
+    condition = Dog.name == "Rex"
+    for number in range(2_000):
+        condition = condition | (Dog.name == str(number))
+    assert names(dogs.where(condition)) == ["Rex"]
+
+
+def test_sort_distinct_limit(realm: Realm) -> None:
+    dogs = realm.objects(Dog)
+    assert names(dogs.sort("age")) == ["Ada", "Rex", "Cy", "Bo", "Kim"]
+    assert names(dogs.sort(Dog.age.desc(), "name")) == ["Kim", "Bo", "Cy", "Rex", "Ada"]
+    assert names(dogs.sort(Dog.name, descending=True)) == ["Rex", "Kim", "Cy", "Bo", "Ada"]
+    assert names(dogs.sort("name").sort("age")) == ["Ada", "Cy", "Rex", "Bo", "Kim"]
+    assert names(dogs.sort("best.name")) == ["Rex", "Ada", "Bo", "Cy", "Kim"]
+    assert names(dogs.sort("breed", "name")) == ["Bo", "Ada", "Cy", "Kim", "Rex"]
+    assert names(dogs.distinct("age")) == ["Rex", "Ada", "Bo", "Kim"]
+    assert names(dogs.sort("name").limit(2)) == ["Ada", "Bo"]
+    assert names(dogs.limit(3).sort("name")) == ["Ada", "Bo", "Rex"]
+    assert dogs.sort("name").limit(2).count() == 2
+    assert dogs.sort("name").first().name == "Ada"  # type: ignore[union-attr]
+    with pytest.raises(TypeMismatchError, match=r"expected a property such as Dog.age or 'age', got int 5"):
+        dogs.sort(5)  # type: ignore[arg-type]
+    with pytest.raises(QueryError, match="at least one property"):
+        dogs.distinct()
+
+
+def test_results_are_lazy_and_live(realm: Realm) -> None:
+    old = realm.objects(Dog).where(Dog.age >= 5)
+    assert len(old) == 2
+    with realm.write():
+        realm.create(Dog, name="Zoe", age=7)
+        assert names(old) == ["Bo", "Kim", "Zoe"]
+        realm.get(Dog, "Bo").age = 1  # type: ignore[union-attr]
+        assert names(old) == ["Kim", "Zoe"]
+    assert names(old) == ["Kim", "Zoe"]
+
+
+def test_iteration_keeps_to_what_was_there(realm: Realm) -> None:
+    seen = []
+    with realm.write():
+        for dog in realm.objects(Dog):
+            seen.append(dog.name)
+            realm.create(Dog, name=dog.name + "!")
+            if dog.name == "Rex":
+                realm.delete(realm.get(Dog, "Bo"))  # type: ignore[arg-type]
+    assert seen == ["Rex", "Ada", "Cy", "Kim"]
+
+
+def test_pages(open_realm: OpenRealm) -> None:
+    realm = open_realm(Dog)
+    with realm.write():
+        for number in range(1_000):
+            realm.create(Dog, name=f"{number:04}", age=number)
+    dogs = realm.objects(Dog)
+    reads = count_reads(realm)
+    assert [dog.age for dog in dogs] == list(range(1_000))
+    assert reads() <= 5
+    assert [dogs[index].age for index in range(len(dogs))] == list(range(1_000))
+    assert reads() <= 6
+    assert [dog.age for dog in dogs[500:]] == list(range(500, 1_000))
+    assert reads() <= 2
+    keep = dogs[:]
+    reads()
+    assert sum(dog.age for dog in keep for _ in range(3)) == 3 * sum(range(1_000))  # type: ignore[misc]
+    assert reads() == 0
+
+
+def count_reads(realm: Realm):  # type: ignore[no-untyped-def]
+    """Count how often rows are read; each call gives the number since the last."""
+    reader = realm._context.reader()
+    counted = [0]
+
+    def counting(function):  # type: ignore[no-untyped-def]
+        def wrapped(*arguments: object) -> object:
+            counted[0] += 1
+            return function(*arguments)
+
+        return wrapped
+
+    reader.rows = counting(reader.rows)  # type: ignore[method-assign]
+    reader.get_row = counting(reader.get_row)  # type: ignore[method-assign]
+
+    def since() -> int:
+        number, counted[0] = counted[0], 0
+        return number
+
+    return since
+
+
+def test_update_and_delete(realm: Realm) -> None:
+    rex = realm.get(Dog, "Rex")
+    assert rex is not None
+    with realm.write():
+        assert realm.objects(Dog).where(Dog.age == 3).update(age=4, kind="old") == 2
+        assert (rex.age, rex.breed) == (4, "old")
+        with pytest.raises(PropertyError, match="Dog has no property 'agee': did you mean 'age'?"):
+            realm.objects(Dog).update(agee=1)
+        with pytest.raises(PrimaryKeyError, match="Dog.name: a primary key cannot be changed"):
+            realm.objects(Dog).update(name="x")
+        with pytest.raises(TypeMismatchError, match="Dog.age: expected int, got str 'x'"):
+            realm.objects(Dog).update(age="x")
+        assert realm.objects(Dog).sort("name").limit(2).delete_all() == 2
+        assert names(realm.objects(Dog)) == ["Rex", "Cy", "Kim"]
+
+
+def test_repr_and_description(realm: Realm) -> None:
+    dogs = realm.objects(Dog).where(Dog.age > 3).sort(Dog.age.desc()).limit(5)
+    assert dogs.description == "age > 3 SORT(age DESC) LIMIT(5)"
+    assert repr(dogs) == "<Results of Dog where age > 3 SORT(age DESC) LIMIT(5)>"
+    assert len(dogs[:]) == 2
+    assert repr(dogs) == "<Results of Dog where age > 3 SORT(age DESC) LIMIT(5) (2 objects)>"
+    realm.close()
+    assert repr(dogs) == "<Results of Dog (closed)>"
+
+
+def test_results_are_hashable_by_identity(realm: Realm) -> None:
+    dogs = realm.objects(Dog)
+    assert len({dogs, realm.objects(Dog)}) == 2
+    assert dogs != realm.objects(Dog)
