@@ -8,20 +8,24 @@ from pathlib import Path
 
 from setuptools import Extension, setup
 
-#: The kernel: strictly typed modules that are compiled (docs/explanation/architecture.md). Packages are taken whole.
-COMPILED = [
-    "changesets",
-    "merge",
-]
+#: The kernel: strictly typed modules that are compiled (docs/explanation/architecture.md): package → its modules, or
+#: "*" for all of them. What opens files, waits and locks stays interpreted: compiling it gains nothing.
+COMPILED = {
+    "changesets": "*",
+    "merge": "*",
+    "protocol": "head bodies from_client from_server checks turns server_outbox client_session server_session client server",
+    "storage": "apply backlinks buffers catalogue changes collection_writer columns deletion evolution layout links lists "
+    "members places reader recording refs rows schema tables transaction workspace",
+}
 
 
 def kernel_sources() -> list[str]:
-    """The source files of COMPILED, packages in full but for their ``__init__`` (compiling it would gain nothing)."""
-    root = Path("src/syncline")
+    """The source files of COMPILED; never an ``__init__``, which only imports."""
     sources: list[Path] = []
-    for name in COMPILED:
-        path = root / name
-        sources += [path] if path.suffix == ".py" else sorted(p for p in path.glob("*.py") if p.name != "__init__.py")
+    for package, modules in COMPILED.items():
+        folder = Path("src/syncline", package)
+        every = sorted(path for path in folder.glob("*.py") if path.name != "__init__.py")
+        sources += every if modules == "*" else [folder / f"{module}.py" for module in modules.split()]
     return [source.as_posix() for source in sources]
 
 
