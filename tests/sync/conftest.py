@@ -7,6 +7,7 @@ import base64
 import contextlib
 import hashlib
 import json
+import ssl
 import struct
 import threading
 import time
@@ -147,7 +148,7 @@ class ScriptedServer:
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._server = asyncio.run_coroutine_threadsafe(self._listen(0), self._loop).result(5)
+        self._server = self.run(self._listen(None))
         self.port: int = self._server.sockets[0].getsockname()[1]
 
     @property
@@ -168,8 +169,13 @@ class ScriptedServer:
         self._thread.join(5)
         self._loop.close()
 
-    async def _listen(self, port: int) -> asyncio.Server:
-        return await asyncio.start_server(self._connected, "127.0.0.1", port, limit=1 << 26)
+    async def _listen(self, tls: ssl.SSLContext | None) -> asyncio.Server:
+        return await asyncio.start_server(self._connected, "127.0.0.1", 0, limit=1 << 26, ssl=tls)
+
+    def listen_with_tls(self, tls: ssl.SSLContext) -> int:
+        """Another port, with TLS."""
+        port: int = self.run(self._listen(tls)).sockets[0].getsockname()[1]
+        return port
 
     async def _stop(self) -> None:
         self._server.close()

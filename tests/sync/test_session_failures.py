@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
+import ipaddress
+import ssl
 import zlib
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from syncline import errors
 from syncline.errors import DiskFullError, RealmInUseError, SyncErrorCode
@@ -586,3 +593,107 @@ def test_a_file_is_synced_with_one_realm_as_one_user(world: Any, server: Any, re
     with pytest.raises(errors.MismatchedConfigError):
         world.device(world.user(server.url, "other"))
     assert SyncCredentials.anonymous().needs_network
+
+
+def test_a_server_that_cannot_even_be_asked_where_it_is_gets_reported_once(world: Any, app: Any, server: Any) -> None:
+    user = world.manager.log_in(SyncCredentials.anonymous(), app.url)
+
+    async def hang_up(peer: Any) -> None: ...
+
+    server.script(hang_up)
+    device = world.device(user)
+    error, session = the_error(world)
+    assert isinstance(error, errors.ConnectionFailedError)
+    device.session.reconnect()
+    world.eventually(lambda: len(server.peers) > 6)
+    world.manager.notify_thread.drain(5)
+    assert len(world.errors) == 1
+    assert session.state is ACTIVE
+
+
+def test_a_session_that_cannot_start_at_login_is_reported(world: Any, app: Any) -> None:
+    user = world.manager.log_in(SyncCredentials.anonymous(), app.url)
+    user.log_out()
+    device = world.device(user)
+    device.file.lock_sync_agent()
+    app._count = int(user.identity, 16) - 1
+    assert world.manager.log_in(SyncCredentials.anonymous(), app.url) is user
+    error, session = the_error(world)
+    assert isinstance(error.__cause__, errors.MultipleSyncAgentsError)
+    assert session.state is INACTIVE
+    device.file.unlock_sync_agent()
+    session.resume()
+    device.write("Rex")
+    session.wait_for_upload(5)
+
+
+def test_bad_input_a_file_that_cannot_be_read_is_tried_again(
+    world: Any, server: Any, realm: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = world.device(world.user(server.url))
+    device.session.wait_for_download(5)
+    core = device.core
+    uploadable = core.history.uploadable
+    faults = [OSError("I/O error")]
+
+    def failing(*arguments: Any, **options: Any) -> Any:
+        if faults and not options:
+            raise faults.pop()
+        return uploadable(*arguments, **options)
+
+    monkeypatch.setattr(core.history, "uploadable", failing)
+    device.write("Rex")
+    device.session.wait_for_upload(10)
+    assert isinstance(the_error(world)[0].__cause__, OSError)
+    assert len(realm.uploads()) == 1
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> tuple[Path, ssl.SSLContext]:
+    """A self-signed certificate for 127.0.0.1, and a server's context with it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    certificate_path, key_path = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    certificate_path.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    key_path.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate_path, key_path)
+    return certificate_path, context
+
+
+def test_tls_is_checked_pinned_or_not_checked_as_configured(
+    world: Any, server: Any, realm: Any, certificate: tuple[Path, ssl.SSLContext]
+) -> None:
+    path, context = certificate
+    user = world.user(f"wss://127.0.0.1:{server.listen_with_tls(context)}")
+    untrusted = world.device(user, "a")
+    error, session = the_error(world)
+    assert isinstance(error, errors.TlsHandshakeFailedError)
+    assert session.state is ACTIVE
+    untrusted.close()
+    for name, settings in (
+        ("b", {"pinned_certificate_path": str(path)}),
+        ("c", {"enable_ssl_validation": False}),
+    ):
+        device = world.device(user, name, **settings)
+        device.session.reconnect()
+        device.write(name)
+        device.session.wait_for_upload(5)
+        device.close()
+        world.manager.wait_for_sessions_to_terminate(5)
+        world.eventually(lambda: not world.manager.client._connections)

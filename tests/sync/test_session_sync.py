@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+import warnings
 from typing import Any
 
 import pytest
@@ -13,7 +14,11 @@ from syncline.errors import InvalidSessionError, OperationAbortedError
 from syncline.protocol import messages
 from syncline.sync import (
     ConnectionState,
+    ProgressDirection,
+    ProgressMode,
+    ProgressNotificationToken,
     SyncConfiguration,
+    SyncProgress,
     SyncSession,
     SyncSessionState,
     SyncStopPolicy,
@@ -22,6 +27,7 @@ from syncline.sync.states import InternalState
 
 DISCONNECTED, CONNECTING, CONNECTED = ConnectionState
 ACTIVE, INACTIVE, INVALID = SyncSessionState
+UP = ProgressDirection.UPLOAD
 
 
 def test_s2_s8_s18_a_fresh_file_binds_uploads_and_is_acknowledged(world: Any, server: Any, realm: Any) -> None:
@@ -642,3 +648,210 @@ def test_a_bad_download_among_good_ones_is_refused_alone(
     world.eventually(lambda: world.errors)
     assert sorted(reader.names()) == [1, 2, 3]
     assert core.history.status().progress.download.server_version == 3
+
+
+def test_s24_s25_a_token_that_is_dropped_warns_and_unregisters(world: Any, server: Any, realm: Any) -> None:
+    device = world.device(world.user(server.url))
+    device.session.wait_for_download(5)
+    notifier = device.core.progress
+    with pytest.warns(ResourceWarning):
+        device.session.add_progress_notification(UP, ProgressMode.REPORT_INDEFINITELY, lambda x, t: None)
+    assert not notifier.has_registrations
+
+
+def test_s24_an_expired_token_is_dropped_in_silence(world: Any, server: Any, realm: Any) -> None:
+    device = world.device(world.user(server.url))
+    device.session.suspend()
+    device.write("Rex")
+    token = device.session.add_progress_notification(
+        ProgressDirection.UPLOAD, ProgressMode.FOR_CURRENTLY_OUTSTANDING_WORK, lambda x, t: None
+    )
+    assert token is not None
+    assert token.is_valid
+    device.session.resume()
+    device.session.wait_for_upload(5)
+    assert not token.is_valid
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        del token
+
+
+def test_s19_s30_forms_of_progress_callbacks(world: Any, server: Any, realm: Any) -> None:
+    device = world.device(world.user(server.url))
+    device.write("Rex")
+    device.session.wait_for_upload(5)
+    reports: list[SyncProgress] = []
+
+    def with_estimate(report: SyncProgress) -> None:
+        reports.append(report)
+
+    with_estimate.with_estimate = True  # type: ignore[attr-defined]
+    with device.session.progress_notification(UP, ProgressMode.REPORT_INDEFINITELY, with_estimate) as token:
+        assert token is not None
+        world.eventually(lambda: reports)
+    assert reports[0].is_complete
+    assert reports[0].progress_estimate == 1.0
+    with device.session.progress_notification(UP, ProgressMode.FOR_CURRENTLY_OUTSTANDING_WORK, with_estimate) as token:
+        assert token is None
+
+
+def test_s21_progress_callbacks_have_a_thread_of_their_own_or_run_on_a_loop(
+    world: Any, server: Any, realm: Any
+) -> None:
+    device = world.device(world.user(server.url))
+    device.session.wait_for_download(5)
+    names: list[str] = []
+    with device.session.progress_notification(
+        UP, ProgressMode.REPORT_INDEFINITELY, lambda x, t: names.append(threading.current_thread().name)
+    ):
+        world.eventually(lambda: names)
+    assert names[0] == "syncline-progress"
+
+    async def main() -> tuple[int, int]:
+        loop = asyncio.get_running_loop()
+        arrived: asyncio.Future[tuple[int, int]] = loop.create_future()
+        token = device.session.add_progress_notification(
+            UP, ProgressMode.REPORT_INDEFINITELY, lambda x, t: arrived.done() or arrived.set_result((x, t)), loop=loop
+        )
+        assert token is not None
+        with token:
+            return await asyncio.wait_for(arrived, 5)
+
+    assert asyncio.run(main()) == (0, 0)
+
+
+def test_progress_loops_end_with_the_work_and_with_the_session(world: Any, server: Any, realm: Any) -> None:
+    device = world.device(world.user(server.url))
+    device.write("Rex")
+    session = device.session
+    session.wait_for_upload(5)
+
+    async def main() -> tuple[list[SyncProgress], list[SyncProgress]]:
+        mode = ProgressMode.FOR_CURRENTLY_OUTSTANDING_WORK
+        done = [report async for report in session.progress(UP, mode)]
+        asyncio.get_running_loop().call_later(0.05, device.close)
+        endless = [report async for report in session.progress(UP, ProgressMode.REPORT_INDEFINITELY)]
+        return done, endless
+
+    done, endless = asyncio.run(asyncio.wait_for(main(), 10))
+    assert len(done) == 1
+    assert done[0].is_complete
+    assert len(endless) >= 1
+    assert session.state is INVALID
+    assert asyncio.run(collect(session.progress(UP, ProgressMode.REPORT_INDEFINITELY))) == []
+
+
+async def collect(reports: Any) -> list[Any]:
+    return [report async for report in reports]
+
+
+def test_progress_of_offline_writes_is_first_told_with_all_of_them(world: Any, server: Any, realm: Any) -> None:
+    device = world.device(world.user(server.url))
+    device.session.suspend()
+    device.write(*("x" * 100 for _ in range(50)))
+    calls: list[tuple[int, int]] = []
+    with device.session.progress_notification(UP, ProgressMode.REPORT_INDEFINITELY, lambda x, t: calls.append((x, t))):
+        time.sleep(0.05)
+        assert calls == []
+        device.session.resume()
+        device.session.wait_for_upload(5)
+    total = device.core.history.status().counters.uploadable
+    assert total > 5_000
+    assert calls[0] == (0, total)
+    assert calls[-1] == (total, total)
+
+
+def test_a_progress_report_goes_before_the_completion_of_the_same_moment(world: Any, server: Any, realm: Any) -> None:
+    device = world.device(world.user(server.url))
+    device.session.wait_for_download(5)
+    order: list[str] = []
+    finished = threading.Event()
+    for turn in range(5):
+        finished.clear()
+        with device.session.progress_notification(
+            UP, ProgressMode.REPORT_INDEFINITELY, lambda x, t: order.append("progress") if x == t else None
+        ):
+            device.write("Rex", first=turn)
+            device.session.on_upload_complete(lambda error: (order.append("done"), finished.set()))
+            assert finished.wait(5)
+        assert order[-1] == "done"
+        assert "progress" in order
+        order.clear()
+
+
+def test_a_slow_progress_callback_does_not_hold_up_syncing_nor_a_wait_for_long(
+    world: Any, server: Any, realm: Any
+) -> None:
+    device = world.device(world.user(server.url))
+    device.session.wait_for_download(5)
+    release = threading.Event()
+    with device.session.progress_notification(UP, ProgressMode.REPORT_INDEFINITELY, lambda x, t: release.wait(20)):
+        device.write("Rex")
+        started = time.monotonic()
+        device.session.wait_for_upload(5)
+        assert time.monotonic() - started < 4
+        release.set()
+
+
+def test_the_socket_is_not_read_while_too_much_waits_for_integration(
+    world: Any, server: Any, realm: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from syncline.sync import connection
+
+    monkeypatch.setattr(connection, "_MAX_PENDING_INTEGRATIONS", 3)
+    writer = world.device(world.user(server.url), "a")
+    reader = world.device(world.user(server.url, "other"), "b")
+    reader.session.wait_for_download(5)
+    core = reader.core
+    integrate = core.history.integrate
+    go_on = threading.Event()
+
+    def slow(*arguments: Any) -> Any:
+        assert go_on.wait(5)
+        return integrate(*arguments)
+
+    monkeypatch.setattr(core.history, "integrate", slow)
+    for number in range(1, 13):
+        writer.write("Rex", first=number)
+        writer.session.wait_for_upload(5)
+    pending = core._protocol._connection._pending_count
+    assert pending == 3
+    go_on.set()
+    world.eventually(lambda: len(reader.names()) == 12)
+
+
+def test_an_observer_that_another_one_removes_is_not_called(world: Any, server: Any, realm: Any) -> None:
+    device = world.device(world.user(server.url))
+    world.connected(device)
+    tokens: list[Any] = []
+    calls: list[str] = []
+    tokens.append(
+        device.session.observe_connection_state(lambda old, new: (calls.append("first"), tokens[1].invalidate()))
+    )
+    tokens.append(device.session.observe_connection_state(lambda old, new: calls.append("second")))
+    device.session.suspend()
+    world.manager.notify_thread.drain(5)
+    assert calls == ["first"]
+    tokens[0].invalidate()
+
+
+def test_s7_the_state_cannot_be_observed() -> None:
+    observing = [name for name in dir(SyncSession) if "observe" in name]
+    assert observing == ["observe_connection_state"]
+    assert isinstance(SyncSession.state, property)
+    assert SyncSession.state.fset is None
+
+
+def test_s32_what_registering_returns(world: Any, server: Any, realm: Any) -> None:
+    device = world.device(world.user(server.url))
+    device.session.wait_for_download(5)
+
+    def register(mode: ProgressMode) -> Any:
+        return device.session.add_progress_notification(UP, mode, lambda x, t: None)
+
+    with register(ProgressMode.REPORT_INDEFINITELY) as token:
+        assert isinstance(token, ProgressNotificationToken)
+        assert token.is_valid
+    assert not token.is_valid
+    token.invalidate()
+    assert register(ProgressMode.FOR_CURRENTLY_OUTSTANDING_WORK) is None

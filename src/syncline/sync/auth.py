@@ -315,6 +315,8 @@ def _transport_error(url: str, timeout: float, error: Exception) -> Exception:
         return ConnectTimeoutError(f"no answer from {where} within {timeout:g} s")
     if isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol):
         return _wrong_url(where, str(error))
+    if isinstance(error, httpx.RemoteProtocolError) and "without sending a response" in str(error):
+        return ConnectionFailedError(f"{where} closed the connection without an answer")
     if isinstance(error, httpx.RemoteProtocolError | httpx.DecodingError | httpx.StreamError):
         return _bad_response(url, f"the server does not speak HTTP as expected: {error}")
     if _is_tls(error):

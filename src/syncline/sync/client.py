@@ -140,12 +140,19 @@ class SyncClient:
         asyncio.set_event_loop(self.loop)
         try:
             self.loop.run_forever()
+            self.loop.run_until_complete(self._end_tasks())
         finally:
             self.loop.close()
+
+    async def _end_tasks(self) -> None:
+        """Cancel what still runs, and let sockets close."""
+        tasks = asyncio.all_tasks(self.loop) - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0)
 
     def _stop(self) -> None:
         for connection in list(self._connections.values()):
             connection.abandon()
-        for task in asyncio.all_tasks(self.loop):
-            task.cancel()
-        self.loop.call_soon(self.loop.stop)
+        self.loop.stop()

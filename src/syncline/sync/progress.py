@@ -7,9 +7,7 @@ survive reconnects, suspension, logout and client reset. The rules are here, bar
 
 from __future__ import annotations
 
-import logging
 import threading
-import warnings
 from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -18,8 +16,6 @@ from syncline.sync.delivery import Courier
 from syncline.sync.states import ProgressDirection, ProgressMode, SyncProgress
 
 __all__ = ["ProgressNotifier", "ProgressRegistration", "ProgressValues", "transfer_estimate"]
-
-logger = logging.getLogger("syncline.sync.session")
 
 
 class ProgressValues(NamedTuple):
@@ -187,9 +183,3 @@ class ProgressNotifier:
         """Whether the registration is still waiting for reports."""
         with self._lock:
             return token in self._registrations
-
-
-def warn_of_lost_token(what: str) -> None:
-    """A live token was garbage-collected: the application should have kept it, or called ``invalidate`` (§9.8)."""
-    warnings.warn(f"{what} was not kept and not invalidated: no more calls", ResourceWarning, stacklevel=3)
-    logger.warning("%s was dropped without invalidate(); it is unregistered", what)

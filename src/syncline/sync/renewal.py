@@ -67,9 +67,10 @@ class TokenRenewal:
             return
         else:
             logger.warning("the access token of %s was not renewed: %s", user.identity, error)
-            if relocate and isinstance(error, SyncError):
+            if relocate:
+                unreachable = error if isinstance(error, SyncError) else _unreachable(error)
                 for core in self._manager.registry.all(user):
-                    core.is_unreachable(error)
+                    core.is_unreachable(unreachable)
         for core in self._manager.registry.all(user):
             if error is None and relocate and core.internal_state is InternalState.ACTIVE:
                 core.restart()
@@ -93,6 +94,10 @@ class TokenRenewal:
             )
         for core in cores:
             self._manager.report(error, core)
+
+
+def _unreachable(cause: BaseException) -> SyncError:
+    return sync_error(Failure(Status.CONNECT_FAILED, f"cannot find the sync server: {cause}", False, cause=cause))
 
 
 def _is_refusal(error: BaseException) -> bool:

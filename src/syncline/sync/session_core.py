@@ -433,13 +433,6 @@ class SessionCore:
             if wait in self._waits:
                 self._waits.remove(wait)
 
-    def fail_waits(self, error: Exception) -> None:
-        """End all waits with ``error``."""
-        with self._lock:
-            later = self._fail_waits(error)
-        for call in later:
-            call()
-
     def observe(self, callback: StateObserver, deliver: Courier) -> int:
         """Call back at each change of the connection state from now on; a number for :meth:`stop_observing`."""
         with self._lock:
