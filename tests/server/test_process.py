@@ -27,6 +27,17 @@ from syncline.server.serve import main
 from syncline.server.settings import Settings
 
 
+def _has_ipv6_loopback() -> bool:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
+
+
+IPV6_LOOPBACK = ["::1"] if _has_ipv6_loopback() else []
+
+
 class Server:
     """One server process; ``url`` is ws://localhost:PORT."""
 
@@ -115,7 +126,7 @@ def test_it_says_where_it_is_and_that_it_is_open_to_everyone(serve: Callable[...
     location = server.get("/api/client/v2.0/app/default/location")
     assert location["ws_hostname"] == f"ws://localhost:{server.port}"
     assert "DEVELOPMENT MODE" in server.log.read_text()
-    for address in ("127.0.0.1", "localhost"):
+    for address in ("127.0.0.1", "localhost", *IPV6_LOOPBACK):
         socket.create_connection((address, server.port), timeout=5).close()
     assert server.stop() == 0
     assert not (server.data / "server.json").exists()
@@ -134,6 +145,7 @@ def test_unsafe_or_impossible_ways_to_serve_are_refused(
             (Settings(data=data, host="0.0.0.0"), "TLS"),
             (Settings(data=tmp_path / "in use", dev=True, port=0), "another server"),
             (Settings(data=data, host="127.0.0.1", port=taken.getsockname()[1]), "cannot listen"),
+            (Settings(data=data, port=taken.getsockname()[1]), "cannot listen"),
             (Settings(data=data, host="no.such.host.invalid"), "no.such.host.invalid"),
         ):
             assert main(settings) == 2, word

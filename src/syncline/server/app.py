@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from syncline.server.api_errors import ApiError
@@ -30,6 +30,8 @@ from syncline.version import __version__
 __all__ = ["create_app"]
 
 _LOOPBACK_ORIGIN = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
+
+_SYNC_PATHS = ("/realm-sync", "/realm-sync/{rest:path}", "/api/client/v2.0/app/{app_id}/realm-sync")
 
 
 def create_app(settings: Settings) -> Starlette:
@@ -95,8 +97,14 @@ def _routes(server: ObjectServer) -> list[BaseRoute]:
             server.hubs.release(hub)
         return json_answer({"realm": realm.key, "version": version, "hash": content_hash})
 
+    async def not_a_page(request: Request) -> Response:
+        """A sync URL opened without an upgrade, by a browser or a misguided client."""
+        text = "Realm sync server\n\nThis URL is for WebSocket connections of the Realm sync protocol.\n"
+        return PlainTextResponse(text, 400)
+
     routes: list[BaseRoute] = [
         Route("/health", health, methods=["GET"]),
+        *(Route(path, not_a_page, methods=["GET"]) for path in _SYNC_PATHS),
         *client_routes(server),
         WebSocketRoute("/{path:path}", SyncEndpoint(server)),
     ]

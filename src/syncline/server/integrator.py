@@ -12,12 +12,12 @@ from typing import Final, NamedTuple
 
 from syncline.changesets.changeset import Changeset, UploadChangeset, UploadCursor
 from syncline.changesets.codec import decode, encode
-from syncline.errors import BadChangesetError, FileError, RealmError, SynclineError
+from syncline.errors import BadChangesetError, RealmError, SynclineError
 from syncline.merge.footprint import Footprint
 from syncline.merge.integration import integrate
 from syncline.protocol.errors import ErrorAction, ErrorCode
 from syncline.server.inspection import Inspection
-from syncline.server.log_store import ClientFile, LogEntry, LogGroup, LogStore
+from syncline.server.log_store import STORAGE_FAILURES, ClientFile, LogEntry, LogGroup, LogStore
 from syncline.server.permissions import Level
 
 __all__ = ["Integrated", "Refusal", "UploadPart", "UploadRefusedError", "integrate_alone", "integrate_part"]
@@ -77,12 +77,12 @@ def integrate_part(group: LogGroup, part: UploadPart) -> Integrated:
     """Merge, apply and log one client's part beside others; if it is refused, it is undone alone.
 
     Raises:
-        FileError: the whole group cannot go on.
+        FileError, WriteTimeoutError: the whole group cannot go on.
     """
     try:
         with group.part():
             return _integrate(group, part)
-    except FileError:
+    except STORAGE_FAILURES:
         raise
     except Exception as error:  # noqa: BLE001 - one client's bytes must not stop the others, whatever they run into
         return Integrated(None, [], _refusal(error, part))
@@ -92,12 +92,12 @@ def integrate_alone(store: LogStore, part: UploadPart) -> Integrated:
     """The same as a commit group of its own, which is cheaper: if the part is refused, so is the group.
 
     Raises:
-        FileError: it cannot be made durable.
+        FileError, WriteTimeoutError: it cannot be made durable.
     """
     try:
         with store.group() as group:
             return _integrate(group, part)
-    except FileError:
+    except STORAGE_FAILURES:
         raise
     except Exception as error:  # noqa: BLE001 - as above
         return Integrated(None, [], _refusal(error, part))

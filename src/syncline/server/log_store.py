@@ -11,14 +11,19 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import AbstractContextManager
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from syncline.changesets.changeset import SaltedVersion, UploadCursor
+from syncline.errors import FileError, WriteTimeoutError
 from syncline.merge.footprint import Footprint
 from syncline.merge.integration import History
 from syncline.storage.transaction import WriteTransaction
 
-__all__ = ["ClientFile", "LogEntry", "LogGroup", "LogStatus", "LogStore"]
+__all__ = ["STORAGE_FAILURES", "ClientFile", "LogEntry", "LogGroup", "LogStatus", "LogStore"]
+
+
+#: What ends a whole commit group: nothing of it can be made durable, whoever it came from.
+STORAGE_FAILURES: Final = (FileError, WriteTimeoutError)
 
 
 class LogEntry(NamedTuple):
@@ -97,7 +102,7 @@ class LogStore(Protocol):
         """A commit group: durable when the block ends, gone without a trace if it raises.
 
         Raises:
-            FileError: it cannot be made durable (DiskFullError: no space).
+            FileError, WriteTimeoutError: it cannot be made durable (DiskFullError: no space).
         """
 
     def client_file(self, ident: int) -> ClientFile | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
 import logging
 import os
@@ -148,30 +149,50 @@ def _listen(host: str, port: int) -> list[socket.socket]:
     """Listening sockets on every address of the host, all on one port.
 
     Raises:
-        OSError: no address can be used.
+        OSError: no address can be used, or another program uses the port on one of them.
     """
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    addresses = {(family, address[0]): address for family, _, _, _, address in found}
     sockets: list[socket.socket] = []
     first_error: OSError | None = None
-    for (family, _), address in sorted(addresses.items(), key=lambda item: item[0][0] != socket.AF_INET):
-        item = socket.socket(family, socket.SOCK_STREAM)
+    for family, address in _addresses(host):
         try:
-            item.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                item.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            chosen = sockets[0].getsockname()[1] if sockets else port
-            item.bind((address[0], chosen, *address[2:]))
-            item.listen(_BACKLOG)
+            sockets.append(_listener(family, address, sockets[0].getsockname()[1] if sockets else port))
         except OSError as error:
-            item.close()
             first_error = first_error or error
-        else:
-            sockets.append(item)
-    if not sockets:
-        reason = first_error.strerror if first_error else "it has no address"
-        raise OSError(f"cannot listen on {host} port {port}: {reason}")
-    return sockets
+            if error.errno == errno.EADDRINUSE and port != 0:
+                break  # half a server would leave the other half of the clients to somebody else's
+    else:
+        if sockets:
+            return sockets
+    for item in sockets:
+        item.close()
+    reason = first_error.strerror if first_error else "it has no address"
+    raise OSError(f"cannot listen on {host} port {port}: {reason}")
+
+
+def _addresses(host: str) -> list[tuple[int, str]]:
+    """Family and address of every place to listen on, IPv4 first.
+
+    localhost is both loopback addresses, whatever the machine's hosts file says: clients resolve it on their own.
+    """
+    if host.lower() == "localhost":
+        return [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")]
+    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    places = {(int(family), str(address[0])) for family, _, _, _, address in found}
+    return sorted(places, key=lambda place: (place[0] != socket.AF_INET, place[1]))
+
+
+def _listener(family: int, address: str, port: int) -> socket.socket:
+    item = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        item.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            item.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        item.bind((address, port))
+        item.listen(_BACKLOG)
+    except OSError:
+        item.close()
+        raise
+    return item
 
 
 def _url(settings: Settings, port: int) -> str:

@@ -15,7 +15,8 @@ from syncline.merge.footprint import Footprint
 from syncline.merge.integration import WindowEntry
 from syncline.server.bounded_cache import BoundedCache
 from syncline.server.identifiers import new_salt
-from syncline.server.log_store import ClientFile, LogEntry, LogStatus
+from syncline.server.log_store import STORAGE_FAILURES, ClientFile, LogEntry, LogStatus
+from syncline.storage.connection import translating
 from syncline.storage.dump import content_hash
 from syncline.storage.file import RealmFile
 from syncline.storage.system import meta_value, set_meta_value
@@ -139,16 +140,23 @@ class SqliteLogStore:
         memory = self._memory
         transaction = self._file.begin()
         try:
-            if memory.file_version != transaction.version:  # the first group, or somebody else wrote meanwhile
+            # the first group, or somebody else wrote meanwhile
+            if memory.file_version != transaction.version:
                 memory.forget()
                 memory.status = _status(transaction.connection)
             group = SqliteLogGroup(transaction, memory, self._footprints, self._file.path)
             yield group
-        except BaseException:
+        except BaseException as error:
             memory.forget()
             self._file.rollback(transaction)
+            _raise_if_storage_failed(error, self._file.path)
             raise
-        memory.file_version = self._file.commit(transaction) or transaction.version
+        try:
+            version = self._file.commit(transaction)
+        except BaseException:
+            memory.forget()
+            raise
+        memory.file_version = version or transaction.version
         memory.status = group.status
         for version, footprint, size in group.footprints:
             self._footprints.put((self._file.path, version), footprint, size)
@@ -188,10 +196,11 @@ class SqliteLogGroup:
         try:
             with self.state.savepoint():
                 yield
-        except BaseException:
+        except BaseException as error:
             self.status = status
             del self.footprints[count:]
             self._memory.calm.clear()
+            _raise_if_storage_failed(error, self._path)
             raise
 
     def client_file(self, ident: int) -> ClientFile | None:
@@ -275,6 +284,36 @@ class _ClientView:
             "INSERT OR REPLACE INTO rlm_reciprocal VALUES (?, ?, ?)",
             [(self._ident, version, changeset) for version, changeset in reciprocals],
         )
+
+
+def _raise_if_storage_failed(error: BaseException, path: str) -> None:
+    """Tell the failures of the disk, which end the whole group, from those that one client's changes caused.
+
+    SQLite may have rolled back everything on the former, so that undoing the part failed too: look at what came first.
+
+    Raises:
+        FileError, WriteTimeoutError: it was one of the former.
+    """
+    if isinstance(error, STORAGE_FAILURES):
+        return
+    for cause in _chain(error):
+        try:
+            with translating(path):
+                raise cause
+        except STORAGE_FAILURES as failure:
+            raise failure from error
+        except apsw.Error:
+            pass
+
+
+def _chain(error: BaseException) -> list[apsw.Error]:
+    """The database errors that led to this one, newest first."""
+    found: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in found:
+        found.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    return [cause for cause in found if isinstance(cause, apsw.Error)]
 
 
 def _status(connection: apsw.Connection) -> LogStatus:
