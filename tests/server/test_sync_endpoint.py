@@ -57,10 +57,12 @@ def refused_with(open_one: Callable[[], Any]) -> int:
     try:
         wire = open_one()
     except WebSocketDenialResponse as denial:
-        return denial.status_code
+        status: int = denial.status_code
+        return status
     with pytest.raises(WebSocketDisconnect) as closed:
         wire.raw_answer()
-    return int(closed.value.code)
+    code: int = closed.value.code
+    return code
 
 
 def log_in(http: TestClient) -> tuple[str, str, str]:
