@@ -300,6 +300,7 @@ BOMB = zlib.compress(bytes(50_000_000), 9)
         b"download 7 0 0 0 0 0 0 0 0 0 0\n",
         b"download 1 0 0 0 0 0 0 0 1 99999999999 %d\n" % len(BOMB) + BOMB,
         b"download 1 0 0 0 0 0 0 0 1 100 %d\n" % len(BOMB) + BOMB,
+        b"download 1 0 0 0 0 0 0 0 0 300000 0\n" + bytes(300_001),
         b"ident 1 5 5\n",
         b"mark 1 77\n",
         b"unbound 1\n",

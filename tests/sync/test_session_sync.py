@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import time
 import warnings
@@ -855,3 +856,17 @@ def test_s32_what_registering_returns(world: Any, server: Any, realm: Any) -> No
     assert not token.is_valid
     token.invalidate()
     assert register(ProgressMode.FOR_CURRENTLY_OUTSTANDING_WORK) is None
+
+
+def test_large_messages_arrive_whole_and_in_order(world: Any, server: Any, realm: Any) -> None:
+    writer = world.device(world.user(server.url), "a")
+    names = [os.urandom(200_000).hex() for _ in range(3)]  # each makes a download that a worker decodes
+    for number, name in enumerate(names, 1):
+        writer.write(name, first=number)
+        writer.write("small", first=10 + number)
+    writer.session.wait_for_upload(10)
+    reader = world.device(world.user(server.url, "other"), "b")
+    reader.session.wait_for_download(10)
+    assert {number: name for number, name in reader.names().items() if number < 10} == dict(enumerate(names, 1))
+    writer.write(names[0], first=20)
+    world.eventually(lambda: 20 in reader.names())

@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from functools import partial
 from random import Random
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from syncline.protocol.settings import ClientSettings
 from syncline.sync.connection import Attempts, Connection
@@ -89,6 +89,21 @@ class SyncClient:
     def is_closed(self) -> bool:
         """Whether :meth:`close` was called."""
         return self._closed
+
+    async def worked(self, job: Callable[[], T]) -> T:
+        """The result of ``job``, run on a worker; for coroutines of the loop."""
+        future: asyncio.Future[T] = self.loop.create_future()
+
+        def done(result: T | None, error: Exception | None) -> None:
+            if future.cancelled():
+                return
+            if error is None:
+                future.set_result(cast(T, result))
+            else:
+                future.set_exception(error)
+
+        self.work(job, done)
+        return await future
 
     def is_loop_thread(self) -> bool:
         """Whether the caller runs on the loop."""

@@ -13,6 +13,7 @@ import math
 from random import Random
 from typing import TYPE_CHECKING, Final
 
+from syncline.errors import ProtocolViolationError
 from syncline.protocol.backoff import Backoff
 from syncline.protocol.client import ClientConnection
 from syncline.protocol.client_session import ClientSession, SessionConfig
@@ -49,6 +50,9 @@ _MAX_PENDING_BYTES: Final = 16 << 20
 
 _YIELD_BYTES: Final = 1 << 16
 """After writing a message of this size, readers and timers get a turn."""
+
+_LARGE_BYTES: Final = 1 << 18
+"""Messages of this size and above are decoded by a worker."""
 
 _LEVELS: Final = {
     "fatal": logging.CRITICAL,
@@ -265,11 +269,23 @@ class Connection:
                 message = await socket.receive()
             except ConnectionEnded as ended:
                 return ended
-            self._machine.receive(message, self._client.now())
+            await self._receive(message)
             self.pump()
             while self._pending_count and not self._has_room():
                 self._readable.clear()
                 await self._readable.wait()
+
+    async def _receive(self, data: bytes) -> None:
+        """Give a message to the machine; a worker inflates and decodes large ones, so that the loop stays free."""
+        if len(data) < _LARGE_BYTES:
+            self._machine.receive(data, self._client.now())
+            return
+        try:
+            message = await self._client.worked(lambda: self._machine.decode(data))
+        except ProtocolViolationError as error:
+            self._machine.reject(error)
+        else:
+            self._machine.receive_message(message, len(data), self._client.now())
 
     def _has_room(self) -> bool:
         return self._pending_count < _MAX_PENDING_INTEGRATIONS and self._pending_bytes < _MAX_PENDING_BYTES

@@ -154,7 +154,7 @@ class ProtocolSession:
         if self._session is not None and self._connection is not None and not self._is_stopping:
             self._session.committed(version)
             self._connection.pump()
-            self._push_progress()
+            self._client.loop.call_soon(self._push_progress)  # after the upload went out
 
     def add_wait(self, wait: Wait) -> None:
         """Carry a wait (spec/sessions.md §8.2)."""
@@ -388,7 +388,7 @@ class ProtocolSession:
 
     def _push_progress(self) -> None:
         """Tell the notifier, if a number has changed (spec/sessions.md §9.2)."""
-        if not self._has_downloaded:
+        if not self._has_downloaded or self._is_stopping:
             return
         status = self._history.status()
         counters = status.counters
