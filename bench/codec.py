@@ -12,6 +12,7 @@ import argparse
 import gc
 import time
 from collections.abc import Callable
+from functools import partial
 from uuid import UUID
 
 from syncline.changesets.changeset import Changeset
@@ -88,9 +89,9 @@ def main() -> None:
         data = encode_recorded(instructions)
         count = len(instructions)
         changeset: Changeset = decode(data)
-        decoding = best(lambda data=data: decode(data), count)
-        encoding = best(lambda changeset=changeset: encode(changeset), count)
-        recording = best(lambda instructions=instructions: encode_recorded(instructions), count)
+        decoding = best(partial(decode, data), count)
+        encoding = best(partial(encode, changeset), count)
+        recording = best(partial(encode_recorded, instructions), count)
         print(f"{title:24}{decoding:8.0f}{encoding:8.0f}{recording:10.0f}{len(data) / count:8.1f}")
 
 
