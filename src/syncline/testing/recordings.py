@@ -30,7 +30,8 @@ class Difference(NamedTuple):
 
 class RecordedEvent(NamedTuple):
     """One line of a transcript. ``data`` and ``message`` are those of a WebSocket message; a message that the original
-    could not read either has data only. ``headers`` are those of HTTP requests and answers, names in lower case."""
+    could not read either has data only. ``headers`` are those of HTTP requests and answers, names in lower case;
+    ``header_lines`` are the same as they were written."""
 
     connection: int
     direction: str
@@ -40,6 +41,7 @@ class RecordedEvent(NamedTuple):
     data: bytes
     message: ClientMessage | ServerMessage | None
     time_ms: int
+    header_lines: tuple[tuple[str, str], ...] = ()
 
     @property
     def is_from_client(self) -> bool:
@@ -67,10 +69,11 @@ def _event(value: dict[str, Any]) -> RecordedEvent:
             message = _parse(data, value["dir"])
         except ProtocolViolationError:
             message = None
-    headers = {name.lower(): text for name, text in value.get("headers", [])}
+    lines = tuple((name, text) for name, text in value.get("headers", []))
+    headers = {name.lower(): text for name, text in lines}
     time_ms = int(value["t"] * 1000)
     return RecordedEvent(
-        value["conn"], value["dir"], value["kind"], value.get("line", ""), headers, data, message, time_ms
+        value["conn"], value["dir"], value["kind"], value.get("line", ""), headers, data, message, time_ms, lines
     )
 
 

@@ -27,7 +27,7 @@ from syncline.protocol.messages import Download, Error, LogMessage, Pong, Server
 from syncline.testing.recordings import Difference, RecordedEvent, layout_of, short_form
 from syncline.testing.wire_peers import MemoryRealm
 
-__all__ = ["replay_server"]
+__all__ = ["comparable", "replay_server"]
 
 _SALT: Final = 1  # of what the recording does not tell
 
@@ -94,7 +94,7 @@ class _ServerReplay:
         message, data = said.popleft()
         if isinstance(expected, Error) and isinstance(message, Error) and message.code == expected.code:
             return
-        if _comparable(message) != _comparable(expected):
+        if comparable(message) != comparable(expected):
             self._differ(event.connection, f"expected {short_form(expected)}, said {short_form(message)}")
         elif layout_of(message, data) != layout_of(expected, event.data):
             self._differ(event.connection, f"another encoding of {short_form(expected)}")
@@ -191,7 +191,7 @@ class _ServerReplay:
         self.differences.append(Difference("server", connection, what))
 
 
-def _comparable(message: ServerMessage) -> object:
+def comparable(message: ServerMessage) -> object:
     """A message with its changesets decoded: a merge may write the same instructions in other bytes."""
     if not isinstance(message, Download):
         return (type(message), message)
