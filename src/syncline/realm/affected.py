@@ -8,9 +8,10 @@ changes, not the number of objects observed.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from syncline.errors import PropertyError
+from syncline.realm.attributes import Attribute
 from syncline.realm.models import ModelInfo, unknown_property
 from syncline.storage.catalogue import Catalogue, ClassInfo, PropertyInfo
 from syncline.storage.changes import ChangeLog
@@ -34,27 +35,31 @@ def parse_key_paths(paths: Sequence[str] | None, model: ModelInfo) -> list[KeyPa
         return None
     if isinstance(paths, str):
         raise PropertyError(f"key_paths is a list of paths, not one text: [{paths!r}]")
-    return [_parse(path, model) for path in paths]
+    return [stored for path in paths for stored in _parse(path, model)]
 
 
-def _parse(path: str, model: ModelInfo) -> KeyPath:
-    stored: list[str] = []
-    current: ModelInfo | None = model
+def _parse(path: str, model: ModelInfo) -> list[KeyPath]:
+    """The path by stored names; behind a ``*`` these may differ by class, and classes without the property drop out."""
+    found: list[tuple[KeyPath, ModelInfo | None]] = [((), model)]
     for name in path.split("."):
-        if current is None and stored[-1] != "*":
-            raise PropertyError(f"key path {path!r}: {stored[-1]!r} is no link, so nothing can follow it")
-        if name == "*":
-            stored.append(name)
-            current = None
-            continue
-        if current is None:
-            raise PropertyError(f"key path {path!r}: only '*' can follow '*'")
-        attribute = current.attributes.get(name)
-        if attribute is None:
-            raise unknown_property(current.public_name, name, current.attributes)
-        stored.append(attribute.property.stored_name)
-        current = attribute.target() if attribute.target is not None else None  # type: ignore[assignment]
-    return tuple(stored)
+        following: list[tuple[KeyPath, ModelInfo | None]] = []
+        owners = [(stored, owner) for stored, owner in found if owner is not None]
+        if not owners:
+            raise PropertyError(f"key path {path!r}: {found[0][0][-1]!r} is no link, so nothing can follow it")
+        for stored, owner in owners:
+            if name == "*":
+                following += [((*stored, "*"), _target(attribute)) for attribute in owner.attributes.values()]
+            elif name in owner.attributes:
+                attribute = owner.attributes[name]
+                following.append(((*stored, attribute.property.stored_name), _target(attribute)))
+        if not following:
+            raise unknown_property(owners[0][1].public_name, name, owners[0][1].attributes)
+        found = following
+    return list(dict.fromkeys(stored for stored, _ in found))
+
+
+def _target(attribute: Attribute) -> ModelInfo | None:
+    return cast("ModelInfo", attribute.target()) if attribute.target is not None else None
 
 
 class Affected:
@@ -103,7 +108,7 @@ class Affected:
     def along(self, info: ClassInfo, path: KeyPath) -> set[int]:
         """Keys of the objects for which something on the path was written; each prefix of the path counts."""
         name, rest = path[0], path[1:]
-        props = list(info.properties.values()) if name == "*" else [info.properties[name]]
+        props = [prop for prop in info.properties.values() if name in ("*", prop.name)]
         found: set[int] = set()
         for prop in props:
             found |= self.own(info, prop)

@@ -251,10 +251,9 @@ def _inherited(bases: tuple[type, ...]) -> dict[str, tuple[Any, FieldInfo]]:
 
 
 def _names_around(cls: type, frame: Any) -> Mapping[str, Any]:
-    """What names mean in the class's annotations: locals of an enclosing function, module globals, other models."""
-    module = sys.modules.get(cls.__module__)
+    """What names mean in the class's annotations: locals of an enclosing function, globals, other models."""
     scope = dict(frame.f_locals) if frame.f_locals is not frame.f_globals else {}
-    return ChainMap({cls.__name__: cls}, scope, vars(module) if module else {}, _registry)
+    return ChainMap({cls.__name__: cls}, scope, frame.f_globals, _registry)
 
 
 _RESERVED: Final = frozenset({"realm", "is_valid", "is_managed", "is_frozen", "observe", "freeze", "same_object"})

@@ -1,0 +1,54 @@
+"""Everything public comes from ``syncline`` itself (spec/README.md, *Public names*), and cheaply."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import syncline
+
+NAMES = """
+Model EmbeddedModel AsymmetricModel Field List Set Dictionary Counter ObjectId Float32 Timestamp RealmConfiguration
+SyncConfiguration Realm CollectionChange DictionaryChange ObjectChange NotificationToken ProgressNotificationToken SyncUser
+SyncCredentials SyncManager SyncUserState SyncSession SyncSessionState ConnectionState session_for_realm ProgressDirection
+ProgressMode SyncProgress ErrorActionToken ClientResetMode ObjectSchema Property UpdateMode Results
+SynclineError RealmError SchemaError QueryError SyncError SyncAuthError TransformError WrongThreadError
+""".split()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_public_names_are_there(name: str) -> None:
+    assert getattr(syncline, name) is not None
+    assert name in syncline.__all__
+    assert name in dir(syncline)
+
+
+def test_every_declared_name_exists() -> None:
+    for name in syncline.__all__:
+        assert hasattr(syncline, name), name
+    with pytest.raises(AttributeError, match="module 'syncline' has no attribute 'Nothing'"):
+        syncline.Nothing  # noqa: B018
+
+
+def run(program: str) -> str:
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_importing_loads_nothing_that_is_not_used() -> None:
+    loaded = "print([n for n in sys.modules if n.split('.')[1:2] and n.split('.')[1] in %s])"
+    assert run(f"import sys, syncline; {loaded % ['realm', 'sync', 'server', 'storage', 'query']}") == "[]"
+    program = f"import sys\nfrom syncline import Realm, Model, RealmConfiguration\n{loaded % ['sync', 'server', 'cli']}"
+    assert run(program) == "[]"
+    program = "import sys\nfrom syncline import *\nprint([n for n in sys.modules if n.startswith('syncline.server')])"
+    assert run(program) == "[]"
+
+
+def test_using_a_sync_name_makes_realms_sync() -> None:
+    program = """
+from syncline import SyncConfiguration
+from syncline.realm.backend import sync_backend
+print(sync_backend().configuration_type is SyncConfiguration)
+"""
+    assert run(program) == "True"
