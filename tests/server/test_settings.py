@@ -84,3 +84,10 @@ def test_plain_http_needs_loopback_or_consent() -> None:
         Settings(host="0.0.0.0").check_binding()
     Settings(host="0.0.0.0", insecure_http=True).check_binding()
     Settings(host="0.0.0.0", tls_certificate=Path("c.pem"), tls_key=Path("k.pem")).check_binding()
+
+
+def test_the_documentation_lists_every_setting() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "run-a-server.md").read_text()
+    for name, meaning in Settings.meanings().items():
+        assert f"| `{name}` |" in page
+        assert f"| {meaning} |" in page, name
