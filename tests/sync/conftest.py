@@ -107,8 +107,9 @@ class Peer:
         await self.write(head + payload)
 
     async def close(self, code: int, reason: str = "") -> None:
-        """A close frame, and the end of TCP."""
+        """A close frame, and soon the end of TCP: at once, unread data would turn it into a reset that overtakes."""
         await self.send(struct.pack("!H", code) + reason.encode(), _CLOSE)
+        await asyncio.sleep(0.1)
         self.writer.close()
 
     async def receive(self) -> bytes:

@@ -20,8 +20,9 @@ from syncline.errors import (
     SyncAuthErrorCode,
     TlsHandshakeFailedError,
 )
-from syncline.sync.auth import AuthClient, ServerLocation, UserProfile, check_server_url
+from syncline.sync.auth import AuthClient, UserProfile
 from syncline.sync.credentials import SyncCredentials
+from syncline.sync.location import ServerLocation, check_server_url
 
 BASE = "http://sync.test:9080"
 API = "/api/client/v2.0"

@@ -198,3 +198,21 @@ def test_the_default_base_directory_follows_the_platform(monkeypatch: pytest.Mon
     assert files.default_base_directory() == tmp_path / "syncline"
     monkeypatch.setattr(files.sys, "platform", "darwin")
     assert files.default_base_directory().parts[-2:] == ("Application Support", "syncline")
+
+
+def test_a_server_that_accepts_and_drops_connections_is_not_hammered(world: Any, server: Any, realm: Any) -> None:
+    times: list[float] = []
+
+    async def accept_and_drop(peer: Any) -> None:
+        times.append(time.monotonic())
+        await peer.accept()
+
+    server.script(accept_and_drop)
+    world.device(world.user(server.url))
+    world.eventually(lambda: len(times) >= 3)
+    first, second = times[1] - times[0], times[2] - times[1]
+    assert first >= 0.7
+    assert second >= 1.4
+    world.manager.reconnect()
+    world.eventually(lambda: len(times) >= 4)
+    assert times[3] - times[2] < 1.0

@@ -18,7 +18,6 @@ import platform
 import ssl
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
-from urllib.parse import urlsplit
 
 import httpx
 
@@ -30,15 +29,13 @@ from syncline.errors import (
     TlsHandshakeFailedError,
 )
 from syncline.sync.credentials import SyncCredentials
+from syncline.sync.location import API, ServerLocation, wrong_url
 from syncline.sync.tokens import parse_token
 from syncline.version import __version__
 
-__all__ = ["AuthClient", "LoginAnswer", "ServerLocation", "UserProfile", "check_server_url"]
+__all__ = ["AuthClient", "LoginAnswer", "UserProfile"]
 
-API: Final = "/api/client/v2.0"
 MAX_ANSWER_BYTES: Final = 1 << 20
-HTTP_SCHEMES: Final = ("http", "https")
-SOCKET_SCHEMES: Final = ("ws", "wss", "realm", "realms")
 
 _CODES: Final[Mapping[str, SyncAuthErrorCode]] = {
     "InvalidPassword": SyncAuthErrorCode.INVALID_CREDENTIALS,
@@ -57,23 +54,6 @@ _CODES: Final[Mapping[str, SyncAuthErrorCode]] = {
 """The server's word → our code (spec/README.md, *Public names*)."""
 
 
-class ServerLocation(NamedTuple):
-    """Where a server wants to be spoken to (spec/http-api.md §3); no trailing slashes."""
-
-    http_url: str
-    socket_url: str
-    sync_route: str | None = None
-
-    def route(self, app_id: str) -> str:
-        """The address of the sync socket of an app."""
-        return self.sync_route or f"{self.socket_url}{API}/app/{app_id}/realm-sync"
-
-    @classmethod
-    def guessed(cls, base_url: str) -> ServerLocation:
-        """The location before the server was asked: the same host (spec/http-api.md §3.1)."""
-        return cls(base_url, "ws" + base_url[4:] if base_url.startswith("http") else base_url)
-
-
 class LoginAnswer(NamedTuple):
     """The four fields of a login (spec/http-api.md §5.2)."""
 
@@ -89,33 +69,6 @@ class UserProfile(NamedTuple):
     identities: tuple[tuple[str, str], ...]
     data: Mapping[str, Any]
     is_admin: bool
-
-
-def check_server_url(url: str, *, sockets: bool = False) -> str:
-    """``url`` without trailing slash, if it is a server's address; with ``sockets`` also ``ws://`` and ``realm://``.
-
-    Raises SyncAuthError 601 that says what is wrong with it.
-    """
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError as error:
-        raise _wrong_url(url, str(error)) from error
-    schemes = HTTP_SCHEMES + (SOCKET_SCHEMES if sockets else ())
-    if parts.scheme not in schemes:
-        raise _wrong_url(url, f"it must start with one of {', '.join(s + '://' for s in schemes)}")
-    if not parts.hostname or port == 0:
-        raise _wrong_url(url, "it names no host and port that can be connected to")
-    if parts.username is not None or parts.query or parts.fragment:
-        raise _wrong_url(url, "it must have no user, query or fragment")
-    return url.rstrip("/")
-
-
-def _wrong_url(url: str, why: str) -> SyncAuthError:
-    return SyncAuthError(
-        f"{url!r} is not the address of a server: {why} (for example http://localhost:9080)",
-        code=SyncAuthErrorCode.INVALID_PARAMETERS,
-    )
 
 
 class AuthClient:
@@ -314,7 +267,7 @@ def _transport_error(url: str, timeout: float, error: Exception) -> Exception:
     if isinstance(error, httpx.TimeoutException):
         return ConnectTimeoutError(f"no answer from {where} within {timeout:g} s")
     if isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol):
-        return _wrong_url(where, str(error))
+        return wrong_url(where, str(error))
     if isinstance(error, httpx.RemoteProtocolError) and "without sending a response" in str(error):
         return ConnectionFailedError(f"{where} closed the connection without an answer")
     if isinstance(error, httpx.RemoteProtocolError | httpx.DecodingError | httpx.StreamError):

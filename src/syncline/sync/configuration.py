@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, urlsplit
 
 from syncline.errors import ConfigurationError, IllegalCombinationError
-from syncline.sync.auth import SOCKET_SCHEMES
+from syncline.sync.location import SOCKET_SCHEMES
 from syncline.sync.states import ClientResetMode, SyncStopPolicy, SyncUserState
 from syncline.values import ObjectId
 

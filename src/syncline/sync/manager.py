@@ -21,16 +21,16 @@ from concurrent.futures import Future
 from os import PathLike
 from pathlib import Path
 from random import Random
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from syncline.errors import ClientResetError, ConfigurationError, InvalidSessionError, SyncError, SynclineError
-from syncline.sync.auth import AuthClient, ServerLocation, check_server_url
 from syncline.sync.client import SyncClient
 from syncline.sync.credentials import SyncCredentials
 from syncline.sync.delivery import SerialThread, guarded
 from syncline.sync.file_actions import carry_out_all
 from syncline.sync.files import FileLayout, default_base_directory, delete_tree
+from syncline.sync.location import ServerLocation, check_server_url
 from syncline.sync.log import LogFunction, set_level, set_logger
 from syncline.sync.metadata import MetadataStore, UserRecord, new_local_uuid
 from syncline.sync.registry import AgentLocks, SessionRegistry
@@ -42,6 +42,9 @@ from syncline.sync.timeouts import SyncTimeoutOptions
 from syncline.sync.transport import Traffic
 from syncline.sync.user import SyncUser, authenticate, make_user, ready_made
 from syncline.version import __version__
+
+if TYPE_CHECKING:
+    from syncline.sync.auth import AuthClient
 
 __all__ = ["SyncManager"]
 
@@ -372,6 +375,8 @@ class SyncManager:
         """The HTTP client for an app of a server. On the event loop only."""
         client = self._auth_clients.get((server, app_id))
         if client is None:
+            from syncline.sync.auth import AuthClient  # loads httpx, which who never logs in need not wait for
+
             pinned = self.pinned_certificate_for(server)
             client = self._auth_clients[server, app_id] = AuthClient(
                 server,

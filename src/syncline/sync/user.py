@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from syncline.errors import ConfigurationError, SyncAuthError, SyncAuthErrorCode, SyncError
-from syncline.sync.auth import SOCKET_SCHEMES, ServerLocation
 from syncline.sync.credentials import IdentityProvider, SyncCredentials
+from syncline.sync.location import SOCKET_SCHEMES, ServerLocation
 from syncline.sync.metadata import UserRecord
 from syncline.sync.states import SyncUserState
 from syncline.sync.tokens import parse_token
