@@ -88,10 +88,11 @@ def test_message_by_message_a_client_gets_everything_once(sizes: list[tuple[int,
 
 def test_a_tail_forgets_the_oldest_and_has_no_gaps() -> None:
     entries = log(*[(3, 40)] * 6)
-    tail = Tail(100)
+    cost = 40 + 250
+    tail = Tail(3 * cost)
     assert tail.stretch(0, 1000) is None
     tail.extend(entries[:4])
-    assert tail.size == 80
+    assert tail.size == 2 * cost
     assert tail.stretch(1, 1000) is None
     assert [entry.version for entry in tail.stretch(2, 1000) or []] == [3, 4]
     assert tail.stretch(4, 1000) is None

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -17,6 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from tests.server.wire import OFFERS, Wire, dogs, name_of, rename
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
@@ -239,6 +244,51 @@ def _write_until_killed(server: Server, clients: list[Wire]) -> None:
     for thread in threads:
         thread.join(30)
         assert not thread.is_alive()
+
+
+def test_it_serves_tls(serve: Callable[..., Server], tmp_path: Path) -> None:
+    certificate, key = certificate_for("localhost", tmp_path)
+    server = serve("--anonymous", "--tls-certificate", str(certificate), "--tls-key", str(key))
+    trust = ssl.create_default_context(cafile=str(certificate))
+    with urllib.request.urlopen(f"https://localhost:{server.port}/health", timeout=20, context=trust) as answer:
+        assert json.load(answer)["status"] == "ok"
+    login = urllib.request.Request(
+        f"https://localhost:{server.port}/api/client/v2.0/app/default/auth/providers/anon-user/login",
+        data=b"{}",
+        headers={"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(login, timeout=20, context=trust) as answer:
+        tokens = json.load(answer)
+    server.url = f"wss://localhost:{server.port}"
+    path = f"/api/client/v2.0/app/default/realm-sync?baas_at={tokens['access_token']}"
+    socket = server.open(path, ssl=trust)
+    wire = Wire(socket.send, lambda: bytes(socket.recv(timeout=20)))  # type: ignore[arg-type]
+    wire.start("/~/mine")
+    wire.until_acknowledged(wire.upload(dogs(1)))
+
+
+def certificate_for(host: str, folder: Path) -> tuple[Path, Path]:
+    """A certificate that signs itself, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, host)])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    paths = folder / "certificate.pem", folder / "key.pem"
+    paths[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    paths[1].write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return paths
 
 
 def test_messages_beyond_the_limit_end_the_connection(serve: Callable[..., Server]) -> None:

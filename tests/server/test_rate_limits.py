@@ -59,3 +59,12 @@ def test_addresses_are_counted_by_network() -> None:
     assert client_address("::ffff:10.1.2.3") == "10.1.2.3"
     assert client_address("testclient") == "testclient"
     assert client_address(None) == "unknown"
+
+
+def test_the_client_behind_proxies_is_where_the_first_of_them_wrote_it() -> None:
+    forwarded = "6.6.6.6, 10.0.0.7, 172.16.0.1"
+    assert client_address("127.0.0.1", forwarded) == "127.0.0.1"
+    assert client_address("127.0.0.1", forwarded, proxies=1) == "172.16.0.1"
+    assert client_address("127.0.0.1", forwarded, proxies=2) == "10.0.0.7"
+    assert client_address("127.0.0.1", "9.9.9.9", proxies=2) == "9.9.9.9"
+    assert client_address("127.0.0.1", "", proxies=1) == "127.0.0.1"

@@ -8,6 +8,8 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+from starlette.applications import Starlette
+from starlette.routing import Mount
 from starlette.testclient import TestClient, WebSocketDenialResponse
 from starlette.websockets import WebSocketDisconnect
 from tests.server.wire import OFFERS, Wire, dogs, name_of, packed, rename
@@ -20,7 +22,9 @@ from syncline.changesets.instructions import (
     Update,
 )
 from syncline.protocol.errors import ErrorAction
+from syncline.server.app import create_app
 from syncline.server.object_server import ObjectServer
+from syncline.server.settings import Settings
 from syncline.values import GlobalKey, kinds
 
 Start = Callable[..., TestClient]
@@ -161,6 +165,25 @@ def test_a_silent_connection_is_cut(client: Start, connect: Connect) -> None:
     with pytest.raises(WebSocketDisconnect) as closed:
         wire.raw_answer()
     assert closed.value.code == 1011
+
+
+def test_it_works_where_it_is_mounted(settings: Callable[..., Settings], connect: Connect) -> None:
+    sync = create_app(settings(dev=True))
+    around = Starlette(routes=[Mount("/sync", sync)])
+    with TestClient(around, base_url="http://localhost") as http:
+        assert http.get("/sync/health").json()["status"] == "ok"
+        for path in ("/sync/realm-sync", "/sync/api/client/v2.0/app/x/realm-sync?baas_at=no"):
+            offers = ["com.mongodb.realm-sync#14"]
+            with http.websocket_connect(f"ws://localhost{path}", subprotocols=offers) as socket:
+                wire = Wire(socket.send_bytes, socket.receive_bytes)
+                if "app" in path:
+                    with pytest.raises(WebSocketDisconnect):
+                        wire.raw_answer()
+                else:
+                    wire.start("/demo")
+                    wire.until_acknowledged(wire.upload(dogs(1)))
+        assert http.portal is not None
+        http.portal.call(sync.state.syncline.stop)
 
 
 # --- a session, message by message ------------------------------------------------------------------------------------

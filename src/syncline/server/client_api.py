@@ -62,7 +62,7 @@ class _ClientApi:
             raise ApiError(400, "InvalidParameter", "provider in the body differs from the one in the URL")
         if request.query_params.get("link") == "true":
             return _tokens(await self._link(request, app_id, provider, body))
-        address = _address(request)
+        address = self._address(request)
         device = _device(body)
         login = self._server.login
         if provider == ANONYMOUS:
@@ -81,13 +81,13 @@ class _ClientApi:
             raise _no_provider(provider)
         session = await self._run(self._server.accounts.session, claims.session_id)
         name, password = _text(body, "username"), _text(body, "password")
-        return await self._run(self._server.login.link_password, user, session, name, password, _address(request))
+        return await self._run(self._server.login.link_password, user, session, name, password, self._address(request))
 
     async def register(self, request: Request) -> Response:
         app_id = self._app(request)
         body = await self._body(request)
         name, password = _text(body, "email"), _text(body, "password")
-        await self._run(self._server.login.register, app_id, name, password, _address(request))
+        await self._run(self._server.login.register, app_id, name, password, self._address(request))
         return empty(201)
 
     async def refresh(self, request: Request) -> Response:
@@ -108,6 +108,11 @@ class _ClientApi:
 
     async def public_keys(self, request: Request) -> Response:
         return json_answer(self._server.keys.public())
+
+    def _address(self, request: Request) -> str:
+        host = request.client.host if request.client else None
+        forwarded = request.headers.get("x-forwarded-for", "")
+        return client_address(host, forwarded, self._server.settings.trusted_proxies)
 
     def _app(self, request: Request) -> str:
         app_id = str(request.path_params["app"])
@@ -153,7 +158,3 @@ def _device(body: dict[str, Any]) -> str | None:
     if isinstance(found, dict):
         found = found.get("$oid")
     return found if isinstance(found, str) else None
-
-
-def _address(request: Request) -> str:
-    return client_address(request.client.host if request.client else None)

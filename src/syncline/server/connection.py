@@ -51,8 +51,8 @@ _log = logging.getLogger("syncline.server")
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-#: Messages of at least so many bytes are decoded on a worker thread.
-_DECODE_INLINE: Final = 64 * 1024
+#: Messages of at least so many bytes are decoded on a worker thread: they may inflate to a thousand times as much.
+_DECODE_INLINE: Final = 8 * 1024
 #: After so many messages in a row the writer lets others have the event loop.
 _TURN: Final = 16
 
@@ -315,10 +315,9 @@ class SyncConnection:
             _log.error("connection %s: %s", self.id, error)
             if bound is not None:
                 bound.session.fail(ErrorCode.OTHER_SESSION_ERROR, "the server cannot serve this Realm now")
-        except Exception:
+        except Exception:  # noqa: BLE001 - a defect of ours ends this connection, and no other
             _log.exception("connection %s failed in an unexpected way", self.id)
             self.close(CloseCode.INTERNAL_ERROR, "internal error")
-            raise
         finally:
             self._handle_events()
             self.wake()

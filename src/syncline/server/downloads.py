@@ -17,6 +17,9 @@ from syncline.server.log_store import LogEntry
 
 __all__ = ["Chunk", "Tail", "encode_chunk", "scan"]
 
+#: What an entry takes in memory besides its changeset, in bytes.
+_ENTRY_OVERHEAD = 250
+
 #: Origin of what the server itself wrote, on the wire (spec/merge.md §10.6).
 _SERVER_ORIGIN = 1
 
@@ -84,7 +87,7 @@ def encode_chunk(result: Scan) -> Chunk:
 
 
 class Tail:
-    """The newest entries of one log, in memory, without gaps; at most ``limit`` bytes, the oldest go first."""
+    """The newest entries of one log in memory, without gaps: at most ``limit`` bytes; the oldest go first."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -96,10 +99,15 @@ class Tail:
             self._entries.clear()
             self.size = 0
         self._entries += entries
-        self.size += sum(len(entry.changeset) for entry in entries)
+        self.size += sum(map(_cost, entries))
+        if self.size > self._limit:
+            self._shorten()
+
+    def _shorten(self) -> None:
+        """Down to three quarters of the limit, so that it is not done again and again."""
         dropped = 0
-        while self.size > self._limit:
-            self.size -= len(self._entries[dropped].changeset)
+        while self.size > self._limit * 3 // 4:
+            self.size -= _cost(self._entries[dropped])
             dropped += 1
         del self._entries[:dropped]
 
@@ -117,6 +125,10 @@ class Tail:
         place = ((first.total - len(first.changeset)) // limit + 1) * limit
         end = bisect_left(self._entries, place, lo=begin, key=_total)
         return self._entries[begin : end + 1]
+
+
+def _cost(entry: LogEntry) -> int:
+    return len(entry.changeset) + _ENTRY_OVERHEAD
 
 
 def _total(entry: LogEntry) -> int:

@@ -235,7 +235,7 @@ class Hub:
             tail.extend(outcome.entries)
             tails.put(name, tail, tail.size)
         for uploader, cursor in outcome.cursors:
-            if self._members.get(uploader.file_ident) is uploader:
+            if uploader.file_ident in self._cursors:  # also if a newer session has taken the file over meanwhile
                 self._cursors[uploader.file_ident] = cursor
         for uploader, refusal in outcome.refusals:
             member = cast(Member, uploader)

@@ -80,7 +80,7 @@ class ObjectServer:
             await asyncio.sleep(0.01)
         await self.hubs.drain()
         await asyncio.get_running_loop().run_in_executor(self._executor, self.pool.close)
-        self._executor.shutdown(wait=True)
+        await asyncio.to_thread(self._executor.shutdown)
         self._database.close()
         os.close(self._lock)
         _log.info("server stopped")

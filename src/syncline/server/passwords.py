@@ -40,7 +40,7 @@ class Passwords:
         )
         self._processors = threading.BoundedSemaphore(os.cpu_count() or 1)
         self._places = threading.BoundedSemaphore(settings.hash_queue)
-        self._dummy = self._hasher.hash("no account has this password")
+        self._dummy: str | None = None
 
     def check_new(self, password: str) -> None:
         """Refuse a password that may not be chosen.
@@ -72,6 +72,8 @@ class Passwords:
         if len(data) > MAX_PASSWORD_BYTES:
             return False
         with self._turn():
+            if self._dummy is None:
+                self._dummy = self._hasher.hash("no account has this password")
             try:
                 self._hasher.verify(self._dummy if stored is None else stored, data)
             except (VerificationError, InvalidHashError):

@@ -82,8 +82,16 @@ class FailureDelays:
             self._failures.pop((name, address), None)
 
 
-def client_address(host: str | None) -> str:
-    """The key under which an address is counted: IPv6 by its /64 network."""
+def client_address(host: str | None, forwarded: str = "", proxies: int = 0) -> str:
+    """The key under which an address is counted: IPv6 by its /64 network.
+
+    ``host`` is the other end of the socket. Behind ``proxies`` trusted proxies it is the last of them; the client is
+    then so many places from the end of ``forwarded`` (X-Forwarded-For), where the first of them wrote it. What stands
+    before that the client may have invented.
+    """
+    chain = [part.strip() for part in forwarded.split(",") if part.strip()] if proxies else []
+    if chain:
+        host = chain[max(0, len(chain) - proxies)]
     if not host:
         return "unknown"
     try:

@@ -74,6 +74,7 @@ class Settings:
     refreshes_per_minute: int = setting(30, "Token refreshes per minute of one login session (twice that at once).")
     upgrades_per_minute: int = setting(600, "New sync connections per minute from one address.")
     user_upgrades_per_minute: int = setting(60, "New sync connections per minute of one user.")
+    trusted_proxies: int = setting(0, "Proxies in front whose X-Forwarded-For tells the client's address.")
     login_failures: int = setting(5, "Failed logins of one name from one address before waits begin.")
     hash_queue: int = setting(64, "Password checks waiting for a processor before new ones are turned away.")
 
@@ -90,7 +91,7 @@ class Settings:
     max_open_realms: int = setting(256, "Realm files kept open.")
     tail_cache_bytes: int = setting(64 * MIB, "Newest changesets of active Realms kept in memory, all together.")
     body_cache_bytes: int = setting(64 * MIB, "Encoded DOWNLOAD bodies kept in memory, all together.")
-    footprint_cache_bytes: int = setting(16 * MIB, "Changesets of which is known what they touch, in encoded bytes.")
+    footprint_cache_bytes: int = setting(16 * MIB, "Knowledge of what changesets touch, which spares decoding them.")
     worker_threads: int = setting(0, "Threads for databases and compression; 0: by the number of processors.")
 
     # what is said
@@ -183,7 +184,7 @@ def is_loopback(host: str) -> bool:
 
 
 def _positive_names() -> list[str]:
-    allowed_zero = {"port", "worker_threads", "token_leeway", "token_grace"}
+    allowed_zero = {"port", "worker_threads", "trusted_proxies", "token_leeway", "token_grace"}
     return [f.name for f in dataclasses.fields(Settings) if str(f.type) == "int" and f.name not in allowed_zero]
 
 

@@ -34,6 +34,10 @@ _FORMAT: Final = 1
 #: Idents 0 (none) and 1 (the server) are never given out (spec/merge.md §10.2).
 _FIRST_CLIENT_IDENT: Final = 2
 
+#: What a footprint takes in memory: so much per encoded byte, and besides.
+_FOOTPRINT_COST: Final = 4
+_FOOTPRINT_OVERHEAD: Final = 500
+
 # The blobs come last, so that looking at the numbers never touches the pages of a blob.
 _TABLES: Final = """
 CREATE TABLE IF NOT EXISTS rlm_log (
@@ -159,7 +163,7 @@ class SqliteLogStore:
         memory.file_version = version or transaction.version
         memory.status = group.status
         for version, footprint, size in group.footprints:
-            self._footprints.put((self._file.path, version), footprint, size)
+            self._footprints.put((self._file.path, version), footprint, size * _FOOTPRINT_COST + _FOOTPRINT_OVERHEAD)
 
 
 class _Memory:

@@ -66,7 +66,8 @@ class SyncEndpoint:
             ApiError: 401, 403 or 503, never 429 (spec/http-api.md §6.2).
         """
         client = scope.get("client")
-        address = client_address(client[0] if client else None)
+        forwarded = ",".join(v.decode("latin-1") for name, v in scope["headers"] if name == b"x-forwarded-for")
+        address = client_address(client[0] if client else None, forwarded, self._server.settings.trusted_proxies)
         if self._server.is_stopping:
             raise ApiError(503, "LimitExceeded", "the server is shutting down")
         if not self._server.settings.dev and self._upgrades.take(address):
