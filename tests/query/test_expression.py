@@ -49,7 +49,7 @@ ROWS: list[tuple[Any, str]] = [
     (Dog.friends.age == 3, "friends.age == 3"),
     (Dog.friends.count() > 2, "friends.@count > 2"),
     (Dog.age == Dog.count, "age == count"),
-    (Dog.name == "it's \"quoted\"", 'name == B64"aXQncyAicXVvdGVkIg=="'),
+    (Dog.name == 'it\'s "quoted"', 'name == B64"aXQncyAicXVvdGVkIg=="'),
     (Dog.name == "Ä ü", 'name == "Ä ü"'),
     (Dog.name == datetime(2020, 1, 1, tzinfo=UTC), "name == T1577836800:0"),
     (Dog.name == ObjectId("64b000000000000000000000"), "name == oid(64b000000000000000000000)"),

@@ -84,7 +84,22 @@ POOLS: dict[str, list[Any]] = {
     "code": [None, UUID(int=0), UUID(int=1 << 127)],
 }
 NUMBERS = [value for pool in ("number", "ratio", "price") for value in POOLS[pool]] + [Decimal("2.5"), 2**70, 0.1]
-MIXED = [None, True, 1, 1.0, Decimal("1.0"), Float32(0.5), math.nan, "a", "A", b"a", b"A", Timestamp(0, 1), [1], {"k": 1}]
+MIXED = [
+    None,
+    True,
+    1,
+    1.0,
+    Decimal("1.0"),
+    Float32(0.5),
+    math.nan,
+    "a",
+    "A",
+    b"a",
+    b"A",
+    Timestamp(0, 1),
+    [1],
+    {"k": 1},
+]
 MIXED += [ObjectId(bytes(12)), UUID(int=0), "x\udcffy"]
 
 
@@ -136,137 +151,127 @@ ORDER: list[Callable[[Any, Any], Any]] = [
 ]
 
 
-def compared(expression: Expr, operators: list[Callable[[Any, Any], Any]], values: list[Any]) -> st.SearchStrategy[Any]:
-    """A comparison with a constant, an IN, or a BETWEEN."""
-    known = [value for value in values if value is not None]
-    choices = [
-        st.builds(lambda operator, value: operator(expression, value), st.sampled_from(operators), st.sampled_from(values)),
-        st.builds(expression.in_, st.lists(st.sampled_from(values), max_size=4)),
-    ]
+def compared(expression: Expr, operators: list[Callable[[Any, Any], Any]], values: list[Any]) -> list[Any]:
+    """Every comparison with a constant, and some IN and BETWEEN."""
+    conditions = [operator(expression, value) for operator in operators for value in values]
+    conditions += [expression.in_([]), expression.in_(values), expression.in_(values[:2]), expression.in_(values[-3:])]
     if operators is ORDER:
-        choices.append(st.builds(expression.between, st.sampled_from(known), st.sampled_from(known)))
-    return st.one_of(choices)
+        known = [value for value in values if value is not None]
+        conditions += [expression.between(low, high) for low, high in zip(known, known[2:], strict=False)]
+        conditions += [expression.between(high, low) for low, high in zip(known, known[1:], strict=False)]
+    return conditions
 
 
 NEEDLES = ["", "a", "A", "ä", "b", "ab", "\0", "x\udcffy", None]
-PATTERNS = ["*", "?", "a*", "*b", "A?", "[a]", "b*", "*\0*", "x?y", "*" * 300]
+PATTERNS = ["*", "?", "a*", "*b", "A?", "[a]", "b*", "*\0*", "x?y", "*" * 300, None]
 
 
-def textual(expression: Expr) -> st.SearchStrategy[Any]:
-    return st.one_of(
-        compared(expression, ORDER, POOLS["name"]),
-        st.builds(
-            lambda operator, needle, ci: getattr(expression, operator)(needle, ci=ci),
-            st.sampled_from(["startswith", "endswith", "contains", "equals"]),
-            st.sampled_from(NEEDLES),
-            st.booleans(),
-        ),
-        st.builds(lambda pattern, ci: expression.like(pattern, ci=ci), st.sampled_from(PATTERNS), st.booleans()),
-        st.builds(lambda values: expression.in_(values, ci=True), st.lists(pool("name"), max_size=3)),
-    )
+def textual(expression: Expr) -> list[Any]:
+    conditions = compared(expression, ORDER, POOLS["name"])
+    for ci in (False, True):
+        for name in ("startswith", "endswith", "contains", "equals"):
+            conditions += [getattr(expression, name)(needle, ci=ci) for needle in NEEDLES]
+        conditions += [expression.like(pattern, ci=ci) for pattern in PATTERNS]
+    return [*conditions, expression.in_(POOLS["name"][1:4], ci=True), expression.in_([None, "AB"], ci=True)]
 
 
-def binary(expression: Expr) -> st.SearchStrategy[Any]:
-    values = POOLS["photo"]
-    operator = st.sampled_from(["startswith", "endswith", "contains", "like", "equals"])
-    return st.one_of(
-        compared(expression, ORDER, values),
-        st.builds(
-            lambda name, needle, ci: getattr(expression, name)(needle, ci=ci),
-            operator,
-            st.sampled_from([*values, b"?", b"*a"]),
-            st.booleans(),
-        ),
-    )
+def binary(expression: Expr) -> list[Any]:
+    conditions = compared(expression, ORDER, POOLS["photo"])
+    for ci in (False, True):
+        for name in ("startswith", "endswith", "contains", "like", "equals"):
+            conditions += [getattr(expression, name)(needle, ci=ci) for needle in [*POOLS["photo"], b"?", b"*a"]]
+    return [*conditions, expression.in_([b"A", None], ci=True)]
 
 
-def mixed(expression: Expr) -> st.SearchStrategy[Any]:
+def mixed(expression: Expr) -> list[Any]:
     scalars = [value for value in MIXED if not isinstance(value, list | dict)]
-    return st.one_of(compared(expression, ORDER, scalars), textual(expression), binary(expression))
+    return [*compared(expression, ORDER, scalars), *textual(expression), *binary(expression)]
 
 
-def part_leaves(part: Expr) -> st.SearchStrategy[Any]:
+def part_leaves(part: Expr) -> list[Any]:
     """Conditions on a part that a path leads to."""
-    return st.one_of(
-        compared(part.number, ORDER, NUMBERS),
-        compared(part.price, ORDER, NUMBERS),
-        compared(part.ratio, ORDER, NUMBERS),
-        textual(part.name),
-        mixed(part.extra),
-        st.sampled_from([part.next.is_null(), part.next != None, part.next.number == 1]),  # noqa: E711
-    )
+    return [
+        *compared(part.number, ORDER, NUMBERS),
+        *compared(part.price, ORDER, NUMBERS),
+        *compared(part.ratio, ORDER, NUMBERS),
+        *textual(part.name),
+        *mixed(part.extra),
+        *(part.next.is_null(), part.next != None, part.next.number == 1),  # noqa: E711
+    ]
 
 
-def quantified(collection: Expr) -> st.SearchStrategy[Expr]:
-    return st.sampled_from([collection, collection.any, collection.all, collection.none])
+def quantified(collection: Expr) -> list[Expr]:
+    return [collection, collection.any, collection.all, collection.none]
 
 
 SIZES = [0, 1, 2, 3, 1.5]
-PLAIN = st.one_of(
-    compared(Thing.number, ORDER, NUMBERS),
-    compared(Thing.other, ORDER, NUMBERS),
-    compared(Thing.ratio, ORDER, NUMBERS),
-    compared(Thing.single, ORDER, [*NUMBERS, Float32(0.1)]),
-    compared(Thing.price, ORDER, NUMBERS),
-    compared(Thing.good, ORDER, POOLS["good"]),
-    compared(Thing.born, ORDER, POOLS["born"]),
-    compared(Thing.token, ORDER, POOLS["token"]),
-    compared(Thing.code, ORDER, POOLS["code"]),
-    textual(Thing.name),
-    textual(Thing.label),
-    binary(Thing.photo),
-    mixed(Thing.extra),
-)
-LINKED = st.one_of(
-    st.sampled_from([Thing.part.is_null(), Thing.part != None]),  # noqa: E711
-    part_leaves(Thing.part),
-    part_leaves(Thing.part.next),
-    quantified(Thing.parts).flatmap(part_leaves),
-    quantified(Thing.parts.next).flatmap(part_leaves),
-    compared(Thing.parts.count(), ORDER, SIZES),
-    compared(Thing.parts.next.count(), ORDER, SIZES),
-    compared(Thing.part.count(), ORDER, SIZES),
-    compared(Thing.part.next.count(), ORDER, SIZES),
-)
-COLLECTIONS = st.one_of(
-    quantified(Thing.marks).flatmap(lambda marks: compared(marks, ORDER, NUMBERS)),
-    quantified(Thing.words).flatmap(textual),
-    quantified(Thing.scores).flatmap(lambda scores: compared(scores, ORDER, NUMBERS)),
-    st.sampled_from([Thing.part.marks, Thing.parts.marks, Thing.parts.next.marks])
-    .flatmap(quantified)
-    .flatmap(lambda marks: compared(marks, ORDER, NUMBERS)),
-    compared(Thing.marks.count(), ORDER, SIZES),
-    compared(Thing.part.marks.count(), ORDER, SIZES),
-    quantified(Thing.parts).flatmap(lambda parts: compared(parts.marks.count(), ORDER, SIZES)),
-    compared(Thing.name.count(), ORDER, SIZES),
-    compared(Thing.part.name.count(), ORDER, SIZES),
-    compared(Thing.photo.count(), ORDER, SIZES),
-)
+PLAIN = [
+    *compared(Thing.number, ORDER, NUMBERS),
+    *compared(Thing.other, ORDER, NUMBERS),
+    *compared(Thing.ratio, ORDER, NUMBERS),
+    *compared(Thing.single, ORDER, [*NUMBERS, Float32(0.1)]),
+    *compared(Thing.price, ORDER, NUMBERS),
+    *compared(Thing.good, ORDER, POOLS["good"]),
+    *compared(Thing.born, ORDER, POOLS["born"]),
+    *compared(Thing.token, ORDER, POOLS["token"]),
+    *compared(Thing.code, ORDER, POOLS["code"]),
+    *textual(Thing.name),
+    *textual(Thing.label),
+    *binary(Thing.photo),
+    *mixed(Thing.extra),
+]
+LINKED = [
+    *(Thing.part.is_null(), Thing.part != None),  # noqa: E711
+    *part_leaves(Thing.part),
+    *compared(Thing.part.next.ratio, ORDER, NUMBERS),
+    *mixed(Thing.part.next.extra),
+    *(leaf for parts in quantified(Thing.parts) for leaf in part_leaves(parts)),
+    *(leaf for parts in quantified(Thing.parts.next) for leaf in compared(parts.number, ORDER, NUMBERS)),
+    *(leaf for parts in quantified(Thing.parts.next) for leaf in textual(parts.name)),
+    *compared(Thing.parts.count(), ORDER, SIZES),
+    *compared(Thing.parts.next.count(), ORDER, SIZES),
+    *compared(Thing.part.count(), ORDER, SIZES),
+    *compared(Thing.part.next.count(), ORDER, SIZES),
+]
+COLLECTIONS = [
+    *(leaf for marks in quantified(Thing.marks) for leaf in compared(marks, ORDER, NUMBERS)),
+    *(leaf for words in quantified(Thing.words) for leaf in textual(words)),
+    *(leaf for scores in quantified(Thing.scores) for leaf in compared(scores, ORDER, NUMBERS)),
+    *(
+        leaf
+        for path in (Thing.part.marks, Thing.parts.marks, Thing.parts.next.marks)
+        for marks in quantified(path)
+        for leaf in compared(marks, ORDER, NUMBERS)
+    ),
+    *compared(Thing.marks.count(), ORDER, SIZES),
+    *compared(Thing.part.marks.count(), ORDER, SIZES),
+    *(leaf for parts in quantified(Thing.parts) for leaf in compared(parts.marks.count(), ORDER, SIZES)),
+    *compared(Thing.name.count(), ORDER, SIZES),
+    *compared(Thing.part.name.count(), ORDER, SIZES),
+    *compared(Thing.photo.count(), ORDER, SIZES),
+]
 NUMERIC = [Thing.number, Thing.other, Thing.ratio, Thing.single, Thing.price, Thing.part.number, Thing.part.price]
-PAIRS = st.one_of(
-    st.builds(
-        lambda left, right, operator: operator(left, right),
-        st.sampled_from([*NUMERIC, Thing.extra, Thing.parts.any.number, Thing.parts.all.price, Thing.marks.none]),
-        st.sampled_from([*NUMERIC, Thing.part.extra, Thing.parts.count(), Thing.name.count(), Thing.part.marks.count()]),
-        st.sampled_from(ORDER),
+OTHERS = [Thing.extra, Thing.parts.any.number, Thing.parts.all.price, Thing.marks.none]
+SINGLES = [Thing.part.extra, Thing.parts.count(), Thing.name.count(), Thing.part.marks.count()]
+PAIRS = [
+    *(operator(left, right) for left in [*NUMERIC, *OTHERS] for right in [*NUMERIC, *SINGLES] for operator in ORDER),
+    *(
+        operator(left, right)
+        for left in (Thing.name, Thing.part.name, Thing.words.any)
+        for right in (Thing.label, Thing.part.name, Thing.extra)
+        for operator in ORDER
     ),
-    st.builds(
-        lambda left, right, operator: operator(left, right),
-        st.sampled_from([Thing.name, Thing.part.name, Thing.words.any]),
-        st.sampled_from([Thing.label, Thing.part.name, Thing.extra]),
-        st.sampled_from(ORDER),
+    *(
+        getattr(left, name)(right, ci=ci)
+        for left in (Thing.name, Thing.extra, Thing.parts.any.name)
+        for right in (Thing.label, Thing.part.extra)
+        for name in ("startswith", "endswith", "contains", "like", "equals")
+        for ci in (False, True)
     ),
-    st.builds(
-        lambda left, right, operator, ci: getattr(left, operator)(right, ci=ci),
-        st.sampled_from([Thing.name, Thing.extra, Thing.parts.any.name]),
-        st.sampled_from([Thing.label, Thing.part.extra]),
-        st.sampled_from(["startswith", "endswith", "contains", "like", "equals"]),
-        st.booleans(),
-    ),
-    st.sampled_from([Thing.part == Thing.part.next, Thing.part != Thing.part.next, Thing.parts.any == Thing.part]),
-    st.sampled_from([Thing.good == Thing.good, Thing.extra == Thing.part, Thing.born <= Thing.born]),
-)
-LEAF = st.one_of(PLAIN, LINKED, COLLECTIONS, PAIRS)
+    *(Thing.part == Thing.part.next, Thing.part != Thing.part.next, Thing.parts.any == Thing.part),
+    *(Thing.good == Thing.good, Thing.extra == Thing.part, Thing.born <= Thing.born),
+]
+LEAF = st.one_of(st.sampled_from(PLAIN), st.sampled_from(LINKED), st.sampled_from(COLLECTIONS), st.sampled_from(PAIRS))
 CONDITION = st.recursive(
     LEAF,
     lambda inner: st.one_of(
@@ -361,8 +366,74 @@ def realm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Realm]:
         yield opened
 
 
+def every_value(pools: dict[str, list[Any]], count: int) -> list[dict[str, Any]]:
+    """``count`` objects that together hold every value of every pool, in changing company."""
+    return [
+        {
+            name: values[(index * (1 + place % 3) + place) % len(values)]
+            for place, (name, values) in enumerate(pools.items())
+        }
+        for index in range(count)
+    ]
+
+
+def rich_data() -> Any:
+    numbers, texts = POOLS["number"], [value for value in POOLS["name"] if value is not None]
+    lists = [[], [None], [1], [0, 1, 2**53], [None, -1], [2**63 - 1, 2]]
+    parts = {name: POOLS[name] for name in ("number", "name", "price", "ratio")} | {"extra": MIXED, "marks": lists}
+    things = {
+        **POOLS,
+        "other": [number for number in numbers if number is not None],
+        "label": texts,
+        "extra": MIXED,
+        "marks": lists,
+        "words": [set(), {"a"}, {"A", "b"}, set(texts)],
+        "scores": [{}, {"a": None}, {"a": math.nan, "b": 1.0}, {"a": 0.0, "b": -2.5}],
+    }
+    count = 25
+    links = [index * 7 % (count + 1) - 1 for index in range(count)]
+    members = [[index * 3 % count, index * 5 % count, index * 3 % count][: index % 4] for index in range(count)]
+    return every_value(parts, count), every_value(things, count), links[::-1], links, members, 11
+
+
+GROUPS = {"plain": PLAIN, "linked": LINKED, "collections": COLLECTIONS, "pairs": PAIRS}
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_every_leaf_on_every_value(realm: Realm, group: str) -> None:
+    conditions = GROUPS[group]
+    with realm.write() as transaction:
+        fill(realm, rich_data())
+        objects = Remembered(realm._context.reader())
+        keys = realm._context.reader().keys(realm.objects(Thing)._binding.info)
+        for condition in conditions:
+            results = realm.objects(Thing).where(condition)
+            reference = evaluate(results._resolve(), results._binding.info, keys, objects)
+            assert list(results._all_keys()) == reference, results.description
+        transaction.cancel()
+
+
+class Remembered(StoredObjects):
+    """Reads every value once."""
+
+    def __init__(self, reader: Reader) -> None:
+        super().__init__(reader)
+        self.known: dict[tuple[int, int], Any] = {}
+
+    def value(self, cls: ClassLike, key: int, prop: PropertyLike) -> object:
+        if (prop.id, key) not in self.known:
+            self.known[prop.id, key] = super().value(cls, key, prop)
+        return self.known[prop.id, key]
+
+    def elements(self, cls: ClassLike, key: int, prop: PropertyLike) -> Iterable[object]:
+        if (prop.id, key) not in self.known:
+            self.known[prop.id, key] = super().elements(cls, key, prop)
+        elements: Iterable[object] = self.known[prop.id, key]
+        return elements
+
+
 ON_ANY_DATA = settings(
-    max_examples=120,
+    max_examples=100,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )

@@ -25,7 +25,15 @@ from syncline import (
     TypeMismatchError,
     UpdateMode,
 )
-from syncline.changesets.instructions import ArrayErase, ArrayInsert, Clear, CreateObject, Instruction, SetInsert, Update
+from syncline.changesets.instructions import (
+    ArrayErase,
+    ArrayInsert,
+    Clear,
+    CreateObject,
+    Instruction,
+    SetInsert,
+    Update,
+)
 
 MODIFIED, ALL = UpdateMode.MODIFIED, UpdateMode.ALL
 
@@ -125,7 +133,9 @@ def test_unknown_and_missing_values(realm: Realm) -> None:
         realm.create(Dog, name="Rex", agee=3)
     with pytest.raises(PrimaryKeyError, match="Dog.name: the primary key needs a value"):
         realm.create(Dog, age=3)
-    with pytest.raises(TypeMismatchError, match=r"Note.text: a value is needed; give one, a default, or declare '\| None'"):
+    with pytest.raises(
+        TypeMismatchError, match=r"Note.text: a value is needed; give one, a default, or declare '\| None'"
+    ):
         realm.create(Note)
     with pytest.raises(TypeMismatchError, match="Note.text: cannot be None"):
         realm.create(Note, text=None)
@@ -137,7 +147,9 @@ def test_unknown_and_missing_values(realm: Realm) -> None:
 def test_keys_are_taken_once(realm: Realm) -> None:
     realm.create(Dog, name="Rex", age=1)
     before = mark(realm)
-    with pytest.raises(PrimaryKeyError, match="a Dog with the primary key 'Rex' exists already; use update=UpdateMode.MODIF"):
+    with pytest.raises(
+        PrimaryKeyError, match="a Dog with the primary key 'Rex' exists already; use update=UpdateMode.MODIF"
+    ):
         realm.create(Dog, name="Rex", age=2)
     assert recorded(realm, before) == []
     assert realm.get(Dog, "Rex").age == 1  # type: ignore[union-attr]
@@ -283,7 +295,10 @@ def test_update_modified_compares_lists_by_position(realm: Realm) -> None:
 
 
 def test_updates_need_a_key(realm: Realm) -> None:
-    for action in (lambda: realm.create(Note, text="x", update=ALL), lambda: realm.add(Note(text="x"), update=MODIFIED)):
+    for action in (
+        lambda: realm.create(Note, text="x", update=ALL),
+        lambda: realm.add(Note(text="x"), update=MODIFIED),
+    ):
         with pytest.raises(PrimaryKeyError, match="Note has no primary key, so there is nothing to update"):
             action()
 

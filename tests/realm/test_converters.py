@@ -215,5 +215,7 @@ def test_objects_of_another_realm_do_not_move(box: Box) -> None:
         with elsewhere.write():
             stranger = elsewhere.create(Other)
         for name in ("link", "extra"):
-            with pytest.raises(InvalidObjectError, match="belongs to another Realm; objects do not move between Realms"):
+            with pytest.raises(
+                InvalidObjectError, match="belongs to another Realm; objects do not move between Realms"
+            ):
                 setattr(box, name, stranger)

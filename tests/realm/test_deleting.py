@@ -7,7 +7,17 @@ from collections.abc import Iterator
 import pytest
 from tests.realm.conftest import OpenRealm
 
-from syncline import Dictionary, EmbeddedModel, InvalidObjectError, List, Model, Realm, RealmConfiguration, Set, TypeMismatchError
+from syncline import (
+    Dictionary,
+    EmbeddedModel,
+    InvalidObjectError,
+    List,
+    Model,
+    Realm,
+    RealmConfiguration,
+    Set,
+    TypeMismatchError,
+)
 
 
 class Tag(EmbeddedModel):

@@ -8,7 +8,15 @@ from typing import Any
 import pytest
 from tests.realm.conftest import OpenRealm
 
-from syncline import Dictionary, EmbeddedModel, InvalidObjectError, Model, TransactionError, TypeMismatchError, ValueRangeError
+from syncline import (
+    Dictionary,
+    EmbeddedModel,
+    InvalidObjectError,
+    Model,
+    TransactionError,
+    TypeMismatchError,
+    ValueRangeError,
+)
 
 
 class Part(EmbeddedModel):
@@ -53,7 +61,12 @@ def test_entries(person: Person) -> None:
     assert scores == person.scores
     assert scores != [1]
     assert repr(scores) == "<Dictionary {'a': 1, 'b': 2} (2 items)>"
-    for missing in (lambda: scores["z"], lambda: scores.__delitem__("z"), lambda: scores[5], lambda: scores.__delitem__(5)):
+    for missing in (
+        lambda: scores["z"],
+        lambda: scores.__delitem__("z"),
+        lambda: scores[5],
+        lambda: scores.__delitem__(5),
+    ):
         with pytest.raises(KeyError):
             missing()  # type: ignore[no-untyped-call]
     scores.clear()

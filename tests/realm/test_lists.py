@@ -122,7 +122,9 @@ def test_writing(person: Person) -> None:
             st.tuples(st.just("insert"), st.integers(-4, 8), st.integers(0, 9)),
             st.tuples(st.just("set"), st.integers(-4, 8), st.integers(0, 9)),
             st.tuples(st.just("delete"), st.integers(-4, 8)),
-            st.tuples(st.just("slice"), st.integers(-4, 8), st.integers(-4, 8), st.lists(st.integers(0, 9), max_size=3)),
+            st.tuples(
+                st.just("slice"), st.integers(-4, 8), st.integers(-4, 8), st.lists(st.integers(0, 9), max_size=3)
+            ),
             st.tuples(st.just("extend"), st.lists(st.integers(0, 9), max_size=3)),
             st.tuples(st.just("move"), st.integers(0, 5), st.integers(0, 5)),
             st.tuples(st.just("swap"), st.integers(0, 5), st.integers(0, 5)),
@@ -199,7 +201,9 @@ def test_lists_of_objects(person: Person) -> None:
     assert len(person.dogs) == 3
     del person.dogs[0]
     assert rex.is_valid
-    with pytest.raises(TypeMismatchError, match="Person.dogs: expected Dog, got NoneType None|Person.dogs: its elements"):
+    with pytest.raises(
+        TypeMismatchError, match="Person.dogs: expected Dog, got NoneType None|Person.dogs: its elements"
+    ):
         person.dogs.append(None)  # type: ignore[arg-type]
     with pytest.raises(TypeMismatchError, match="Person.dogs: expected Dog, got Person"):
         person.dogs.append(Person())  # type: ignore[arg-type]
@@ -268,7 +272,9 @@ def test_lists_of_deleted_objects(person: Person) -> None:
     realm_of(person).delete(person)
     assert not numbers.is_valid
     for use in (lambda: len(numbers), lambda: numbers[0], lambda: list(numbers), lambda: numbers.append(1)):
-        with pytest.raises(InvalidObjectError, match="Person.numbers: the object this collection belongs to was deleted"):
+        with pytest.raises(
+            InvalidObjectError, match="Person.numbers: the object this collection belongs to was deleted"
+        ):
             use()
 
 

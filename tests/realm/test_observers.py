@@ -5,8 +5,11 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from tests.realm.conftest import OpenRealm
 
 from syncline import (
@@ -24,6 +27,7 @@ from syncline import (
     Realm,
     Set,
     TransactionError,
+    UpdateMode,
 )
 from syncline.realm.observers import CHANGE
 
@@ -590,3 +594,99 @@ def test_invalidating_compares_the_whole(realm: Realm, open_realm: OpenRealm) ->
         assert log.take() == [CollectionChange((), (4,), (0, 1, 2, 3), (0, 1, 2, 3))]
         assert "age" in one.take()[0].changed
         assert numbers.take() == [CollectionChange(insertions=(0,))]
+
+
+# --- whatever is written, a mirror stays right --------------------------------------------------------------------------
+
+STEP = st.one_of(
+    st.tuples(st.just("create"), st.integers(0, 9)),
+    st.tuples(st.just("delete"), st.integers(0, 9)),
+    st.tuples(st.just("age"), st.integers(0, 9), st.integers(0, 9)),
+    st.tuples(st.just("insert"), st.integers(0, 9), st.integers(0, 9)),
+    st.tuples(st.just("replace"), st.integers(0, 9), st.integers(0, 9)),
+    st.tuples(st.just("move"), st.integers(0, 9), st.integers(0, 9)),
+    st.tuples(st.just("remove"), st.integers(0, 9)),
+    st.tuples(st.just("clear")),
+    st.tuples(st.just("commit")),
+)
+
+
+class Mirror:
+    """A copy of what is observed, kept up to date by change sets alone."""
+
+    def __init__(self, observed: Any) -> None:
+        self.copy = self.shown(observed)
+        self.token = observed.observe(self)
+
+    def shown(self, observed: Any) -> list[tuple[str, int | None]]:
+        return [(each.name, each.age) for each in observed]
+
+    def __call__(self, observed: Any, change: CollectionChange) -> None:
+        new = self.shown(observed)
+        for index in reversed(change.deletions):
+            del self.copy[index]
+        for index in change.insertions:
+            self.copy.insert(index, new[index])
+        for index in change.modifications_new:
+            self.copy[index] = new[index]
+        assert self.copy == new, change
+
+
+def carry_out(realm: Realm, owner: Dog, step: tuple[Any, ...]) -> None:
+    """One random step in the open write transaction."""
+    kind, *numbers = step
+    others = realm.objects(Dog).where(Dog.name != "owner")
+    friends = owner.friends
+    if kind == "commit":
+        realm.commit_write()
+        realm.begin_write()
+    elif kind == "create":
+        realm.create(Dog, name=str(len(realm.objects(Dog))) + str(numbers[0]), age=numbers[0], update=UpdateMode.ALL)
+    elif kind == "clear":
+        friends.clear()
+    elif kind in ("delete", "age", "insert", "replace") and len(others) > 0:
+        dog = others[numbers[0] % len(others)]
+        if kind == "delete":
+            realm.delete(dog)
+        elif kind == "age":
+            dog.age = numbers[1]
+        elif kind == "insert":
+            friends.insert(numbers[1] % (len(friends) + 1), dog)
+        elif len(friends) > 0:
+            friends[numbers[1] % len(friends)] = dog
+    elif kind == "move" and len(friends) > 0:
+        friends.move(numbers[0] % len(friends), numbers[1] % len(friends))
+    elif kind == "remove" and len(friends) > 0:
+        del friends[numbers[0] % len(friends)]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rounds=st.lists(st.lists(STEP, max_size=8), min_size=1, max_size=4), elsewhere=st.booleans())
+def test_mirrors_follow(open_realm: OpenRealm, rounds: list[list[tuple[Any, ...]]], elsewhere: bool) -> None:
+    name = str(uuid4())
+    realm = open_realm(Dog, Tag, path=None, in_memory=name)
+    writer = open_realm(Dog, Tag, path=None, in_memory=name) if elsewhere else realm
+    with realm.write():
+        owner = realm.create(Dog, name="owner")
+        for letter in "abc":
+            owner.friends.append(realm.create(Dog, name=letter, age=ord(letter) % 7))
+    mirrors = [
+        Mirror(realm.objects(Dog)),
+        Mirror(realm.objects(Dog).where(Dog.age > 4)),
+        Mirror(realm.objects(Dog).sort("age")),
+        Mirror(realm.objects(Dog).sort("age", descending=True).limit(3)),
+        Mirror(realm.objects(Dog).distinct("age")),
+        Mirror(owner.friends),
+        Mirror(owner.friends.where(Dog.age < 6)),
+        Mirror(owner.friends.sort("age")),
+    ]
+    realm.refresh()
+    for steps in rounds:
+        with writer.write():
+            for step in steps:
+                carry_out(writer, dog(writer, "owner"), step)
+        realm.refresh()
+    for mirror in mirrors:
+        mirror.token.invalidate()
+    writer.close()
+    realm.close()

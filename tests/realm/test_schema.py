@@ -54,7 +54,9 @@ def test_a_good_schema_passes() -> None:
 
 def test_each_rule() -> None:
     assert "the class name 'Dog' is used twice" in problems(DOG, DOG)
-    assert "Dog.name: declared twice" in problems(ObjectSchema("Dog", [Property("name", "int"), Property("name", "int")]))
+    assert "Dog.name: declared twice" in problems(
+        ObjectSchema("Dog", [Property("name", "int"), Property("name", "int")])
+    )
     assert "links to Cat, which is not in the schema" in problems(ObjectSchema("Dog", [Property("cat", "Cat")]))
     embedded = ObjectSchema("Part", [Property("x", "int")], kind=kinds.EMBEDDED)
     assert "a set cannot hold embedded objects" in problems(embedded, ObjectSchema("Dog", [Property("p", "Part<>")]))

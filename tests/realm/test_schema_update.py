@@ -88,7 +88,9 @@ def test_links_must_lead_into_the_schema(open_realm: OpenRealm) -> None:
     class Owner(Model):
         cat: Cat | None
 
-    with pytest.raises(SchemaError, match="Owner.cat: links to Cat, which is not in the schema; add it to the schema list"):
+    with pytest.raises(
+        SchemaError, match="Owner.cat: links to Cat, which is not in the schema; add it to the schema list"
+    ):
         open_realm(Owner)
 
 
@@ -159,9 +161,7 @@ def test_schema_changes_of_others_are_followed(open_realm: OpenRealm) -> None:
         rex = realm.create(OLD, id=1, name="Rex", age=3)
     dogs = realm.objects(OLD).where(OLD.age == 3)
     assert dogs.first() == rex
-    open_realm(
-        model("class Dog(Model):\n  id: int = Field(primary_key=True)\n  first: str\n  name: str\n  age: int\n")
-    )
+    open_realm(model("class Dog(Model):\n  id: int = Field(primary_key=True)\n  first: str\n  name: str\n  age: int\n"))
     realm.refresh()
     assert (rex.age, dogs.first()) == (3, rex)
     with realm.write():

@@ -60,7 +60,9 @@ def test_explicit_begin_and_end(open_realm: OpenRealm) -> None:
     realm.cancel_write()
     assert [dog.name for dog in realm.objects(Dog)] == ["Rex"]
     for end in (realm.commit_write, realm.cancel_write):
-        with pytest.raises(TransactionError, match=r"changes need a write transaction: put them into 'with realm.write\(\):'"):
+        with pytest.raises(
+            TransactionError, match=r"changes need a write transaction: put them into 'with realm.write\(\):'"
+        ):
             end()
 
 
