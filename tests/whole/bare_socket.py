@@ -56,7 +56,7 @@ class BareSocket:
     def __init__(self, port: int, address: str = "127.0.0.1") -> None:
         self._socket = socket.create_connection((address, port), PATIENCE_S)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._buffer = b""
+        self._buffer = bytearray()
 
     # --- HTTP -------------------------------------------------------------------------------------------------------
 
@@ -66,7 +66,8 @@ class BareSocket:
         self._socket.sendall("\r\n".join(head).encode("latin-1") + b"\r\n\r\n")
         while b"\r\n\r\n" not in self._buffer:
             self._read(PATIENCE_S)
-        text, _, self._buffer = self._buffer.partition(b"\r\n\r\n")
+        text, _, rest = self._buffer.partition(b"\r\n\r\n")
+        self._buffer = rest
         first, *lines = text.decode("latin-1").split("\r\n")
         version, status = first.split(" ")[:2]
         assert version == "HTTP/1.1", first
@@ -163,7 +164,8 @@ class BareSocket:
     def _take(self, size: int, timeout: float) -> bytes:
         while len(self._buffer) < size:
             self._read(timeout)
-        taken, self._buffer = self._buffer[:size], self._buffer[size:]
+        taken = bytes(memoryview(self._buffer)[:size])
+        del self._buffer[:size]
         return taken
 
     def _read(self, timeout: float) -> None:
