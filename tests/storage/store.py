@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import NamedTuple
 
 import apsw
@@ -92,9 +93,12 @@ METRIC = [Prop("v", DOUBLE), Prop("a", LINK, target="Addr"), Prop("m", MIXED), P
 class Store:
     """An empty database in memory; :attr:`tx` is the last transaction."""
 
-    def __init__(self, file_ident: int = 7) -> None:
+    def __init__(self, file_ident: int = 7, content: bytes | None = None) -> None:
         self.connection = apsw.Connection(":memory:")
-        create_system_tables(self.connection)
+        if content is None:
+            create_system_tables(self.connection)
+        else:
+            self.connection.deserialize("main", content)
         self.catalogue: Catalogue = load(self.connection)
         self.file_ident = file_ident
         self.version = 1
@@ -161,7 +165,13 @@ def add_properties(tx: WriteTransaction, class_name: str, props: list[Prop]) -> 
 
 def people_store(file_ident: int = 7) -> Store:
     """A store with the classes of the worked examples of spec/changesets.md §12, and a few more properties."""
-    store = Store(file_ident)
+    return Store(file_ident, people_content())
+
+
+@cache
+def people_content() -> bytes:
+    """The database of :func:`people_store`."""
+    store = Store()
     with store.write() as tx:
         tx.add_class("Addr", kind=EMBEDDED)
         tx.add_class("Person", primary_key="name", key_type=STRING, key_nullable=True)
@@ -169,7 +179,7 @@ def people_store(file_ident: int = 7) -> Store:
         tx.add_class("Metric", kind=ASYMMETRIC, primary_key="_id", key_type=OBJECT_ID)
         for name, props in (("Addr", ADDR), ("Person", PERSON), ("Dog", DOG), ("Metric", METRIC)):
             add_properties(tx, name, props)
-    return store
+    return store.connection.serialize("main")
 
 
 def plain(instructions: list[Instruction]) -> list[tuple[object, ...]]:

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from tests.storage.store import Prop, Store, add_properties
 
 from syncline.errors import InvalidObjectError
-from syncline.storage import rows as rows_module
 from syncline.storage.catalogue import ClassInfo
 from syncline.storage.rows import ClassRows
 from syncline.storage.transaction import WriteTransaction
@@ -93,15 +92,14 @@ def test_many_keys_are_looked_up_together() -> None:
             assert rows.find(key) == made.get(key, -1)
 
 
-def test_forgotten_keys_are_found_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rows_module, "_KEYS_MAX", 10)
+def test_forgotten_keys_are_found_again() -> None:
     store = store_with(INT)
     with store.write() as tx:
-        info, rows = rows_of(tx)
+        rows = ClassRows(store.connection, tx.catalogue.classes["C"], 0, 0, keys_max=10)
         for key in range(50):
-            tx.create(info, key)
+            rows.add(key)
             if key % 7 == 0:
-                tx.flush()
+                rows.flush()
         assert [rows.find(key) for key in range(50)] == list(range(50))
         assert rows.find(50) == -1
         assert [rows.key_of(k) for k in range(50)] == list(range(50))

@@ -63,7 +63,6 @@ class Buffers(Tables):
         self._first_node = -1
         #: class id → ids of the properties that may hold links to its objects, in the order they came to
         self._incoming: dict[int, dict[int, None]] | None = None
-        self._tombs: dict[int, bool] = {}
 
     # --- rows -------------------------------------------------------------------------------------------------------
 
@@ -216,12 +215,6 @@ class Buffers(Tables):
         return collection_cell(LIST if kind == LIST_COLLECTION else DICTIONARY, number)
 
     # --- links --------------------------------------------------------------------------------------------------------
-
-    def has_tombstones(self, class_id: int) -> bool:
-        known = self._tombs.get(class_id)
-        if known is None:
-            known = self._tombs[class_id] = super().has_tombstones(class_id)
-        return known
 
     def expect_tombstones(self, class_id: int) -> None:
         """The class has tombstones from now on."""

@@ -235,7 +235,7 @@ class Catalogue:
 
     def without_class(self, info: ClassInfo) -> Catalogue:
         """The next catalogue: this one without that class."""
-        return Catalogue((known for known in self.classes.values() if known.id != info.id), self.counter + 1)
+        return Catalogue([known for known in self.classes.values() if known.id != info.id], self.counter + 1)
 
     def links_to(self, info: ClassInfo) -> list[PropertyInfo]:
         """The link properties of any class whose declared target is ``info``, in the order they were added."""
@@ -269,19 +269,11 @@ def _read(connection: apsw.Connection, counter: int) -> Catalogue:
     for row in connection.execute("SELECT id, class, name, type, flags, target, idx FROM rlm_prop ORDER BY id"):
         prop = _property(row, names, keys)
         properties[prop.class_id].append(prop)
-    return Catalogue(
-        (
-            ClassInfo(
-                class_id,
-                name,
-                kind,
-                properties[class_id],
-                next((prop for prop in properties[class_id] if prop.is_primary_key), None),
-            )
-            for class_id, (name, kind) in names.items()
-        ),
-        counter,
-    )
+    infos = []
+    for class_id, (name, kind) in names.items():
+        key = next((prop for prop in properties[class_id] if prop.is_primary_key), None)
+        infos.append(ClassInfo(class_id, name, kind, properties[class_id], key))
+    return Catalogue(infos, counter)
 
 
 def _property(

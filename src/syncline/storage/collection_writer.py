@@ -7,7 +7,7 @@ nothing behind. Indexes given are visible ones; those in instructions are real o
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final, NamedTuple, cast
+from typing import Final, TypeAlias, cast
 
 from syncline.changesets.instructions import (
     ArrayInsert,
@@ -58,12 +58,8 @@ _COLLECTION_KINDS: Final[dict[int, int]] = {LIST_COLLECTION: LIST, DICTIONARY_CO
 _COLLECTION_TAGS: Final[dict[int, int]] = {LIST_COLLECTION: LIST_TAG, DICTIONARY_COLLECTION: DICTIONARY_TAG}
 
 
-class Prepared(NamedTuple):
-    """A checked value: its cell, and kind and value as they stand in an instruction."""
-
-    cell: Cell
-    kind: int
-    payload: object
+#: A checked value: its cell, and kind and value as they stand in an instruction.
+Prepared: TypeAlias = "tuple[Cell, int, object]"
 
 
 class CollectionWriter(Reader):
@@ -83,7 +79,7 @@ class CollectionWriter(Reader):
         if kind == LINK:
             return self._prepare_link(prop, root, cast(ObjectRef, value))
         kind, value = fitted(prop, kind, value)
-        return Prepared(encode(prop, kind, value), kind, value)
+        return encode(prop, kind, value), kind, value
 
     def _prepare_link(self, prop: PropertyInfo, root: PropertyInfo, ref: ObjectRef) -> Prepared:
         target = self.workspace.catalogue.by_id.get(ref.class_id)
@@ -105,7 +101,7 @@ class CollectionWriter(Reader):
         key = self.workspace.key_of(target, ref.object_key)
         if root.type == MIXED:
             self.workspace.note_incoming(target.id, root)
-        return Prepared(link_cell(prop, target.id, ref.object_key), LINK, Link(target.name, key))
+        return link_cell(prop, target.id, ref.object_key), LINK, Link(target.name, key)
 
     def _root(self, ref: CollectionRef) -> PropertyInfo:
         """The property in whose value the collection lies. Raises InvalidObjectError."""
@@ -244,9 +240,16 @@ class CollectionWriter(Reader):
         return CollectionRef(collection, 0, cast(int, cell[1]))
 
     def list_extend(self, ref: CollectionRef, values: Iterable[Value]) -> None:
-        """Append each value."""
-        for value in values:
-            self.list_insert(ref, self.size(ref), value)
+        """Append the values, all or (if one is refused) none. Raises TypeMismatchError, ValueRangeError."""
+        self._require(ref, LIST_COLLECTION)
+        place = self._place(ref)
+        prop = self.workspace.element(ref)
+        root = self._root(ref)
+        prepared = [self._prepare(prop, root, value) for value in values]
+        real = self.workspace.list_size(ref)
+        for cell, kind, payload in prepared:
+            self._insert(ref, place, real, cell, kind, payload)
+            real += 1
 
     def list_erase(self, ref: CollectionRef, index: int) -> None:
         """Remove the element at the visible index; an embedded object there is deleted. Raises IndexError."""

@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from typing import Final, cast
 
 import apsw
-from mypy_extensions import mypyc_attr
 
 from syncline.errors import InvalidObjectError, SchemaError, TypeMismatchError, ValueRangeError
 from syncline.storage.backlinks import links_through
@@ -52,7 +51,6 @@ __all__ = ["Reader", "Value"]
 _BATCH: Final = 128
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
 class Reader:
     """One version of a file. Not locked: a connection serves one thread at a time."""
 

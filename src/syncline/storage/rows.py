@@ -21,10 +21,8 @@ from syncline.values import GlobalKey, Key
 
 __all__ = ["ClassRows"]
 
-#: Rows and changes waiting in one class before they are written.
-PENDING_MAX: Final = 20_000
 #: Keys remembered per class.
-_KEYS_MAX: Final = 200_000
+KEYS_MAX: Final = 200_000
 #: Keys looked up by one query.
 _BATCH: Final = 128
 
@@ -37,7 +35,9 @@ _BOUNDED: Final = 2
 class ClassRows:
     """The rows of one class, buffered. ``first_new``: objects from this key on were made in this transaction."""
 
-    def __init__(self, connection: apsw.Connection, info: ClassInfo, next_key: int, first_new: int) -> None:
+    def __init__(
+        self, connection: apsw.Connection, info: ClassInfo, next_key: int, first_new: int, keys_max: int = KEYS_MAX
+    ) -> None:
         self.info = info
         self.next_key = next_key
         self.first_new = first_new
@@ -47,6 +47,7 @@ class ClassRows:
         self.changed: dict[int, dict[int, SqlValue]] = {}
         #: rows that SQLite still has
         self.gone: set[int] = set()
+        self._keys_max = keys_max
         self._cursor = connection.cursor()
         self._template: Row = [None] * (len(info.columns) - sum(len(prop.columns) for prop in info.singles))
         for prop in info.singles:
@@ -273,7 +274,7 @@ class ClassRows:
             self.new.clear()
         if self.changed:
             self._flush_changed()
-        if len(self._keys) > _KEYS_MAX:
+        if len(self._keys) > self._keys_max:
             self._keys.clear()
             self._by_key.clear()
             self._bound_state = _UNKNOWN

@@ -46,6 +46,8 @@ class Tables:
         self.connection = connection
         self.catalogue = catalogue
         self._cursor = connection.cursor()
+        #: class id → whether there are tombstones, as far as somebody asked
+        self._tombs: dict[int, bool] = {}
 
     def query(self, sql: str, parameters: tuple[SqlValue, ...] = ()) -> list[Cell]:
         """All rows of a query; fetched at once, so that no statement stays open."""
@@ -153,7 +155,11 @@ class Tables:
 
     def has_tombstones(self, class_id: int) -> bool:
         """Whether links to missing objects of the class exist."""
-        return bool(self.query("SELECT 1 FROM rlm_tomb WHERE class = ? LIMIT 1", (class_id,)))
+        known = self._tombs.get(class_id)
+        if known is None:
+            known = bool(self.query("SELECT 1 FROM rlm_tomb WHERE class = ? LIMIT 1", (class_id,)))
+            self._tombs[class_id] = known
+        return known
 
     def incoming(self, info: ClassInfo) -> list[PropertyInfo]:
         """The properties that may hold links to objects of the class, in the order in which they came to."""

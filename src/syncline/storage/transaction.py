@@ -18,7 +18,6 @@ from contextlib import contextmanager
 from typing import Final, cast
 
 import apsw
-from mypy_extensions import mypyc_attr
 
 from syncline.changesets.changeset import Changeset
 from syncline.changesets.instructions import (
@@ -73,7 +72,6 @@ __all__ = ["WriteTransaction"]
 _WRAP: Final = 1 << 64
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
 class WriteTransaction(CollectionWriter):
     """An open write transaction on one connection. Reading sees what was written.
 
@@ -259,8 +257,8 @@ class WriteTransaction(CollectionWriter):
         ``values``: (property, value, is default) set after the creation, in the given order, which should be that of
         the properties; collections and embedded objects are set afterwards. A class without primary key takes no
         ``key`` and gets a new GlobalKey. Re-creating what others still link to brings those links back
-        (spec/changesets.md §9.4). Raises TypeMismatchError, ValueRangeError, InvalidObjectError (a linked object does not exist) and SchemaError
-        (embedded class).
+        (spec/changesets.md §9.4). Raises TypeMismatchError, ValueRangeError, InvalidObjectError (a linked object does
+        not exist) and SchemaError (embedded class).
         """
         workspace = self.workspace
         rows = workspace.rows(cls.id)
@@ -332,7 +330,8 @@ class WriteTransaction(CollectionWriter):
 
         None empties (an embedded object there is deleted, a collection in a Mixed too). Embedded objects and
         collections in a Mixed come into being with :meth:`set_embedded` and :meth:`set_collection`. Raises
-        TypeMismatchError, ValueRangeError, InvalidObjectError (the object or the target does not exist), PrimaryKeyError.
+        TypeMismatchError, ValueRangeError, InvalidObjectError (the object or the target does not exist) and
+        PrimaryKeyError.
         """
         rows = self.workspace.rows(cls.id)
         if rows.info is not cls:
@@ -348,7 +347,7 @@ class WriteTransaction(CollectionWriter):
         if prop.is_primary_key:
             raise PrimaryKeyError(f"{cls.name}.{prop.name} is the primary key and never changes")
         if value is None:
-            return Prepared(encode(prop, NULL, None) if prop.type != LINK else (None,), NULL, None)
+            return encode(prop, NULL, None) if prop.type != LINK else (None,), NULL, None
         return self._prepare(prop, prop, value)
 
     def _write(self, rows: ClassRows, k: int, prop: PropertyInfo, value: Prepared, is_default: bool) -> None:
@@ -405,9 +404,9 @@ class WriteTransaction(CollectionWriter):
         if prop.collection != SINGLE_COLLECTION or not prop.embedded:
             raise TypeMismatchError(f"{cls.name}.{prop.name} does not hold an embedded object of its own")
         if rows.cell(k, prop)[0] is not None:
-            self._write(rows, k, prop, Prepared((None,), NULL, None), False)
+            self._write(rows, k, prop, ((None,), NULL, None), False)
         child = workspace.create_embedded(cls.id, k, prop)
-        self._write(rows, k, prop, Prepared((child,), OBJECT, None), is_default)
+        self._write(rows, k, prop, ((child,), OBJECT, None), is_default)
         return ObjectRef(prop.target_id, child)
 
     def set_collection(

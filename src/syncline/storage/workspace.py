@@ -134,13 +134,13 @@ class Workspace(Buffers):
             before = self._visible(ref, source)
             hidden = is_tombstone(prop, cast(Cell, buffer.get(source)))
             buffer.move(source, target)
-            if not hidden:
-                self._note_collection(ref)
-                self._note_operation(ref, LIST_MOVE, before, self._visible(ref, target))
+            if not hidden and self._note_collection(ref):
+                after = self._visible(ref, target)
+                self.changes.note_list(ref.property_id, ref.owner, LIST_MOVE, before, after)
             return
         buffer.move(source, target)
-        self._note_collection(ref)
-        self._note_operation(ref, LIST_MOVE, source, target)
+        if self._note_collection(ref):
+            self.changes.note_list(ref.property_id, ref.owner, LIST_MOVE, source, target)
 
     def list_clear(self, ref: CollectionRef) -> None:
         """Remove all elements."""
@@ -155,8 +155,8 @@ class Workspace(Buffers):
             for cell in cells:
                 self._doom(prop, cell, doomed)
         buffer.clear()
-        self._note_collection(ref)
-        self._note_operation(ref, LIST_CLEAR, visible, 0)
+        if self._note_collection(ref):
+            self.changes.note_list(ref.property_id, ref.owner, LIST_CLEAR, visible)
         self.drop(doomed)
 
     def member_put(self, ref: CollectionRef, place: Place, cell: Cell) -> None:
@@ -193,41 +193,36 @@ class Workspace(Buffers):
 
     # --- notes for observers ------------------------------------------------------------------------------------------
 
-    def _note_collection(self, ref: CollectionRef) -> None:
-        """The property that holds the collection counts as written."""
-        if ref.property_id:
-            self.note(self.rows(self.element(ref).class_id), ref.owner, ref.property_id)
-        else:
-            node = self.existing_node(ref.owner)
-            self.note(self.rows(node.class_id), node.owner, node.property_id)
+    def _note_collection(self, ref: CollectionRef) -> bool:
+        """The property that holds the collection was written. Returns whether its operations are worth noting.
 
-    def _is_old(self, ref: CollectionRef) -> bool:
-        """Whether somebody may observe the collection: it was there before the transaction."""
+        They are if somebody may observe it: it was there before the transaction.
+        """
         if ref.property_id:
-            return ref.owner < self.rows(self.element(ref).class_id).first_new
+            rows = self.rows(self.element(ref).class_id)
+            self.note(rows, ref.owner, ref.property_id)
+            return ref.owner < rows.first_new
+        node = self.existing_node(ref.owner)
+        self.note(self.rows(node.class_id), node.owner, node.property_id)
         return self._first_node < 0 or ref.owner < self._first_node
-
-    def _note_operation(self, ref: CollectionRef, operation: int, index: int, second: int) -> None:
-        if self._is_old(ref):
-            self.changes.note_list(ref.property_id, ref.owner, operation, index, second)
 
     def _note_list(self, ref: CollectionRef, operation: int, index: int) -> None:
         """Note an operation on the element now at a real index; one on a hidden element is not seen."""
-        self._note_collection(ref)
+        if not self._note_collection(ref):
+            return
         prop = self.element(ref)
         if prop.tied and prop.type != MIXED and self.has_tombstones(prop.target_id):
             cell = self.list_buffer(ref).get(index)
             if cell is None or is_tombstone(prop, cell):
                 return
             index = self._visible(ref, index)
-        self._note_operation(ref, operation, index, 0)
+        self.changes.note_list(ref.property_id, ref.owner, operation, index)
 
     def _visible(self, ref: CollectionRef, index: int) -> int:
         return index - sum(1 for place in self.hidden(ref) if place < index)
 
     def _note_member(self, ref: CollectionRef, operation: int, place: Place) -> None:
-        self._note_collection(ref)
-        if ref.kind == DICTIONARY_COLLECTION and self._is_old(ref):
+        if self._note_collection(ref) and ref.kind == DICTIONARY_COLLECTION:
             self.changes.note_dict(ref.property_id, ref.owner, operation, text_from_sql(place))
 
     # --- what goes with a value ---------------------------------------------------------------------------------------
