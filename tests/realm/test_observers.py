@@ -578,7 +578,44 @@ def test_realm_observers(realm: Realm, open_realm: OpenRealm) -> None:
     assert events == [CHANGE, CHANGE]
 
 
-def test_invalidating_compares_the_whole(realm: Realm, open_realm: OpenRealm) -> None:
+def test_a_cancelled_write_is_no_news(realm: Realm, open_realm: OpenRealm) -> None:
+    other, log = open_realm(Dog, Tag), Log()
+    with started(realm.objects(Dog).observe(log), realm, log, FIRST):
+        with realm.write() as transaction:
+            dog(realm, "a").age = 50
+            transaction.cancel()
+        realm.refresh()
+        assert log.take() == []
+        with pytest.raises(ZeroDivisionError), realm.write():
+            dog(realm, "a").age = 1 // 0
+        with other.write():
+            dog(other, "b").age = 50
+        realm.refresh()
+        assert log.take() == [CollectionChange((), (), (1,), (1,))]
+
+
+def test_invalidating_loses_nothing(realm: Realm, open_realm: OpenRealm) -> None:
+    other, log = open_realm(Dog, Tag), Log()
+    with started(realm.objects(Dog).observe(log), realm, log, FIRST):
+        with other.write():
+            other.create(Dog, name="x")
+        realm.invalidate()
+        assert len(realm.objects(Dog)) == 5
+        realm.refresh()
+        assert log.take() == [CollectionChange(insertions=(4,))]
+
+
+def test_exceptions_of_realm_observers_do_not_undo_the_commit(realm: Realm, caplog: pytest.LogCaptureFixture) -> None:
+    with realm.observe(lambda realm, event: 1 / 0):
+        with realm.write():
+            realm.create(Dog, name="x")
+    assert realm.get(Dog, "x") is not None
+    assert "an observer of a Realm raised an exception" in caplog.text
+
+
+def test_without_logs_the_whole_is_compared(
+    realm: Realm, open_realm: OpenRealm, monkeypatch: pytest.MonkeyPatch
+) -> None:
     other, log, one, numbers = open_realm(Dog, Tag), Log(), Log(), Log()
     a = dog(realm, "a")
     with (
@@ -589,7 +626,7 @@ def test_invalidating_compares_the_whole(realm: Realm, open_realm: OpenRealm) ->
         with other.write():
             other.create(Dog, name="x")
             dog(other, "a").numbers.append(1)
-        realm.invalidate()
+        monkeypatch.setattr(realm._context.file, "change_logs", lambda after, up_to: None)
         realm.refresh()
         assert log.take() == [CollectionChange((), (4,), (0, 1, 2, 3), (0, 1, 2, 3))]
         assert "age" in one.take()[0].changed

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import os
 import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -272,6 +274,33 @@ def test_a_forgotten_realm_gives_everything_back(tmp_path: Path) -> None:
     assert file.is_closed
     with Realm.open(tmp_path / "a.realm", schema=[Dog]) as again, again.write(timeout=1):
         assert len(again.objects(Dog)) == 0
+
+
+def test_a_forked_child_opens_anew(tmp_path: Path) -> None:
+    program = f"""
+import os, sys
+from syncline import ClosedRealmError, Field, Model, Realm
+
+class Dog(Model):
+    name: str = Field(primary_key=True)
+
+realm = Realm.open({str(tmp_path / "a.realm")!r}, schema=[Dog])
+with realm.write():
+    rex = realm.create(Dog, name="Rex")
+child = os.fork()
+if child == 0:
+    try:
+        print(rex.name)
+    except ClosedRealmError:
+        with Realm.open({str(tmp_path / "a.realm")!r}, schema=[Dog]) as again, again.write():
+            again.create(Dog, name="Bo")
+        os._exit(7)
+    os._exit(1)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+assert realm.refresh()
+assert [dog.name for dog in realm.objects(Dog)] == ["Rex", "Bo"]
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
 
 
 def test_objects_keep_their_realm_open(tmp_path: Path) -> None:

@@ -55,8 +55,9 @@ class Binding:
         self._has_twins = False
         self._arrange: Callable[[Sequence[Any]], list[Any]] = list
         self.bind(catalogue)
-        #: what objects of equal identity share: the file and the class
+        #: what equal objects share: the file and the class, and (frozen ones) the version
         self.identity = (context.file.path, self.info.id)
+        self.version = context.frozen_version
 
     def bind(self, catalogue: Catalogue) -> None:
         """Find the class and its properties in (another version of) the file's schema.
@@ -81,11 +82,6 @@ class Binding:
             self._arrange = _picker(order)
         else:
             self._arrange = lambda row: [row[index] for index in order]
-
-    @property
-    def version(self) -> int | None:
-        """The version of frozen objects; None for live ones."""
-        return self.context.version if self.context.frozen else None
 
     def plan(self) -> Plan:
         """How to create objects of the class."""

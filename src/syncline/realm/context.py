@@ -7,7 +7,9 @@ grows with every single write too; results carry it.
 
 from __future__ import annotations
 
+import os
 import threading
+import weakref
 from collections.abc import Callable, Mapping
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final
@@ -46,6 +48,9 @@ __all__ = ["Context", "Pins"]
 
 #: The thread of a frozen Realm: no thread has this number, and every one may use it.
 _ANY_THREAD: Final = 0
+
+#: No version was read yet.
+_NOTHING: Final = -1
 
 _COLLECTIONS: Final[dict[int, type[LiveCollection]]] = {
     kinds.LIST_COLLECTION: List,
@@ -89,6 +94,8 @@ class Context:
         self.pins = pins
         self.file: RealmFile = pins.lease.file
         self.frozen = pins.snapshot is not None
+        #: the version of a frozen Realm, by which its objects differ from live ones
+        self.frozen_version = pins.snapshot.version if pins.snapshot is not None else None
         self.thread = _ANY_THREAD if self.frozen else get_ident()
         self.closed = False
         self.epoch = 0
@@ -100,10 +107,12 @@ class Context:
         #: what was committed since observers were last told, oldest first; None: unknown, everything may have changed
         self.pending: list[ChangeLog | None] = []
         self._idle_lock = self.lock
+        self._seen = _NOTHING
         self._reader: Reader | None = None
         self._assigner: Assigner | None = None
         if pins.snapshot is not None:
             self._read_from(pins.snapshot)
+        _contexts.add(self)
 
     # --- checks -------------------------------------------------------------------------------------------------------
 
@@ -151,12 +160,20 @@ class Context:
         self.epoch += 1
         self.changes += 1
 
+    def _arrive(self, version: int) -> None:
+        """This version is read from now on; remembers for observers what happened since the one before."""
+        if version == self._seen:
+            return
+        if self._seen != _NOTHING and self.observers.any:
+            logs = self.file.change_logs(self._seen, version)
+            self.pending += [None] if logs is None else logs
+        self._seen = version
+        self.touch()
+
     def _read_from(self, snapshot: Snapshot) -> None:
         previous, self.pins.snapshot = self.pins.snapshot, snapshot
-        moved = self._reader is None or self._reader.version != snapshot.version
+        self._arrive(snapshot.version)
         self._reader, self.lock = snapshot.reader, snapshot.lock
-        if moved:
-            self.touch()
         if previous is not None and previous is not snapshot:
             previous.release()
         self.classes.follow(snapshot.catalogue)
@@ -166,7 +183,7 @@ class Context:
         return self.file.version > self.version
 
     def advance(self) -> bool:
-        """Move to the newest version; whether that is another one. Remembers for observers what changed between."""
+        """Move to the newest version; whether that is another one."""
         old = self.pins.snapshot
         if old is None:
             self.reader()
@@ -175,21 +192,13 @@ class Context:
         if snapshot.version == old.version:
             snapshot.release()
             return False
-        self._remember(old.version, snapshot.version)
         self._read_from(snapshot)
         return True
 
-    def _remember(self, old: int, new: int) -> None:
-        if self.observers.any:
-            logs = self.file.change_logs(old, new)
-            self.pending += [None] if logs is None else logs
-
     def invalidate(self) -> None:
         """Let go of the version; the next read takes the newest."""
-        snapshot, self.pins.snapshot, self._reader = self.pins.snapshot, None, None
-        self.lock = self._idle_lock
-        self.pending.append(None)
-        self.touch()
+        snapshot, self.pins.snapshot = self.pins.snapshot, None
+        self._lose_version()
         if snapshot is not None:
             snapshot.release()
 
@@ -218,10 +227,7 @@ class Context:
         tx = self.file.begin(timeout)
         self.pins.tx = tx
         try:
-            if old is None or tx.version != old.version:
-                if old is not None:
-                    self._remember(old.version, tx.version)
-                self.touch()
+            self._arrive(tx.version)
             self.tx, self._reader, self.lock = tx, tx, self._idle_lock
             self.classes.follow(tx.catalogue)
         except BaseException:
@@ -242,9 +248,10 @@ class Context:
             self._lose_version()
             raise
         self.pins.snapshot, self._reader, self.lock = snapshot, snapshot.reader, snapshot.lock
-        self.classes.follow(snapshot.catalogue)
+        self._seen = snapshot.version
         if self.observers.any:
             self.pending.append(tx.changes)
+        self.classes.follow(snapshot.catalogue)
         return snapshot.version != version
 
     def rollback(self) -> None:
@@ -258,7 +265,6 @@ class Context:
         """Nothing is pinned now: the next read takes the newest version, which others may have made meanwhile."""
         self._reader = None
         self.lock = self._idle_lock
-        self.pending.append(None)
         self.touch()
 
     # --- objects ------------------------------------------------------------------------------------------------------
@@ -318,3 +324,20 @@ class Context:
         """Make it what :meth:`assigner` returns; the one before, to be put back."""
         previous, self._assigner = self._assigner, assigner
         return previous
+
+
+#: Every open Realm of the process.
+_contexts: weakref.WeakSet[Context] = weakref.WeakSet()
+
+
+def _forget_inherited() -> None:
+    """A forked child must open its Realms anew: what it inherited is its parent's (spec/sdk.md §12.7)."""
+    for context in list(_contexts):
+        context.closed = True
+        context.tx = context._reader = None
+        context.pins.snapshot = context.pins.tx = None
+        context.touch()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_inherited)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable
 from typing import Any, Protocol
+
+logger = logging.getLogger("syncline.realm")
 
 __all__ = ["AsyncioScheduler", "Scheduler", "ThreadScheduler", "current_scheduler"]
 
@@ -30,8 +33,8 @@ class ThreadScheduler:
         """Nothing to do."""
 
     def report(self, error: Exception) -> None:
-        """Let whoever asked for delivery have it."""
-        raise error
+        """Nobody can catch it here: it goes to the log."""
+        logger.error("an observer of a Realm raised an exception", exc_info=error)
 
     def close(self) -> None:
         """Nothing to do."""

@@ -418,8 +418,9 @@ class Realm:
         return moved
 
     def pump(self, timeout: float | None = 0.0) -> bool:
-        """Wait up to ``timeout`` seconds (None: without limit) for a newer version, then :meth:`refresh`."""
-        self.wait_for_change(timeout)
+        """Wait up to ``timeout`` seconds (None: without limit) for news, then :meth:`refresh`."""
+        if not self._context.pending:
+            self.wait_for_change(timeout)
         return self.refresh()
 
     def wait_for_change(self, timeout: float | None = None) -> bool:

@@ -20,6 +20,7 @@ from syncline.realm.converters import describe
 from syncline.realm.deleting import delete_keys
 from syncline.realm.models import Model
 from syncline.storage.catalogue import Catalogue, PropertyInfo
+from syncline.storage.connection import translating
 from syncline.storage.query_sql import Sql, count_query, keys_query
 from syncline.storage.refs import CollectionRef
 
@@ -125,7 +126,7 @@ class Results(Sequence[T]):
     def _sql(self, build: Callable[..., Sql], query: Query) -> list[tuple[Any, ...]]:
         reader = self._context.reader()
         sql = build(query, self._binding.info, self._source)
-        with self._context.lock:
+        with self._context.lock, translating(self._context.file.path):
             reader.flush()
             return reader.connection.execute(sql.text, sql.parameters).fetchall()
 
