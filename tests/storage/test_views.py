@@ -89,7 +89,7 @@ def add_class(tx: WriteTransaction, name: str, *props: tuple[Any, ...], key: int
     """``props``: (name, type[, collection[, target]]), all nullable where that is possible."""
     tx.add_class(name, kind=kind, primary_key=None if key is None else "_id", key_type=key or 0)
     for prop, type, *rest in props:
-        collection, target = [*rest, 0, None][:2] if len(rest) == 1 else (rest or [0, None])
+        collection, target = (*rest, None)[:2] if rest else (0, None)
         tx.add_property(
             tx.catalogue.classes[name], prop, type, nullable=type != LINK, collection=collection, target=target
         )
