@@ -591,7 +591,8 @@ def test_a_half_applied_changeset_cannot_be_committed(store: Store) -> None:
 
 def test_a_class_can_be_too_wide(store: Store) -> None:
     with store.write() as tx, pytest.raises(BadChangesetError), tx.savepoint():
-        tx.apply(Changeset([column(f"p{number}", MIXED) for number in range(600)], []))
+        columns = [column(f"p{number}", MIXED, table="Wide") for number in range(600)]
+        tx.apply(Changeset([AddTable("Wide", TOP_LEVEL, "", GLOBAL_KEY, False), *columns], []))
 
 
 @pytest.mark.parametrize("key", [None, "", "é", "a\udcff", "x" * 1000])

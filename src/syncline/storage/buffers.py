@@ -11,6 +11,7 @@ from typing import Final, cast
 import apsw
 
 from syncline.errors import InvalidObjectError, TransactionError
+from syncline.storage import schema
 from syncline.storage.catalogue import Catalogue, ClassInfo, PropertyInfo
 from syncline.storage.changes import ChangeLog
 from syncline.storage.columns import Cell, SqlValue, collection_cell
@@ -49,6 +50,7 @@ class Buffers(Tables):
         self.asymmetric: set[int] = set()
         self._pending = 0
         self._rows: dict[int, ClassRows] = {}
+        self._without_tables: set[int] = set()
         self._next_keys: dict[int, int] = {}
         self._first_keys: dict[int, int] = {}
         self._lists: dict[CollectionRef, ListBuffer] = {}
@@ -73,10 +75,30 @@ class Buffers(Tables):
             rows = self._open_rows(class_id)
         return rows
 
-    def _open_rows(self, class_id: int) -> ClassRows:
+    def info(self, class_id: int) -> ClassInfo:
+        """The class as it is now. Raises InvalidObjectError when it was removed."""
         info = self.catalogue.by_id.get(class_id)
         if info is None:
             raise InvalidObjectError("the class of this object was removed")
+        return info
+
+    def has_tables(self, class_id: int) -> bool:
+        """Whether the tables of a class exist; those of a new class come with the first look at it."""
+        return class_id not in self._without_tables
+
+    def expect_tables(self, class_id: int) -> None:
+        """The class is new: its tables have to be created."""
+        self._without_tables.add(class_id)
+
+    def _create_tables(self) -> None:
+        for class_id in sorted(self._without_tables):
+            schema.create_tables(self.connection, self.catalogue.by_id[class_id])
+        self._without_tables.clear()
+
+    def _open_rows(self, class_id: int) -> ClassRows:
+        info = self.info(class_id)
+        if self._without_tables:
+            self._create_tables()
         next_key = self._next_keys.get(class_id)
         if next_key is None:
             next_key = cast(int, self.query("SELECT next_key FROM rlm_class WHERE id = ?", (class_id,))[0][0])
@@ -299,6 +321,7 @@ class Buffers(Tables):
         self.asymmetric = mark.asymmetric
         self._next_keys = mark.next_keys
         self._next_node = mark.next_node
+        self._without_tables.clear()
         self._rows.clear()
         self._lists.clear()
         self._dirty_lists.clear()
@@ -334,6 +357,8 @@ class Buffers(Tables):
                 "a changeset could not be applied: roll the transaction back, nothing can be written"
             )
         self._pending = 0
+        if self._without_tables:
+            self._create_tables()
         for rows in self._rows.values():
             if rows.pending:
                 rows.flush()

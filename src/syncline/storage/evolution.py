@@ -47,7 +47,9 @@ def add_class(
         workspace,
         schema.add_class(workspace.connection, workspace.catalogue, name, kind, key_name, key_type, key_nullable),
     )
-    return workspace.catalogue.classes[name], True
+    info = workspace.catalogue.classes[name]
+    workspace.expect_tables(info.id)
+    return info, True
 
 
 def _check_class(info: ClassInfo, kind: int, key_name: str, key_type: int, key_nullable: bool) -> None:
@@ -79,7 +81,7 @@ def add_property(
     indexed: int,
 ) -> tuple[PropertyInfo, bool]:
     """The property with that name and type, and whether it was created. Nullability is not compared."""
-    info = workspace.rows(info.id).info
+    info = workspace.info(info.id)
     existing = info.properties.get(name)
     if existing is not None:
         if (existing.type, existing.collection, existing.target) != (type, collection, target):
@@ -92,7 +94,9 @@ def add_property(
     if len(info.columns) >= schema.MAX_COLUMNS:
         raise SchemaError(f"class {info.name!r} has too many properties")
     nullable = schema.nullability(type, collection, nullable)
-    _close(workspace, info)
+    has_tables = workspace.has_tables(info.id)
+    if has_tables:
+        _close(workspace, info)
     _adopt(
         workspace,
         schema.add_property(
@@ -105,6 +109,7 @@ def add_property(
             collection,
             target_info,
             indexed,
+            has_tables,
         ),
     )
     return workspace.catalogue.by_id[info.id].properties[name], True

@@ -107,30 +107,52 @@ def add_class(
     key_type: int,
     nullable: bool,
 ) -> Catalogue:
-    """Create a class with its table; ``key_type`` GLOBAL_KEY: none (``key_name`` and ``nullable`` do not matter)."""
+    """Register a class; ``key_type`` GLOBAL_KEY: no primary key (``key_name`` and ``nullable`` do not matter).
+
+    Its table does not exist before :func:`create_tables`: with all its properties known it is one statement, while a
+    column added later makes SQLite read the whole schema again.
+    """
     connection.execute("INSERT INTO rlm_class(name, kind) VALUES(?, ?)", (name, kind))
     id = connection.last_insert_rowid()
     properties: list[PropertyInfo] = []
     key: PropertyInfo | None = None
-    if kind == EMBEDDED:
-        columns = ["k INTEGER PRIMARY KEY", "oc INT", "o INT", "op INT"]
-    elif key_type == GLOBAL_KEY:
-        columns = ["k INTEGER PRIMARY KEY", "ghi INT", "glo INT"]
-    else:
+    if kind != EMBEDDED and key_type != GLOBAL_KEY:
         key = _insert_property(connection, id, key_name, key_type, nullable, SINGLE_COLLECTION, None, 0, 0, True)
         properties.append(key)
         connection.execute("UPDATE rlm_class SET pk = ? WHERE id = ?", (key.id, id))
-        columns = ["k INTEGER PRIMARY KEY", *_definitions(key)]
-    info = ClassInfo(id, name, kind, properties, key)
+    return _count(connection, catalogue.with_class(ClassInfo(id, name, kind, properties, key)))
+
+
+def create_tables(connection: apsw.Connection, info: ClassInfo) -> None:
+    """Create the table of a registered class, those of its collections, and the indexes."""
+    columns = ["k INTEGER PRIMARY KEY"]
+    if info.embedded:
+        columns += ["oc INT", "o INT", "op INT"]
+    elif info.keyless:
+        columns += ["ghi INT", "glo INT"]
+    for prop in info.singles:
+        columns += _definitions(prop)
     connection.execute(f"CREATE TABLE {info.table}({', '.join(columns)})")
+    key = info.primary_key
     if key is not None:
         column = key.columns[0]
-        connection.execute(f"CREATE UNIQUE INDEX u{id} ON {info.table}({column})")
-        if nullable:
-            connection.execute(f"CREATE UNIQUE INDEX un{id} ON {info.table}((1)) WHERE {column} IS NULL")
+        connection.execute(f"CREATE UNIQUE INDEX u{info.id} ON {info.table}({column})")
+        if key.nullable:
+            connection.execute(f"CREATE UNIQUE INDEX un{info.id} ON {info.table}((1)) WHERE {column} IS NULL")
     elif info.keyless:
-        connection.execute(f"CREATE UNIQUE INDEX u{id} ON {info.table}(ghi, glo)")
-    return _count(connection, catalogue.with_class(info))
+        connection.execute(f"CREATE UNIQUE INDEX u{info.id} ON {info.table}(ghi, glo)")
+    for prop in info.properties.values():
+        if not prop.is_primary_key:
+            _create_beside(connection, info, prop)
+
+
+def _create_beside(connection: apsw.Connection, info: ClassInfo, prop: PropertyInfo) -> None:
+    """What a property has beside its columns: the table of a collection, indexes."""
+    if prop.table is not None:
+        _create_collection(connection, prop)
+    _index_links(connection, info, prop)
+    if prop.indexed == GENERAL_INDEX:
+        _create_index(connection, info, prop)
 
 
 def add_property(
@@ -143,19 +165,22 @@ def add_property(
     collection: int,
     target: ClassInfo | None,
     indexed: int,
+    has_tables: bool,
 ) -> Catalogue:
-    """Create a property: columns with the type's default for existing objects, or the table of a collection."""
+    """Create a property: columns with the type's default for existing objects, or the table of a collection.
+
+    ``has_tables`` False: the class's tables do not exist yet.
+    """
     prop = _insert_property(
         connection, info.id, name, type, nullable, collection, target, indexed, len(info.properties), False
     )
-    if collection == SINGLE_COLLECTION:
-        for definition in _definitions(prop):
-            connection.execute(f"ALTER TABLE {info.table} ADD COLUMN {definition}")
-    else:
-        _create_collection(connection, prop)
-    _index_links(connection, info, prop)
-    if indexed == GENERAL_INDEX:
-        _create_index(connection, info, prop)
+    if has_tables:
+        if collection == SINGLE_COLLECTION:
+            for definition in _definitions(prop):
+                connection.execute(f"ALTER TABLE {info.table} ADD COLUMN {definition}")
+        _create_beside(connection, info, prop)
+    if type == LINK and not prop.embedded:
+        connection.execute("INSERT INTO rlm_incoming(class, prop) VALUES(?, ?)", (prop.target_id, prop.id))
     # the columns of the others stay where they are, so their descriptions can be shared
     next_info = ClassInfo(info.id, info.name, info.kind, [*info.properties.values(), prop], info.primary_key)
     return _count(connection, catalogue.with_class(next_info))
@@ -289,7 +314,7 @@ def _create_collection(connection: apsw.Connection, prop: PropertyInfo) -> None:
 
 
 def _index_links(connection: apsw.Connection, info: ClassInfo, prop: PropertyInfo) -> None:
-    """The index that finds links to an object, and the first word that there may be links of this property."""
+    """The index that finds the links to an object."""
     name = info.table if prop.table is None else prop.table.name
     value = f"p{prop.id}" if prop.table is None else "v"
     if prop.type == MIXED:
@@ -297,7 +322,6 @@ def _index_links(connection: apsw.Connection, info: ClassInfo, prop: PropertyInf
         connection.execute(f"CREATE INDEX x{prop.id} ON {name}({link}, {value}) WHERE {link} IS NOT NULL")
     elif prop.type == LINK and not prop.embedded:
         connection.execute(f"CREATE INDEX x{prop.id} ON {name}({value}) WHERE {value} IS NOT NULL")
-        connection.execute("INSERT INTO rlm_incoming(class, prop) VALUES(?, ?)", (prop.target_id, prop.id))
 
 
 def _create_index(connection: apsw.Connection, info: ClassInfo, prop: PropertyInfo) -> None:

@@ -218,7 +218,7 @@ class WriteTransaction(CollectionWriter):
         ``cls`` is replaced: take the new one from :attr:`catalogue`. Raises SchemaError.
         """
         workspace = self.workspace
-        existing = workspace.rows(cls.id).info.properties.get(name)
+        existing = workspace.info(cls.id).properties.get(name)
         if existing is not None and existing.nullable != nullability(type, collection, nullable):
             raise SchemaError(f"property {cls.name}.{name} exists with another nullability, which cannot change")
         prop, created = evolution.add_property(workspace, cls, name, type, nullable, collection, target, indexed)
