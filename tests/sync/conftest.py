@@ -409,7 +409,7 @@ class World:
 
     def new_manager(self) -> SyncManager:
         manager = SyncManager(self.folder / "sync")
-        manager.timeout_options = SyncTimeoutOptions(connect_timeout=2_000, connection_linger_time=100)
+        manager.timeout_options = SyncTimeoutOptions(connect_timeout=2_000, connection_linger_time=600)
         manager.error_handler = lambda error, session: self.errors.append((error, session))
         return manager
 

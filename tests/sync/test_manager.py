@@ -66,7 +66,7 @@ def test_settings_that_count_until_the_client_exists(world: Any, server: Any, re
     assert agent.startswith("Syncline/")
     assert agent.endswith("my app/1.0")
     world.manager.timeout_options = SyncTimeoutOptions(connection_linger_time=1)
-    assert world.manager.client.settings.linger_ms == 100
+    assert world.manager.client.settings.linger_ms == 600
     with pytest.raises(ConfigurationError):
         world.manager.session_multiplexing = False
 
@@ -209,10 +209,9 @@ def test_a_server_that_accepts_and_drops_connections_is_not_hammered(world: Any,
 
     server.script(accept_and_drop)
     world.device(world.user(server.url))
-    world.eventually(lambda: len(times) >= 3)
+    world.eventually(lambda: len(times) >= 3, 20)
     first, second = times[1] - times[0], times[2] - times[1]
     assert first >= 0.7
     assert second >= 1.4
     world.manager.reconnect()
-    world.eventually(lambda: len(times) >= 4)
-    assert times[3] - times[2] < 1.0
+    world.eventually(lambda: len(times) >= 4, 2.5)  # instead of after three or four seconds

@@ -330,6 +330,7 @@ def test_a_refused_renewal_logs_the_user_out_and_tells_everyone(world: Any, app:
     user.error_handler = lambda who, error: told.append((who, error))
     device = world.device(user)
     device.session.suspend()
+    world.eventually(lambda: not world.manager.client._connections)
     app.refusals["session"] = (status, "InvalidSession")
     app.valid_tokens.discard(user.access_token)
     device.write("Rex")

@@ -94,6 +94,7 @@ class Connection:
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
         self._abandoned = False
+        self._is_urgent = False  # reconnect_now() came while connecting: it counts for what comes of the attempt
 
     # --- for protocol sessions ----------------------------------------------------------------------------------------
 
@@ -126,6 +127,7 @@ class Connection:
     def reconnect_now(self) -> None:
         """Skip the delay; if connected, check the connection by an urgent ping (§5.4, §7.5)."""
         self._cancel_delay()
+        self._is_urgent = self.state is ConnectionState.CONNECTING
         self._machine.reconnect_now(self._client.now())
         self.pump()
 
@@ -190,6 +192,9 @@ class Connection:
         logger.info("connected to %s with protocol version %d", self.endpoint.url, socket.version)
         self._ending = self._client.loop.create_future()
         self._machine.connected(socket.version, self._client.now())
+        if self._is_urgent:
+            self._machine.reconnect_now(self._client.now())
+        self._is_urgent = False
         self._report(ConnectionState.CONNECTED)
         self.pump()
         try:
@@ -211,8 +216,9 @@ class Connection:
             ended.message,
         )
         self._machine.disconnected(self._client.now())
-        if self._machine.backoff_reset_due:
+        if self._machine.backoff_reset_due or self._is_urgent:
             self._cancel_delay()
+        self._is_urgent = False
         failure = None
         if ended.error is not None:
             failure = Failure.of_message(ended.error)
