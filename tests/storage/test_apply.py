@@ -590,9 +590,10 @@ def test_a_half_applied_changeset_cannot_be_committed(store: Store) -> None:
 
 
 def test_a_class_can_be_too_wide(store: Store) -> None:
+    columns = [column(f"p{number}", MIXED, table="Wide") for number in range(600)]
+    table = AddTable("Wide", TOP_LEVEL, "", GLOBAL_KEY, False)
     with store.write() as tx, pytest.raises(BadChangesetError), tx.savepoint():
-        columns = [column(f"p{number}", MIXED, table="Wide") for number in range(600)]
-        tx.apply(Changeset([AddTable("Wide", TOP_LEVEL, "", GLOBAL_KEY, False), *columns], []))
+        tx.apply(Changeset([table, *columns], []))
 
 
 @pytest.mark.parametrize("key", [None, "", "é", "a\udcff", "x" * 1000])
@@ -603,6 +604,25 @@ def test_keys_survive(store: Store, key: Key) -> None:
     assert ann(store, "best") is None
     store.apply(CreateObject("Person", key))
     assert ann(store, "best") == ("Person", key)
+
+
+def test_nested_collections_have_a_limit(store: Store) -> None:
+    deep: list[Instruction] = [up("mix", LIST)]
+    deep += [insert("mix", LIST, None, *[0] * depth, prior=0) for depth in range(1, 100)]
+    store.apply(*deep)
+    with store.write() as tx, pytest.raises(BadChangesetError), tx.savepoint():
+        tx.apply(Changeset([insert("mix", LIST, None, *[0] * 100, prior=0)], []))
+
+
+def test_embedded_objects_may_be_nested_deeply(store: Store) -> None:
+    """As deep as a path can be; neither recording inside nor deleting recurses."""
+    store.apply(up("addr", OBJECT), *[up("addr", OBJECT, None, *["sub"] * depth) for depth in range(1, 999)])
+    with store.write() as tx:
+        deepest = store.reader.keys(store.cls("Addr"))[-1]
+        tx.set(store.cls("Addr"), deepest, store.prop("Addr.street"), "down here")
+        assert len(tx.instructions[0].path) == 999  # type: ignore[attr-defined]
+        tx.erase(store.cls("Person"), 0)
+    assert store.rows(store.cls("Addr").table) == []
 
 
 def test_schema_and_objects_in_one_changeset() -> None:

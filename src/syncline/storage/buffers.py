@@ -10,7 +10,7 @@ from typing import Final, cast
 
 import apsw
 
-from syncline.errors import InvalidObjectError, TransactionError
+from syncline.errors import InvalidObjectError, TransactionError, ValueRangeError
 from syncline.storage import schema
 from syncline.storage.catalogue import Catalogue, ClassInfo, PropertyInfo
 from syncline.storage.changes import ChangeLog
@@ -30,6 +30,8 @@ __all__ = ["Buffers", "Mark"]
 _PENDING_MAX: Final = 50_000
 #: Collections remembered after they were written.
 _COLLECTIONS_MAX: Final = 20_000
+#: Levels of collections inside one Mixed (spec/sdk.md §1.6).
+_NESTING_MAX: Final = 100
 
 
 class Buffers(Tables):
@@ -223,7 +225,17 @@ class Buffers(Tables):
         return node
 
     def create_node(self, kind: int, class_id: int, owner: int, property_id: int, parent: int) -> Cell:
-        """A new empty list or dictionary (LIST_COLLECTION or DICTIONARY_COLLECTION): the cell that holds it."""
+        """A new empty list or dictionary (LIST_COLLECTION or DICTIONARY_COLLECTION): the cell that holds it.
+
+        Raises ValueRangeError where it would be nested too deeply.
+        """
+        depth = 1
+        above = parent
+        while above:
+            depth += 1
+            above = self.existing_node(above).parent
+        if depth > _NESTING_MAX:
+            raise ValueRangeError(f"collections in a mixed value can be nested {_NESTING_MAX} levels deep, no more")
         if self._next_node < 0:
             rows = self.query("SELECT ifnull(max(seq), 0) + 1 FROM sqlite_sequence WHERE name = 'rlm_node'")
             self._next_node = cast(int, rows[0][0])

@@ -51,9 +51,6 @@ from syncline.values.kinds import (
 
 __all__ = ["CollectionWriter", "Prepared"]
 
-#: Levels of collections inside one Mixed (spec/sdk.md §1.6).
-_NESTING_MAX: Final = 100
-
 _COLLECTION_KINDS: Final[dict[int, int]] = {LIST_COLLECTION: LIST, DICTIONARY_COLLECTION: DICTIONARY}
 _COLLECTION_TAGS: Final[dict[int, int]] = {LIST_COLLECTION: LIST_TAG, DICTIONARY_COLLECTION: DICTIONARY_TAG}
 
@@ -130,13 +127,6 @@ class CollectionWriter(Reader):
             prop = self.workspace.element(ref)
             return self.workspace.create_node(collection, prop.class_id, ref.owner, prop.id, 0)
         node = self.workspace.existing_node(ref.owner)
-        depth = 1
-        parent = node.parent
-        while parent:
-            depth += 1
-            parent = self.workspace.existing_node(parent).parent
-        if depth >= _NESTING_MAX:
-            raise ValueRangeError(f"collections in a mixed value can be nested {_NESTING_MAX} levels deep, no more")
         return self.workspace.create_node(collection, node.class_id, node.owner, node.property_id, ref.owner)
 
     @staticmethod

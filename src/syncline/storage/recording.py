@@ -64,8 +64,11 @@ class Recorder:
         """Of a property of an object, embedded or not. Raises InvalidObjectError."""
         if not info.embedded:
             return Address(info.name, self._workspace.key_of(info, k), prop.name, (), "")
-        base = self._object_address(info, k)
-        return Address(base.table, base.key, base.field, (*base.path, prop.name), info.name)
+        self._check_structure()
+        base = self._objects.get((info.id, k))
+        if base is None:
+            base = self._objects[info.id, k] = self._climb(info, k, [], info.name)
+        return base._replace(path=(*base.path, prop.name))
 
     def collection_address(self, ref: CollectionRef) -> Address:
         """Of a collection. Raises InvalidObjectError."""
@@ -75,7 +78,7 @@ class Recorder:
         self._check_structure()
         address = self._nodes.get(ref.owner)
         if address is None:
-            address = self._nodes[ref.owner] = self._find_node(ref.owner)
+            address = self._nodes[ref.owner] = self._climb_from_node(ref.owner)
         return address
 
     def _check_structure(self) -> None:
@@ -83,43 +86,40 @@ class Recorder:
             self._structure = self._workspace.structure
             self.forget_places()
 
-    def _object_address(self, info: ClassInfo, k: int) -> Address:
-        """Of an embedded object."""
-        self._check_structure()
-        place = (info.id, k)
-        address = self._objects.get(place)
-        if address is None:
-            address = self._objects[place] = self._find_object(info, k)
-        return address
-
-    def _find_object(self, info: ClassInfo, k: int) -> Address:
+    def _climb(self, info: ClassInfo, k: int, steps: list[int | str], embedded: str) -> Address:
+        """The place reached from an object by ``steps`` (the last one first), as seen from its top-level object."""
         workspace = self._workspace
-        row = workspace.row(info, k)
-        owner_info = workspace.catalogue.by_id[cast(int, row[1])]
-        owner = cast(int, row[2])
-        prop = owner_info.by_id[cast(int, row[3])]
-        base = self.property_address(owner_info, owner, prop)
-        if prop.collection == SINGLE_COLLECTION:
-            return base
-        element = self._find_element(CollectionRef(prop.collection, prop.id, owner), prop, k)
-        return base._replace(path=(*base.path, element))
+        while info.embedded:
+            row = workspace.row(info, k)
+            owner_info = workspace.catalogue.by_id[cast(int, row[1])]
+            owner = cast(int, row[2])
+            prop = owner_info.by_id[cast(int, row[3])]
+            if prop.collection != SINGLE_COLLECTION:
+                steps.append(self._find_element(CollectionRef(prop.collection, prop.id, owner), prop, k))
+            steps.append(prop.name)
+            info = owner_info
+            k = owner
+        field = cast(str, steps.pop())
+        steps.reverse()
+        return Address(info.name, workspace.key_of(info, k), field, tuple(steps), embedded)
 
-    def _find_node(self, number: int) -> Address:
+    def _climb_from_node(self, number: int) -> Address:
+        """The place of a collection inside a Mixed."""
         workspace = self._workspace
+        steps: list[int | str] = []
         node = workspace.existing_node(number)
-        if node.parent:
+        while node.parent:
             parent = workspace.existing_node(node.parent)
             holder = CollectionRef(parent.kind, 0, node.parent)
-            base = self.collection_address(holder)
-        else:
-            info = workspace.catalogue.by_id[node.class_id]
-            prop = info.by_id[node.property_id]
-            base = self.property_address(info, node.owner, prop)
-            if prop.collection == SINGLE_COLLECTION:
-                return base
-            holder = CollectionRef(prop.collection, prop.id, node.owner)
-        element = self._find_element(holder, workspace.element(holder), number)
-        return base._replace(path=(*base.path, element))
+            steps.append(self._find_element(holder, workspace.element(holder), number))
+            number = node.parent
+            node = parent
+        info = workspace.catalogue.by_id[node.class_id]
+        prop = info.by_id[node.property_id]
+        if prop.collection != SINGLE_COLLECTION:
+            steps.append(self._find_element(CollectionRef(prop.collection, prop.id, node.owner), prop, number))
+        steps.append(prop.name)
+        return self._climb(info, node.owner, steps, info.name if info.embedded else "")
 
     def _find_element(self, ref: CollectionRef, prop: PropertyInfo, number: int) -> int | str:
         """The index or key at which a collection holds an embedded object or (in a Mixed) a node."""
