@@ -42,7 +42,7 @@ UNKNOWN: Final = 9
 #: Operations kept for one collection in one commit.
 _OPERATIONS_MAX: Final = 10_000
 
-#: (operation, index, second index of a move or 0)
+#: (operation, index, second index of a move or 0); one UNKNOWN, anywhere, voids all
 ListOperation: TypeAlias = "tuple[int, int, int]"
 #: (operation, key)
 DictOperation: TypeAlias = "tuple[int, str]"
@@ -121,10 +121,6 @@ class ChangeLog:
             self.lists.setdefault(place, []).extend(list_operations)
         for place, dict_operations in later.dicts.items():
             self.dicts.setdefault(place, []).extend(dict_operations)
-
-    def was_inserted(self, class_id: int, k: int) -> bool:
-        """Whether the object came into being in the commits of this log."""
-        return any(first <= k < stop for first, stop in self.inserted.get(class_id, ()))
 
     def encode(self) -> bytes:
         """Compact JSON: the form of ``rlm_commit.log``. Zero bytes for an empty log."""

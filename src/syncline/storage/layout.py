@@ -66,8 +66,6 @@ class CollectionTable:
         self.slice_sql = f"SELECT {cell} {where} AND {place} >= ? AND {place} < ? ORDER BY {place}"
         self.items_sql = f"SELECT {place}, {cell} {where} ORDER BY {place}"
         self.cell_sql = f"SELECT {cell} {where} AND {place} = ?"
-        self.places_sql = f"SELECT {place} {where} ORDER BY {place}"
-        self.find_value_sql = f"SELECT {place} {where} AND {value} = ? ORDER BY {place}"
         self.size_sql = f"SELECT ifnull(max({place}) + 1, 0) {where}"
         self.count_sql = f"SELECT count(*) {where}"
         self.erase_sql = f"DELETE {where} AND {place} = ?"
@@ -75,7 +73,6 @@ class CollectionTable:
         self.clear_sql = f"DELETE {where}"
         #: hidden elements (links to tombstones) of one owner
         self.hidden_sql = f"SELECT {place} {where} AND {value} < 0 ORDER BY {place}"
-        self.hidden_count_sql = f"SELECT count(*) {where} AND {value} < 0"
         #: owners and places of links to one object
         if "l" in columns:
             self.linking_sql = (

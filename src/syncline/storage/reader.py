@@ -11,7 +11,6 @@ Mixed) a :class:`CollectionRef`. A link to a tombstone reads as None; lists and 
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Final, cast
 
@@ -28,6 +27,7 @@ from syncline.storage.columns import (
     decode,
     encode,
     kind_of,
+    link_cell,
     text_from_sql,
     text_to_sql,
 )
@@ -35,6 +35,7 @@ from syncline.storage.refs import CollectionRef, ObjectRef
 from syncline.storage.tables import Tables, missing
 from syncline.values import Float32, Key
 from syncline.values.kinds import (
+    DECIMAL,
     DOUBLE,
     FLOAT,
     LINK,
@@ -43,7 +44,6 @@ from syncline.values.kinds import (
     SET_COLLECTION,
     SINGLE_COLLECTION,
 )
-from syncline.values.order import link_sort_key
 
 __all__ = ["Reader", "Value"]
 
@@ -203,15 +203,18 @@ class Reader:
     def list_find(self, ref: CollectionRef, value: Value) -> int | None:
         """The first visible index of an equal value (spec/sdk.md §1.11.1), or None."""
         prop = self.tables.element(ref)
-        wanted = self._search_key(prop, value)
-        if wanted is not None:
-            hidden = set(self._hidden(ref))
-            visible = 0
-            for index, cell in enumerate(self.tables.list_cells(ref, 0, _END)):
-                if index not in hidden:
-                    if cell_sort_key(prop, cell) == wanted:
-                        return visible
-                    visible += 1
+        wanted = self._search_cell(prop, value)
+        if wanted is None:
+            return None
+        column = 2 if prop.type == MIXED else 1 if prop.type == DECIMAL else 0
+        sought = wanted[column]
+        hidden = set(self._hidden(ref))
+        visible = 0
+        for index, cell in enumerate(self.tables.list_cells(ref, 0, _END)):
+            if index not in hidden:
+                if cell[column] == sought:
+                    return visible
+                visible += 1
         return None
 
     def list_real_size(self, ref: CollectionRef) -> int:
@@ -226,10 +229,6 @@ class Reader:
             index += 1
         return index
 
-    def list_visible_index(self, ref: CollectionRef, index: int) -> int:
-        """The visible index of a real one."""
-        return index - bisect_left(self._hidden(ref), index)
-
     def set_values(self, ref: CollectionRef) -> list[Value]:
         """The visible members in the order of spec/sdk.md §1.11.1."""
         prop = self.tables.element(ref)
@@ -238,8 +237,9 @@ class Reader:
 
     def set_contains(self, ref: CollectionRef, value: Value) -> bool:
         """Whether an equal value is a member."""
-        wanted = self._search_key(self.tables.element(ref), value)
-        return wanted is not None and self.tables.member(ref, wanted) is not None
+        prop = self.tables.element(ref)
+        cell = self._search_cell(prop, value)
+        return cell is not None and self.tables.member(ref, cell_sort_key(prop, cell)) is not None
 
     def dict_get(self, ref: CollectionRef, key: str) -> Value:
         """The value of an entry. Raises KeyError."""
@@ -276,15 +276,16 @@ class Reader:
         """The real indexes of a list's hidden elements."""
         return self.tables.hidden(ref) if self._may_hide(ref) else []
 
-    def _search_key(self, prop: PropertyInfo, value: Value) -> bytes | None:
-        """The sort key a value would have as an element; None if it cannot be one."""
+    def _search_cell(self, prop: PropertyInfo, value: Value) -> Cell | None:
+        """The cell a value would have as an element; None if it cannot be one."""
         try:
             kind = kind_of(value)
             if kind == LINK:
                 link = cast(ObjectRef, value)
                 fits = prop.type == MIXED or (prop.type == LINK and prop.target_id == link.class_id)
-                return link_sort_key(link.class_id, link.object_key) if fits else None
-            return cell_sort_key(prop, encode(prop, *fitted(prop, kind, value)))
+                return link_cell(prop, link.class_id, link.object_key) if fits else None
+            kind, value = fitted(prop, kind, value)
+            return encode(prop, kind, value)
         except (TypeMismatchError, ValueRangeError):
             return None
 
