@@ -1,6 +1,6 @@
-"""How fast the object database is: objects of four properties (int key, string, int, double), 1,000 a transaction.
+"""How fast the object database is, with objects of four properties (int key, string, int, double).
 
-Run ``python bench/realm.py [COUNT]``; prints microseconds per object. ``--profile`` shows where writing spends its time.
+Run ``python bench/realm.py [COUNT]``; prints microseconds per object. ``--profile`` shows where writing spends time.
 """
 
 from __future__ import annotations
@@ -25,6 +25,11 @@ class Reading(Model):
     sensor: str
     count: int
     value: float
+
+
+def open_in(directory: Path) -> Realm:
+    """A new Realm."""
+    return Realm.open(RealmConfiguration(directory / "bench.realm", schema=[Reading]))
 
 
 def write(realm: Realm, count: int) -> None:
@@ -81,24 +86,23 @@ def main() -> None:
     count = arguments.count
     kind = "compiled" if compilation.is_compiled() else "interpreted"
     print(f"{count} objects, {PER_TRANSACTION} a transaction; kernel: {kind}")
-    with tempfile.TemporaryDirectory() as directory:
-        with Realm.open(RealmConfiguration(Path(directory) / "bench.realm", schema=[Reading])) as realm:
-            if arguments.profile:
-                profile = cProfile.Profile()
-                profile.runcall(write, realm, count)
-                pstats.Stats(profile).sort_stats("tottime").print_stats(25)
-                return
-            measure("create, one call each", count, lambda: write(realm, count))
-            measure("read four properties of each", count, lambda: read_all(realm))
-            measure("read one property of each", count, lambda: read_one(realm))
-            measure("get by key and update a tenth", count // 10, lambda: update(realm, count))
-            results = realm.objects(Reading)
-            measure("filter 1 %, then iterate", 1, lambda: list(results.where(Reading.count > count * 0.99)))
-            measure("sort by string, take 100", 1, lambda: results.sort("sensor").limit(100)[:])
-            token = results.observe(lambda _results, _change: None)
-            realm.refresh()
-            measure("notify of one change", 1, lambda: observe(realm))
-            token.invalidate()
+    with tempfile.TemporaryDirectory() as directory, open_in(Path(directory)) as realm:
+        if arguments.profile:
+            profile = cProfile.Profile()
+            profile.runcall(write, realm, count)
+            pstats.Stats(profile).sort_stats("tottime").print_stats(25)
+            return
+        measure("create, one call each", count, lambda: write(realm, count))
+        measure("read four properties of each", count, lambda: read_all(realm))
+        measure("read one property of each", count, lambda: read_one(realm))
+        measure("get by key and update a tenth", count // 10, lambda: update(realm, count))
+        results = realm.objects(Reading)
+        measure("filter 1 %, then iterate", 1, lambda: list(results.where(Reading.count > count * 0.99)))
+        measure("sort by string, take 100", 1, lambda: results.sort("sensor").limit(100)[:])
+        token = results.observe(lambda _results, _change: None)
+        realm.refresh()
+        measure("notify of one change", 1, lambda: observe(realm))
+        token.invalidate()
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
@@ -158,7 +159,7 @@ def compared(expression: Expr, operators: list[Callable[[Any, Any], Any]], value
     if operators is ORDER:
         known = [value for value in values if value is not None]
         conditions += [expression.between(low, high) for low, high in zip(known, known[2:], strict=False)]
-        conditions += [expression.between(high, low) for low, high in zip(known, known[1:], strict=False)]
+        conditions += [expression.between(high, low) for low, high in itertools.pairwise(known)]
     return conditions
 
 
@@ -393,7 +394,7 @@ def rich_data() -> Any:
     count = 25
     links = [index * 7 % (count + 1) - 1 for index in range(count)]
     members = [[index * 3 % count, index * 5 % count, index * 3 % count][: index % 4] for index in range(count)]
-    return every_value(parts, count), every_value(things, count), links[::-1], links, members, 11
+    return every_value(parts, count), every_value(things, count), links[::-1], links, members, 3
 
 
 GROUPS = {"plain": PLAIN, "linked": LINKED, "collections": COLLECTIONS, "pairs": PAIRS}
@@ -410,6 +411,19 @@ def test_every_leaf_on_every_value(realm: Realm, group: str) -> None:
             results = realm.objects(Thing).where(condition)
             reference = evaluate(results._resolve(), results._binding.info, keys, objects)
             assert list(results._all_keys()) == reference, results.description
+        transaction.cancel()
+
+
+def test_every_sort_and_distinct_on_every_value(realm: Realm) -> None:
+    with realm.write() as transaction:
+        fill(realm, rich_data())
+        for name in SORTABLE:
+            for descending in (False, True):
+                check(realm.objects(Thing).sort(name, descending=descending))
+                check(realm.objects(Thing).sort("label").sort(name, descending=descending).limit(7))
+        for name in [*SORTABLE, "photo", "part", "part.next"]:
+            check(realm.objects(Thing).distinct(name))
+            check(realm.objects(Thing).sort("other", descending=True).distinct(name).sort("label"))
         transaction.cancel()
 
 

@@ -15,7 +15,7 @@ OpenRealm = Callable[..., Realm]
 
 @pytest.fixture
 def open_realm(tmp_path: Path) -> Iterator[OpenRealm]:
-    """``open_realm(Dog, Person)`` opens the test's file with these classes; ``path=`` and others as in a configuration."""
+    """``open_realm(Dog, Person)`` opens the test's file with these classes; other settings as in a configuration."""
     opened: list[Realm] = []
 
     def open(*schema: Any, **options: Any) -> Realm:

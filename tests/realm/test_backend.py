@@ -91,7 +91,7 @@ def test_a_bare_sync_configuration_opens_dynamically(tmp_path: Path, backend: Ba
 def test_a_session_that_cannot_start_leaves_nothing_open(tmp_path: Path, backend: Backend) -> None:
     backend.fail = True
     config = RealmConfiguration(sync=Settings(tmp_path / "synced.realm"), schema=[Dog])
-    with pytest.raises(RealmError, match="no"):
+    with pytest.raises(RealmError, match=r"no"):
         Realm.open(config)
     backend.fail = False
     with Realm.open(config) as realm, realm.write(timeout=1):
@@ -110,7 +110,7 @@ def test_without_a_backend_there_is_advice() -> None:
     try:
         with pytest.raises(RealmError, match=r"no sync backend is loaded: import syncline.sync first"):
             sync_backend()
-        with pytest.raises(RealmError, match="no sync backend is loaded"):
+        with pytest.raises(RealmError, match=r"no sync backend is loaded"):
             Realm.open(RealmConfiguration(sync=object()))
     finally:
         module._backend = before

@@ -40,25 +40,25 @@ def test_variations() -> None:
 
 
 def test_wrong_settings() -> None:
-    with pytest.raises(ConfigurationError, match="encryption_key: expected 64 bytes, got 63 bytes"):
+    with pytest.raises(ConfigurationError, match=r"encryption_key: expected 64 bytes, got 63 bytes"):
         RealmConfiguration(encryption_key=bytes(63))
-    with pytest.raises(ConfigurationError, match="encryption_key: expected 64 bytes, got str"):
+    with pytest.raises(ConfigurationError, match=r"encryption_key: expected 64 bytes, got str"):
         RealmConfiguration(encryption_key="x" * 64)  # type: ignore[arg-type]
-    with pytest.raises(ConfigurationError, match="path: expected a path, got int 5"):
+    with pytest.raises(ConfigurationError, match=r"path: expected a path, got int 5"):
         RealmConfiguration(5)  # type: ignore[arg-type]
-    with pytest.raises(ConfigurationError, match="schema: expected model classes, got str 'Dog'"):
+    with pytest.raises(ConfigurationError, match=r"schema: expected model classes, got str 'Dog'"):
         RealmConfiguration(schema=["Dog"])  # type: ignore[list-item]
     RealmConfiguration(schema=[Dog, ObjectSchema("Cat", [])])
 
 
 def test_settings_that_exclude_each_other() -> None:
-    with pytest.raises(IllegalCombinationError, match="in_memory and encryption_key exclude each other"):
+    with pytest.raises(IllegalCombinationError, match=r"in_memory and encryption_key exclude each other"):
         RealmConfiguration(in_memory=True, encryption_key=bytes(64))
-    with pytest.raises(IllegalCombinationError, match="in_memory and path exclude each other"):
+    with pytest.raises(IllegalCombinationError, match=r"in_memory and path exclude each other"):
         RealmConfiguration("a.realm", in_memory=True)
-    with pytest.raises(IllegalCombinationError, match="in_memory and read_only exclude each other"):
+    with pytest.raises(IllegalCombinationError, match=r"in_memory and read_only exclude each other"):
         RealmConfiguration(in_memory=True, read_only=True)
-    with pytest.raises(IllegalCombinationError, match="read_only and sync exclude each other"):
+    with pytest.raises(IllegalCombinationError, match=r"read_only and sync exclude each other"):
         RealmConfiguration(read_only=True, sync=object())
 
 

@@ -160,11 +160,11 @@ def test_wrong_types_are_refused(box: Box, name: str, value: Any, message: str) 
 
 def test_values_out_of_range_are_refused(box: Box) -> None:
     for value in (2**63, -(2**63) - 1):
-        with pytest.raises(ValueRangeError, match="64"):
+        with pytest.raises(ValueRangeError, match=r"64"):
             box.integer = value
-    with pytest.raises(ValueRangeError, match="Box.real: .* is too large for a float"):
+    with pytest.raises(ValueRangeError, match=r"Box.real: .* is too large for a float"):
         box.real = 10**400
-    with pytest.raises(ValueRangeError, match="Box.price: 1E.9999 is too large"):
+    with pytest.raises(ValueRangeError, match=r"Box.price: 1E.9999 is too large"):
         box.price = Decimal("1E9999")
     with pytest.raises(ValueRangeError):
         box.text = "\ud800"
@@ -182,9 +182,9 @@ def test_long_values_are_cut_in_errors(box: Box) -> None:
 def test_collections_convert_too(box: Box) -> None:
     box.moments = [UNIX]  # type: ignore[assignment]
     assert box.moments == [UNIX]
-    with pytest.raises(TypeMismatchError, match="Box.moments: expected datetime, got int 5"):
+    with pytest.raises(TypeMismatchError, match=r"Box.moments: expected datetime, got int 5"):
         box.moments.append(5)  # type: ignore[arg-type]
-    with pytest.raises(TypeMismatchError, match="Box.moments: expected a collection, got str 'x'"):
+    with pytest.raises(TypeMismatchError, match=r"Box.moments: expected a collection, got str 'x'"):
         box.moments = "x"  # type: ignore[assignment]
 
 
@@ -216,6 +216,6 @@ def test_objects_of_another_realm_do_not_move(box: Box) -> None:
             stranger = elsewhere.create(Other)
         for name in ("link", "extra"):
             with pytest.raises(
-                InvalidObjectError, match="belongs to another Realm; objects do not move between Realms"
+                InvalidObjectError, match=r"belongs to another Realm; objects do not move between Realms"
             ):
                 setattr(box, name, stranger)

@@ -158,19 +158,19 @@ def test_all_problems_of_a_class_are_listed() -> None:
 
 
 def test_two_keys_and_two_names() -> None:
-    with pytest.raises(SchemaError, match="two primary keys, a and b"):
+    with pytest.raises(SchemaError, match=r"two primary keys, a and b"):
 
         class TwoKeys(Model):
             a: int = Field(primary_key=True)
             b: int = Field(primary_key=True)
 
-    with pytest.raises(SchemaError, match="two properties are stored as 'x'"):
+    with pytest.raises(SchemaError, match=r"two properties are stored as 'x'"):
 
         class TwoNames(Model):
             a: int = Field(name="x")
             b: int = Field(name="x")
 
-    with pytest.raises(SchemaError, match="another property is stored under this name"):
+    with pytest.raises(SchemaError, match=r"another property is stored under this name"):
 
         class Swapped(Model):
             a: int = Field(name="b")
@@ -178,7 +178,7 @@ def test_two_keys_and_two_names() -> None:
 
 
 def test_embedded_objects_have_no_key() -> None:
-    with pytest.raises(SchemaError, match="embedded objects have no primary key"):
+    with pytest.raises(SchemaError, match=r"embedded objects have no primary key"):
 
         class Wrong(EmbeddedModel):
             id: int = Field(primary_key=True)
@@ -220,9 +220,9 @@ def test_abstract_bases_give_their_properties() -> None:
     assert [prop.name for prop in Cat._info.schema.properties] == ["name", "lives"]
     assert [prop.name for prop in Mouse._info.schema.properties] == ["name"]
     assert Cat(name="Tom").greet() == "I am Tom"
-    with pytest.raises(TypeError, match="Named is an abstract base"):
+    with pytest.raises(TypeError, match=r"Named is an abstract base"):
         Named(name="x")
-    with pytest.raises(SchemaError, match="Cat is a class of stored objects and cannot be derived from"):
+    with pytest.raises(SchemaError, match=r"Cat is a class of stored objects and cannot be derived from"):
 
         class Lion(Cat):
             pass
@@ -246,7 +246,7 @@ def test_a_misspelt_class_is_reported() -> None:
     class Owner(Model):
         pet: Petunia | None  # type: ignore[name-defined]  # noqa: F821
 
-    with pytest.raises(SchemaError, match="'Petunia' is not defined"):
+    with pytest.raises(SchemaError, match=r"'Petunia' is not defined"):
         _ = Owner.pet
 
 
@@ -257,5 +257,5 @@ def test_counters_read_as_ints() -> None:
     thing.visits.decrement(2)
     assert thing.visits == 4
     assert thing.visits.value == 4
-    with pytest.raises(TypeError, match="belongs to no object in a Realm"):
+    with pytest.raises(TypeError, match=r"belongs to no object in a Realm"):
         Counter(3).increment()

@@ -75,16 +75,17 @@ def test_what_cannot_be_deleted(realm: Realm) -> None:
     rex = realm.create(Dog, name="Rex")
     bo = realm.create(Dog, name="Bo")
     realm.delete(rex)
-    with pytest.raises(InvalidObjectError, match="this Dog was deleted"):
+    with pytest.raises(InvalidObjectError, match=r"this Dog was deleted"):
         realm.delete([bo, rex])
     assert bo.is_valid
-    with pytest.raises(InvalidObjectError, match="does not belong to this Realm"):
+    with pytest.raises(InvalidObjectError, match=r"does not belong to this Realm"):
         realm.delete(Dog(name="x"))
-    with pytest.raises(TypeMismatchError, match="delete: expected objects of a Realm, got str 'x'"):
+    with pytest.raises(TypeMismatchError, match=r"delete: expected objects of a Realm, got str 'x'"):
         realm.delete(["x"])  # type: ignore[list-item]
     with Realm.open(RealmConfiguration(in_memory=True, schema=[Cat])) as other, other.write():
-        with pytest.raises(InvalidObjectError, match="does not belong to this Realm"):
-            realm.delete(other.create(Cat, name="x"))
+        stranger = other.create(Cat, name="x")
+        with pytest.raises(InvalidObjectError, match=r"does not belong to this Realm"):
+            realm.delete(stranger)
 
 
 def test_delete_all(realm: Realm) -> None:

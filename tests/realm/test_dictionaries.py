@@ -77,11 +77,11 @@ def test_keys_that_cannot_be(person: Person) -> None:
     for key in ("$a", "a.b"):
         with pytest.raises(ValueRangeError):
             person.scores[key] = 1
-    with pytest.raises(TypeMismatchError, match="Person.scores: the keys of a dictionary are str, got int 5"):
+    with pytest.raises(TypeMismatchError, match=r"Person.scores: the keys of a dictionary are str, got int 5"):
         person.scores[5] = 1  # type: ignore[index]
     person.scores[""] = 1
     person.scores["a$"] = 1
-    with pytest.raises(TypeMismatchError, match="Person.scores: expected int, got str 'x'"):
+    with pytest.raises(TypeMismatchError, match=r"Person.scores: expected int, got str 'x'"):
         person.scores["a"] = "x"  # type: ignore[assignment]
     assert len(person.scores) == 2
 

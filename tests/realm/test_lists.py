@@ -107,11 +107,10 @@ def test_writing(person: Person) -> None:
     for wrong in (lambda: numbers.__setitem__(0, 1), lambda: numbers.__delitem__(0), lambda: numbers.pop()):
         with pytest.raises(IndexError):
             wrong()
-    with pytest.raises(ValueError, match="is not in Person.numbers"):
+    with pytest.raises(ValueError, match=r"is not in Person.numbers"):
         numbers.remove(5)
     numbers.extend([1, 2, 3])
-    with pytest.raises(ValueError, match="2 values for 3 places"):
-        numbers[::1][0:0] = []  # a plain list: no effect on the Realm
+    with pytest.raises(ValueError, match=r"2 values for 3 places"):
         numbers[2::-1] = [1, 2]
 
 
@@ -202,12 +201,12 @@ def test_lists_of_objects(person: Person) -> None:
     del person.dogs[0]
     assert rex.is_valid
     with pytest.raises(
-        TypeMismatchError, match="Person.dogs: expected Dog, got NoneType None|Person.dogs: its elements"
+        TypeMismatchError, match=r"Person.dogs: expected Dog, got NoneType None|Person.dogs: its elements"
     ):
         person.dogs.append(None)  # type: ignore[arg-type]
-    with pytest.raises(TypeMismatchError, match="Person.dogs: expected Dog, got Person"):
+    with pytest.raises(TypeMismatchError, match=r"Person.dogs: expected Dog, got Person"):
         person.dogs.append(Person())  # type: ignore[arg-type]
-    with pytest.raises(TypeMismatchError, match="only lists of objects can delete"):
+    with pytest.raises(TypeMismatchError, match=r"only lists of objects can delete"):
         person.numbers.delete_at(0)
 
 
@@ -221,13 +220,13 @@ def test_lists_can_be_queried(person: Person) -> None:
     assert person.dogs.where(Dog.age < 9).count() == 3
     assert person.dogs.where(Dog.age < 9).count(dogs[0]) == 2
     assert dogs[3] not in person.dogs.where(Dog.age > 0)
-    with pytest.raises(QueryError, match="Person.numbers: only lists of objects can be queried"):
+    with pytest.raises(QueryError, match=r"Person.numbers: only lists of objects can be queried"):
         person.numbers.where()
     found = person.dogs.where(Dog.age > 0)
     assert len(found) == 4
     realm.delete(person)
     for use in (lambda: len(found), lambda: found[0], lambda: found.first()):
-        with pytest.raises(InvalidObjectError, match="the object whose list these Dog were in was deleted"):
+        with pytest.raises(InvalidObjectError, match=r"the object whose list these Dog were in was deleted"):
             use()
 
 
@@ -261,7 +260,7 @@ def test_optional_and_mixed_elements(person: Person) -> None:
     assert inner == [2, [3]]
     del person.extra[4]
     assert not inner.is_valid
-    with pytest.raises(InvalidObjectError, match="the object this collection belongs to was deleted"):
+    with pytest.raises(InvalidObjectError, match=r"the object this collection belongs to was deleted"):
         inner.append(1)
     assert repr(inner) == "<List (deleted)>"
 
@@ -273,7 +272,7 @@ def test_lists_of_deleted_objects(person: Person) -> None:
     assert not numbers.is_valid
     for use in (lambda: len(numbers), lambda: numbers[0], lambda: list(numbers), lambda: numbers.append(1)):
         with pytest.raises(
-            InvalidObjectError, match="Person.numbers: the object this collection belongs to was deleted"
+            InvalidObjectError, match=r"Person.numbers: the object this collection belongs to was deleted"
         ):
             use()
 
@@ -295,7 +294,7 @@ def test_writing_needs_a_transaction(person: Person) -> None:
         lambda: numbers.swap(0, 0),
         lambda: setattr(person, "numbers", [2]),
     ):
-        with pytest.raises(TransactionError, match="changes need a write transaction"):
+        with pytest.raises(TransactionError, match=r"changes need a write transaction"):
             change()
     assert numbers == [1]
     assert realm.is_closed is False
@@ -305,7 +304,7 @@ def test_writing_needs_a_transaction(person: Person) -> None:
 
 
 def test_a_list_is_for_annotations_only() -> None:
-    with pytest.raises(TypeError, match="List is for annotations; assign a plain list"):
+    with pytest.raises(TypeError, match=r"List is for annotations; assign a plain list"):
         List([1, 2])
 
 

@@ -81,15 +81,15 @@ def test_wrong_values_are_refused_at_once() -> None:
 
 
 def test_unknown_properties_have_a_guess() -> None:
-    with pytest.raises(PropertyError, match="Dog has no property 'agee': did you mean 'age'?"):
+    with pytest.raises(PropertyError, match=r"Dog has no property 'agee': did you mean 'age'?"):
         Dog(name="Rex", agee=3)
     dog = Dog(name="Rex")
-    with pytest.raises(PropertyError, match="Dog has no property 'nam': did you mean 'name'?"):
+    with pytest.raises(PropertyError, match=r"Dog has no property 'nam': did you mean 'name'?"):
         _ = dog.nam
-    with pytest.raises(PropertyError, match="Dog has no property 'zzz': it has name, age"):
+    with pytest.raises(PropertyError, match=r"Dog has no property 'zzz': it has name, age"):
         dog.zzz = 1
     assert not hasattr(dog, "zzz")
-    with pytest.raises(AttributeError, match="a property cannot be deleted"):
+    with pytest.raises(AttributeError, match=r"a property cannot be deleted"):
         del dog.age
 
 
@@ -152,10 +152,10 @@ def test_repr_never_fails(open_realm: OpenRealm) -> None:
 
 def test_objects_are_not_copied_by_accident() -> None:
     for copier in (pickle.dumps, copy.copy, copy.deepcopy):
-        with pytest.raises(TypeError, match="Dog objects cannot be pickled or copied"):
+        with pytest.raises(TypeError, match=r"Dog objects cannot be pickled or copied"):
             copier(Dog(name="Rex"))
 
 
 def test_unmanaged_objects_cannot_be_observed() -> None:
-    with pytest.raises(InvalidObjectError, match="is in no Realm; add it to one before you observe it"):
+    with pytest.raises(InvalidObjectError, match=r"is in no Realm; add it to one before you observe it"):
         Dog(name="Rex").observe(lambda dog, change: None)

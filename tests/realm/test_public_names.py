@@ -9,13 +9,52 @@ import pytest
 
 import syncline
 
-NAMES = """
-Model EmbeddedModel AsymmetricModel Field List Set Dictionary Counter ObjectId Float32 Timestamp RealmConfiguration
-SyncConfiguration Realm CollectionChange DictionaryChange ObjectChange NotificationToken ProgressNotificationToken SyncUser
-SyncCredentials SyncManager SyncUserState SyncSession SyncSessionState ConnectionState session_for_realm ProgressDirection
-ProgressMode SyncProgress ErrorActionToken ClientResetMode ObjectSchema Property UpdateMode Results
-SynclineError RealmError SchemaError QueryError SyncError SyncAuthError TransformError WrongThreadError
-""".split()
+NAMES = [
+    "Model",
+    "EmbeddedModel",
+    "AsymmetricModel",
+    "Field",
+    "List",
+    "Set",
+    "Dictionary",
+    "Counter",
+    "ObjectId",
+    "Float32",
+    "Timestamp",
+    "RealmConfiguration",
+    "SyncConfiguration",
+    "Realm",
+    "CollectionChange",
+    "DictionaryChange",
+    "ObjectChange",
+    "NotificationToken",
+    "ProgressNotificationToken",
+    "SyncUser",
+    "SyncCredentials",
+    "SyncManager",
+    "SyncUserState",
+    "SyncSession",
+    "SyncSessionState",
+    "ConnectionState",
+    "session_for_realm",
+    "ProgressDirection",
+    "ProgressMode",
+    "SyncProgress",
+    "ErrorActionToken",
+    "ClientResetMode",
+    "ObjectSchema",
+    "Property",
+    "UpdateMode",
+    "Results",
+    "SynclineError",
+    "RealmError",
+    "SchemaError",
+    "QueryError",
+    "SyncError",
+    "SyncAuthError",
+    "TransformError",
+    "WrongThreadError",
+]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -28,7 +67,7 @@ def test_public_names_are_there(name: str) -> None:
 def test_every_declared_name_exists() -> None:
     for name in syncline.__all__:
         assert hasattr(syncline, name), name
-    with pytest.raises(AttributeError, match="module 'syncline' has no attribute 'Nothing'"):
+    with pytest.raises(AttributeError, match=r"module 'syncline' has no attribute 'Nothing'"):
         syncline.Nothing  # noqa: B018
 
 

@@ -18,8 +18,8 @@ from tests.realm.conftest import OpenRealm
 from syncline import (
     ClosedRealmError,
     DecryptionFailedError,
-    FileError,
     Field,
+    FileError,
     List,
     MismatchedConfigError,
     Model,
@@ -87,7 +87,7 @@ def test_open_write_read_close(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_opened() -> None:
-    with pytest.raises(TypeMismatchError, match="Realm.open: expected a RealmConfiguration or a path, got int 5"):
+    with pytest.raises(TypeMismatchError, match=r"Realm.open: expected a RealmConfiguration or a path, got int 5"):
         Realm.open(5)
     with pytest.raises(TypeError, match=r"a Realm is opened with Realm.open\(configuration\)"):
         Realm()
@@ -114,7 +114,7 @@ def test_a_newer_file_is_left_alone(tmp_path: Path, open_realm: OpenRealm) -> No
     with sqlite3.connect(tmp_path / "test.realm") as connection:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         connection.execute(f"PRAGMA user_version = {version + 1}")
-    with pytest.raises(NewerFormatError, match="install a newer Syncline"):
+    with pytest.raises(NewerFormatError, match=r"install a newer Syncline"):
         open_realm(Dog)
 
 
@@ -152,9 +152,9 @@ def test_read_only(open_realm: OpenRealm) -> None:
         realm.create(Note, text="x")
     reader = open_realm(Note, read_only=True)
     assert reader.objects(Note)[0].text == "x"
-    with pytest.raises(TransactionError, match="was opened read-only"):
+    with pytest.raises(TransactionError, match=r"was opened read-only"):
         reader.begin_write()
-    with pytest.raises(SchemaError, match="lacks classes or properties of the schema, and was opened read-only"):
+    with pytest.raises(SchemaError, match=r"lacks classes or properties of the schema, and was opened read-only"):
         open_realm(Dog, read_only=True)
 
 
@@ -169,7 +169,7 @@ def test_get_by_key(open_realm: OpenRealm) -> None:
         assert realm.get(Dog, "Rex") is rex
     assert realm.get(Dog, "Rex") is rex
     assert realm.get("Dog", "Rex") is rex
-    with pytest.raises(TypeMismatchError, match="Dog.name: expected str, got int 5"):
+    with pytest.raises(TypeMismatchError, match=r"Dog.name: expected str, got int 5"):
         realm.get(Dog, 5)
     with pytest.raises(PrimaryKeyError, match=r"Note has no primary key; use objects\(Note\).where"):
         realm.get(Note, 1)
@@ -179,11 +179,11 @@ def test_classes_that_are_not_there(open_realm: OpenRealm) -> None:
     realm = open_realm(Dog)
     with pytest.raises(SchemaError, match=r"Note is not in the schema of this Realm; open it with .*\[Dog, Note\]"):
         realm.objects(Note)
-    with pytest.raises(PropertyError, match="this Realm has no class 'Dgo': did you mean 'Dog'?"):
+    with pytest.raises(PropertyError, match=r"this Realm has no class 'Dgo': did you mean 'Dog'?"):
         realm.objects("Dgo")
-    with pytest.raises(PropertyError, match="this Realm has no class 'Zebra': it has Dog"):
+    with pytest.raises(PropertyError, match=r"this Realm has no class 'Zebra': it has Dog"):
         realm.get("Zebra", 1)
-    with pytest.raises(TypeMismatchError, match="expected a model class or the name of one, got int 5"):
+    with pytest.raises(TypeMismatchError, match=r"expected a model class or the name of one, got int 5"):
         realm.objects(5)  # type: ignore[call-overload]
 
 
@@ -383,11 +383,11 @@ def test_frozen_realms_stay_and_pass_threads(open_realm: OpenRealm) -> None:
     assert "(frozen)" in repr(frozen)
     with pytest.raises(TransactionError, match=r"a frozen Realm does not change; use realm.thaw\(\) to write"):
         frozen.begin_write()
-    with pytest.raises(TransactionError, match="a frozen Realm does not change"):
+    with pytest.raises(TransactionError, match=r"a frozen Realm does not change"):
         still.age = 5
-    with pytest.raises(TransactionError, match="a frozen Realm never changes, so there is nothing to observe"):
+    with pytest.raises(TransactionError, match=r"a frozen Realm never changes, so there is nothing to observe"):
         still.observe(lambda dog, change: None)
-    with pytest.raises(TransactionError, match="a frozen Realm does not change"):
+    with pytest.raises(TransactionError, match=r"a frozen Realm does not change"):
         frozen.auto_refresh = True
     with frozen.thaw() as live:
         assert live.get(Dog, "Rex").age == 9  # type: ignore[union-attr]
@@ -395,7 +395,7 @@ def test_frozen_realms_stay_and_pass_threads(open_realm: OpenRealm) -> None:
     frozen.close()
     with pytest.raises(ClosedRealmError):
         _ = still.age
-    with realm.write(), pytest.raises(TransactionError, match="what is being written cannot be frozen"):
+    with realm.write(), pytest.raises(TransactionError, match=r"what is being written cannot be frozen"):
         realm.freeze()
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from tests.realm.conftest import OpenRealm
 
@@ -19,7 +17,7 @@ class Dog(Model):
 
 
 @pytest.fixture
-def realm(open_realm: OpenRealm) -> Iterator[Realm]:
+def realm(open_realm: OpenRealm) -> Realm:
     opened = open_realm(Dog)
     with opened.write():
         for name, age in (("Rex", 3), ("Ada", None), ("Bo", 5), ("Cy", 3), ("Kim", 9)):
@@ -30,7 +28,7 @@ def realm(open_realm: OpenRealm) -> Iterator[Realm]:
         rex.best = bo
         rex.friends.extend([bo, rex])
         bo.breed = "Beagle"
-    yield opened
+    return opened
 
 
 def names(dogs: object) -> list[str]:
@@ -53,9 +51,9 @@ def test_a_sequence_of_objects(realm: Realm) -> None:
     for index in (5, -6):
         with pytest.raises(IndexError, match=f"index {index} is out of range: there are 5 Dog objects"):
             dogs[index]
-    with pytest.raises(ValueError, match="is not in these results"):
+    with pytest.raises(ValueError, match=r"is not in these results"):
         dogs.where(Dog.age > 5).index(rex)
-    with pytest.raises(ValueError, match="is not in these results"):
+    with pytest.raises(ValueError, match=r"is not in these results"):
         dogs.index(rex, 1)
 
 
@@ -107,7 +105,7 @@ def test_sort_distinct_limit(realm: Realm) -> None:
     assert dogs.sort("name").first().name == "Ada"  # type: ignore[union-attr]
     with pytest.raises(TypeMismatchError, match=r"expected a property such as Dog.age or 'age', got int 5"):
         dogs.sort(5)  # type: ignore[arg-type]
-    with pytest.raises(QueryError, match="at least one property"):
+    with pytest.raises(QueryError, match=r"at least one property"):
         dogs.distinct()
 
 
@@ -180,11 +178,11 @@ def test_update_and_delete(realm: Realm) -> None:
     with realm.write():
         assert realm.objects(Dog).where(Dog.age == 3).update(age=4, kind="old") == 2
         assert (rex.age, rex.breed) == (4, "old")
-        with pytest.raises(PropertyError, match="Dog has no property 'agee': did you mean 'age'?"):
+        with pytest.raises(PropertyError, match=r"Dog has no property 'agee': did you mean 'age'?"):
             realm.objects(Dog).update(agee=1)
-        with pytest.raises(PrimaryKeyError, match="Dog.name: a primary key cannot be changed"):
+        with pytest.raises(PrimaryKeyError, match=r"Dog.name: a primary key cannot be changed"):
             realm.objects(Dog).update(name="x")
-        with pytest.raises(TypeMismatchError, match="Dog.age: expected int, got str 'x'"):
+        with pytest.raises(TypeMismatchError, match=r"Dog.age: expected int, got str 'x'"):
             realm.objects(Dog).update(age="x")
         assert realm.objects(Dog).sort("name").limit(2).delete_all() == 2
         assert names(realm.objects(Dog)) == ["Rex", "Cy", "Kim"]

@@ -35,7 +35,7 @@ def test_short_notation(text: str, type: PropertyType) -> None:
 
 @pytest.mark.parametrize("text", ["", "int??", "int[", "[]", "int[]?", "int[][]"])
 def test_text_that_is_no_type(text: str) -> None:
-    with pytest.raises(SchemaError, match="is no property type; write for instance 'int'"):
+    with pytest.raises(SchemaError, match=r"is no property type; write for instance 'int'"):
         PropertyType.parse(text)
 
 

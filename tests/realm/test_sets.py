@@ -89,14 +89,14 @@ def test_sets_of_objects(person: Person) -> None:
     assert rex in person.dogs
     realm.delete(rex)
     assert len(person.dogs) == 1
-    with pytest.raises(TypeMismatchError, match="Person.dogs: expected Dog"):
+    with pytest.raises(TypeMismatchError, match=r"Person.dogs: expected Dog"):
         person.dogs.add(5)  # type: ignore[arg-type]
 
 
 def test_sets_obey_the_rules(person: Person) -> None:
     realm = person.realm
     assert realm is not None
-    with pytest.raises(TypeMismatchError, match="Person.tags: expected str, got int 5"):
+    with pytest.raises(TypeMismatchError, match=r"Person.tags: expected str, got int 5"):
         person.tags.add(5)  # type: ignore[arg-type]
     tags = person.tags
     realm.commit_write()

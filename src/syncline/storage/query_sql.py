@@ -426,5 +426,5 @@ def _group_terms(place: Place) -> list[str]:
     if place.kind == kinds.MIXED:
         return [f"CASE WHEN {place.tag} = 7 AND {place.value} < 0 THEN x'00' ELSE ifnull({place.key}, x'00') END"]
     if place.kind == kinds.LINK:
-        return [f"max({place.value}, -1)"]
+        return [f"ifnull(max({place.value}, -1), -1)"]
     return [place.value]
