@@ -175,6 +175,19 @@ def test_get_by_key(open_realm: OpenRealm) -> None:
         realm.get(Note, 1)
 
 
+def test_equal_content_has_an_equal_hash(open_realm: OpenRealm) -> None:
+    one, two = open_realm(Dog, path=None, in_memory=True), open_realm(Dog, path=None, in_memory=True)
+    for realm, names in ((one, "ab"), (two, "ba")):
+        with realm.write():
+            for name in names:
+                realm.create(Dog, name=name)
+    assert one.content_hash() == two.content_hash()
+    with two.write():
+        two.get(Dog, "a").age = 1  # type: ignore[union-attr]
+    assert one.content_hash() != two.content_hash()
+    assert len(one.content_hash()) == 64
+
+
 def test_classes_that_are_not_there(open_realm: OpenRealm) -> None:
     realm = open_realm(Dog)
     with pytest.raises(SchemaError, match=r"Note is not in the schema of this Realm; open it with .*\[Dog, Note\]"):
