@@ -266,15 +266,6 @@ class Realm:
             found = reader.find(binding.info, key)
         return None if found is None else binding.object_at(found)
 
-    def content_hash(self) -> str:
-        """SHA-256, in hexadecimal digits, of everything the Realm holds in canonical form.
-
-        Equal for any two Realms that hold the same, wherever they are and however they came to (tests/vectors/README.md).
-        """
-        reader = self._context.reader()
-        with self._context.lock:
-            return content_hash(reader)
-
     # --- writing ------------------------------------------------------------------------------------------------------
 
     def write(self, *, timeout: float | None = None) -> Transaction:
