@@ -161,8 +161,8 @@ class Device:
             self.version += 1
         packed = zlib.compress(body, 1) if len(body) > 1024 else b""
         flag, size = (1, len(packed)) if packed else (0, 0)
-        numbers = (flag, len(body), size, self.version - 1, self.position, self.position)
-        head = b"upload 1 %d %d %d %d %d %d\n" % numbers
+        head = b"upload 1 %d %d %d " % (flag, len(body), size)
+        head += b"%d %d %d\n" % (self.version - 1, self.position, self.position)
         self.socket.send(head + (packed or body))
 
     def until_acknowledged(self) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
+from tests.server.wire import OFFERS, RAW, Wire
 
 from syncline.server.app import create_app
 from syncline.server.settings import Settings
@@ -40,3 +43,19 @@ def client(settings: Callable[..., Settings]) -> Iterator[Callable[..., TestClie
     yield start
     for item in running:
         item.__exit__(None, None, None)
+
+
+@pytest.fixture
+def connect() -> Iterator[Callable[..., Wire]]:
+    """Opens WebSockets, which end with the test."""
+    with ExitStack() as stack:
+
+        def open_one(http: TestClient, url: str = RAW + "?baas_at=anything", **more: Any) -> Wire:
+            offers = more.pop("subprotocols", OFFERS)
+            socket = stack.enter_context(http.websocket_connect(url, subprotocols=offers, **more))
+            version = re.split("[#/]", socket.accepted_subprotocol or "")[-1]
+            wire = Wire(socket.send_bytes, socket.receive_bytes, int(version))
+            wire.subprotocol = socket.accepted_subprotocol  # type: ignore[attr-defined]
+            return wire
+
+        yield open_one

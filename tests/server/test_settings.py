@@ -61,6 +61,7 @@ def test_the_environment_fills_in_what_was_not_given() -> None:
         ({"SYNCLINE_APP_IDS": "a b"}, "app id"),
         ({"SYNCLINE_SCHEMA_CHANGES": "all"}, "schema_changes"),
         ({"SYNCLINE_TLS_KEY": "key.pem"}, "tls_certificate"),
+        ({"SYNCLINE_LOG_LEVEL": "loud"}, "log_level"),
     ],
 )
 def test_what_makes_no_sense_is_refused(environment: dict[str, str], word: str) -> None:

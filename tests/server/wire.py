@@ -14,8 +14,9 @@ from syncline.protocol.messages import Download, Error, LogMessage, Mark, Pong, 
 from syncline.protocol.settings import Limits, SyncMode
 from syncline.values import kinds
 
-__all__ = ["DOG", "OFFERS", "Wire", "dogs", "name_of", "packed", "rename"]
+__all__ = ["DOG", "OFFERS", "RAW", "Wire", "dogs", "name_of", "packed", "rename"]
 
+RAW = "ws://localhost/realm-sync"
 OFFERS = [f"com.mongodb.realm-sync#{version}" for version in range(14, 1, -1)]
 
 #: The class every test uses: an int key and a name.

@@ -47,7 +47,7 @@ class Settings:
     port: int = setting(9080, "TCP port to listen on; 0 takes a free one.")
     public_url: str | None = setting(None, "URL under which clients reach this server, if not http(s)://host:port.")
     app_ids: tuple[str, ...] = setting(("default",), "App ids served; development mode serves every app id.")
-    allowed_hosts: tuple[str, ...] = setting((), "Accepted Host headers besides the public URL's; empty: any.")
+    allowed_hosts: tuple[str, ...] = setting((), "Accepted Host headers besides the public URL's; without either, any.")
     allowed_origins: tuple[str, ...] = setting((), "Browser origins allowed to call (CORS and WebSocket).")
 
     # who
@@ -106,6 +106,8 @@ class Settings:
                 raise SettingsError(f"app id {app_id!r} is not 1 to 64 letters, digits, _ or -")
         if self.schema_changes not in ("", "admin", "additive", "none"):
             raise SettingsError(f"schema_changes is {self.schema_changes!r}; choose admin, additive or none")
+        if self.log_level not in ("debug", "info", "warning", "error"):
+            raise SettingsError(f"log_level is {self.log_level!r}; choose debug, info, warning or error")
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise SettingsError("TLS needs both tls_certificate and tls_key")
         for name in _positive_names():
