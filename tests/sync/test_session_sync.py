@@ -870,3 +870,18 @@ def test_large_messages_arrive_whole_and_in_order(world: Any, server: Any, realm
     assert {number: name for number, name in reader.names().items() if number < 10} == dict(enumerate(names, 1))
     writer.write(names[0], first=20)
     world.eventually(lambda: 20 in reader.names())
+
+
+def test_the_first_realm_that_opens_a_dying_session_decides_its_stop_policy(
+    world: Any, server: Any, realm: Any
+) -> None:
+    realm.acknowledge = False
+    user = world.user(server.url)
+    device = world.device(user)
+    device.write("Rex")
+    core = device.core
+    device.close()
+    again = world.device(user, stop_policy=SyncStopPolicy.IMMEDIATELY)
+    assert again.core is core
+    again.close()
+    assert core.internal_state is InternalState.INACTIVE

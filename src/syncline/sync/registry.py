@@ -82,6 +82,8 @@ class SessionRegistry:
                     self._leaving.append(core)
                 core = seat.core = SessionCore(self._manager, configuration, path, lease)
             is_first = seat.realms == 0
+            if is_first:
+                core.configuration = configuration  # the same Realm, perhaps with another stop policy
             seat.realms += 1
         try:
             is_paused = core.internal_state is InternalState.PAUSED
