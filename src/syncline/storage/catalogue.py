@@ -8,12 +8,14 @@ whether the catalogue it knows is still the right one (:func:`load`).
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, TypeAlias
+from uuid import UUID as Uuid
 
 import apsw
 
 from syncline.errors import FileError
 from syncline.storage.layout import CollectionTable, cell_columns, collection_table
+from syncline.values import ObjectId, Timestamp
 from syncline.values.kinds import (
     ASYMMETRIC,
     BINARY,
@@ -77,6 +79,20 @@ COLLECTION_FLAGS: Final[dict[int, int]] = {
 }
 _COLLECTIONS: Final[dict[int, int]] = {flag: collection for collection, flag in COLLECTION_FLAGS.items()}
 
+#: A Python type, or None.
+ValueType: TypeAlias = "type[object] | None"
+
+_EXACT_TYPES: Final[dict[int, type]] = {
+    INT: int,
+    BOOL: bool,
+    STRING: str,
+    BINARY: bytes,
+    TIMESTAMP: Timestamp,
+    DOUBLE: float,
+    OBJECT_ID: ObjectId,
+    UUID: Uuid,
+}
+
 _SYSTEM_TABLES: Final = """
 CREATE TABLE rlm_meta(k TEXT PRIMARY KEY, v) WITHOUT ROWID;
 CREATE TABLE rlm_class(
@@ -133,6 +149,8 @@ class PropertyInfo:
         self.is_primary_key = is_primary_key
         #: a single value in one column without any tie to other rows, which can be written without looking at anything
         self.plain = collection == SINGLE_COLLECTION and type not in (LINK, MIXED, DECIMAL) and not is_primary_key
+        #: values of exactly this Python type fit a plain property as they are
+        self.exact_type: ValueType = _EXACT_TYPES.get(type) if self.plain else None
         #: the value may tie the object to other rows: a link, an owned object, a collection in a Mixed
         self.tied = type in (LINK, MIXED)
         #: columns in the class's table (single values), in the order of a cell (:mod:`syncline.storage.layout`)

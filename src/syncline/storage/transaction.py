@@ -41,7 +41,7 @@ from syncline.storage.apply import Applier
 from syncline.storage.catalogue import NOT_INDEXED, Catalogue, ClassInfo, PropertyInfo
 from syncline.storage.changes import ChangeLog
 from syncline.storage.collection_writer import CollectionWriter, Prepared
-from syncline.storage.columns import INT_MAX, INT_MIN, INT_TAG, MAX_KEY_LO, Value, check_key, encode
+from syncline.storage.columns import INT_MAX, INT_MIN, INT_TAG, MAX_KEY_LO, Value, check_key, encode, encode_scalar
 from syncline.storage.deletion import clear_class, erase_embedded, erase_objects, record_revival
 from syncline.storage.links import drop_lonely_tombstones, revive
 from syncline.storage.recording import Recorder
@@ -342,6 +342,8 @@ class WriteTransaction(CollectionWriter):
         self._write(rows, k, prop, prepared, is_default)
 
     def _prepare_single(self, cls: ClassInfo, prop: PropertyInfo, value: Value) -> Prepared:
+        if type(value) is prop.exact_type:  # most of all values
+            return (encode_scalar(prop.type, value),), prop.type, value
         if prop.collection != SINGLE_COLLECTION:
             raise TypeMismatchError(f"{cls.name}.{prop.name} is a collection: change its elements")
         if prop.is_primary_key:

@@ -65,7 +65,7 @@ class Workspace(Buffers):
     def set_cell(self, rows: ClassRows, k: int, prop: PropertyInfo, cell: Cell) -> None:
         """Write a single property of an existing object; what the old value owned goes."""
         self.relieve()
-        if prop.tied:
+        if self._leaves_something(prop):
             self.release(prop, rows.cell(k, prop))
         rows.set_cell(k, prop, cell)
         self.note(rows, k, prop.id)
@@ -90,7 +90,7 @@ class Workspace(Buffers):
         """Replace the element at a real index."""
         buffer = self._writing_list(ref)
         prop = self.element(ref)
-        if prop.tied:
+        if self._leaves_something(prop):
             self._list_set_link(ref, prop, index, cell)
             return
         buffer.set(index, cell)
@@ -118,7 +118,7 @@ class Workspace(Buffers):
         """Remove the element at a real index."""
         buffer = self._writing_list(ref)
         prop = self.element(ref)
-        old = buffer.get(index) if prop.tied else None
+        old = buffer.get(index) if self._leaves_something(prop) else None
         self._note_list(ref, LIST_ERASE, index)
         self.structure += 1
         buffer.erase(index)
@@ -148,7 +148,7 @@ class Workspace(Buffers):
         prop = self.element(ref)
         visible = buffer.size
         doomed: list[Doomed] = []
-        if prop.tied:
+        if self._leaves_something(prop):
             cells = buffer.load()
             if prop.type != MIXED:
                 visible -= len(self.hidden(ref))
@@ -163,7 +163,7 @@ class Workspace(Buffers):
         """Create or replace a set's member or a dictionary's entry."""
         buffer = self._writing_members(ref)
         prop = self.element(ref)
-        old = buffer.get(place) if prop.tied else None
+        old = buffer.get(place) if self._leaves_something(prop) else None
         buffer.put(place, cell)
         self._note_member(ref, DICT_SET, place)
         if old is not None:
@@ -184,7 +184,7 @@ class Workspace(Buffers):
         buffer = self._writing_members(ref)
         prop = self.element(ref)
         doomed: list[Doomed] = []
-        if prop.tied:
+        if self._leaves_something(prop):
             for _, cell in buffer.members():
                 self._doom(prop, cell, doomed)
         buffer.clear()
@@ -226,6 +226,10 @@ class Workspace(Buffers):
             self.changes.note_dict(ref.property_id, ref.owner, operation, text_from_sql(place))
 
     # --- what goes with a value ---------------------------------------------------------------------------------------
+
+    def _leaves_something(self, prop: PropertyInfo) -> bool:
+        """Whether what a value owned, or a tombstone it linked to, has to be looked after when the value goes."""
+        return prop.tied and (prop.type == MIXED or prop.embedded or self.has_tombstones(prop.target_id))
 
     def release(self, prop: PropertyInfo, cell: Cell) -> None:
         """The value was taken out of its place: what it owned goes too."""
@@ -290,7 +294,7 @@ class Workspace(Buffers):
         untouched = self._is_new(ref) and ref not in self._lists and ref not in self._members
         if untouched:
             return
-        if prop.type == MIXED or prop.embedded or (prop.tied and self.has_tombstones(prop.target_id)):
+        if self._leaves_something(prop):
             if ref.kind == LIST_COLLECTION:
                 cells = self.list_buffer(ref).load()
             else:
