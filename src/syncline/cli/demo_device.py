@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from syncline import (
     ConnectionState,
@@ -30,6 +30,8 @@ from syncline.cli.demo_model import SCHEMA, Airport, Country, Journey, Reading, 
 from syncline.cli.orders import obey, say
 
 __all__ = ["main"]
+
+M = TypeVar("M", Journey, Reading)
 
 #: Objects per write transaction of a bulk import.
 BATCH = 1000
@@ -110,7 +112,7 @@ class Device:
         """Edits that meet those of the other device: one field, one counter, one place in a list, delete or update."""
         targets = list(self.realm.objects(Airport).sort(Airport.icao)[10 : 10 + 2 * conflicts])
         contested, doomed = targets[:conflicts], targets[conflicts:]
-        journey = self.realm.get(Journey, 1)
+        journey = self._existing(Journey, 1)
         for airport in contested:
             with self.realm.write():
                 airport.name = f"{airport.icao} as {name} names it"
@@ -131,7 +133,7 @@ class Device:
     def outcome(self, conflicts: int) -> dict[str, Any]:
         """What became of those edits, for the one who compares."""
         self.realm.refresh()
-        journey = self.realm.get(Journey, 1)
+        journey = self._existing(Journey, 1)
         return {
             "names": [a.name for a in self.realm.objects(Airport).sort(Airport.icao)[10 : 10 + conflicts]],
             "visits": [int(c.visits) for c in self.realm.objects(Country).sort(Country.code)[:conflicts]],
@@ -196,7 +198,7 @@ class Device:
 
     def edit_singly(self, edits: int, pause_s: float) -> dict[str, Any]:
         """Single-object transactions, one at a time; the moment each began, on the clock all processes share."""
-        probe = self.realm.get(Reading, 0)
+        probe = self._existing(Reading, 0)
         moments = []
         for number in range(edits):
             moments.append(time.monotonic())
@@ -208,7 +210,7 @@ class Device:
     def watch(self, edits: int) -> dict[str, Any]:
         """The moment at which each of those edits was delivered to an observer here."""
         self.realm.refresh()
-        probe = self.realm.get(Reading, 0)
+        probe = self._existing(Reading, 0)
         moments: list[float] = []
 
         def seen(*_: Any) -> None:
@@ -222,6 +224,12 @@ class Device:
             self.realm.refresh()
         token.invalidate()
         return {"moments": moments}
+
+    def _existing(self, model: type[M], key: int) -> M:
+        found = self.realm.get(model, key)
+        if found is None:
+            raise LookupError(f"{model.__name__} {key} is not here")
+        return found
 
     # --- at any time --------------------------------------------------------------------------------------------------
 

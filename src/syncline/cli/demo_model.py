@@ -14,7 +14,7 @@ class Country(Model):
     """A country and, in the order of their import, its airports."""
 
     code: str = Field(primary_key=True)
-    visits: Counter = 0
+    visits: Counter = Counter(0)
     airports: List[Airport]
 
 
@@ -50,7 +50,7 @@ class Reading(Model):
     celsius: float
 
 
-SCHEMA = [Country, Airport, Journey, Reading]
+SCHEMA: list[type[Model]] = [Country, Airport, Journey, Reading]
 
 
 def airports(limit: int) -> Iterator[dict[str, Any]]:

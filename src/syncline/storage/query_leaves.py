@@ -312,7 +312,7 @@ def _member(value: str, encoded: list[Any]) -> list[Sql]:
         if len(items) <= _IN_MAX:
             tests.append(Sql(f"ifnull({value} IN ({','.join('?' * len(items))}), 0)", tuple(items)))
         elif kind is str:
-            tests.append(_member_array(value, "CAST(value AS TEXT)", [item.encode() for item in items]))
+            tests.append(_member_array(value, "CAST(value AS TEXT)", [str(item).encode() for item in items]))
         else:
             tests.append(_member_array(value, "value", items))
     return tests
