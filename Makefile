@@ -10,11 +10,12 @@ SOURCES := $(shell find src -name '*.py')
 # How many processes run the tests.
 JOBS ?= 2
 
-.PHONY: demo test test-pure test-compiled check format bench docs clean help
+.PHONY: demo test test-pure test-compiled vectors check format bench docs clean help
 
 help:
 	@echo "make demo    a real data set through a real server, two devices, with the plug pulled"
 	@echo "make test    all tests, interpreted; then the kernel's tests compiled"
+	@echo "make vectors  every recorded vector of the original, all of them with databases"
 	@echo "make check   lint, format, types, import contracts, documentation and its snippets"
 	@echo "make bench   the figures of docs/explanation/performance.md"
 
@@ -48,6 +49,9 @@ test-pure: $(VENV)/.ready
 test-compiled: $(COMPILED)/.ready
 	$(COMPILED)/bin/python -m pytest -q -n $(JOBS) -p no:cacheprovider \
 		tests/changesets tests/merge tests/storage tests/protocol tests/testing
+
+vectors: $(COMPILED)/.ready
+	$(COMPILED)/bin/python -m syncline.testing.vectors tests/vectors/fixtures.json tests/vectors/*.jsonl tests/vectors/*.gz
 
 check: $(VENV)/.ready
 	$(VENV)/bin/ruff check .
