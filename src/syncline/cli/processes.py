@@ -69,6 +69,12 @@ class ServerProcess:
                     raise ProcessFailed(f"the server did not start:\n{self._log.read_text()[-2000:]}") from None
                 time.sleep(0.05)
 
+    def kill(self) -> None:
+        """End the server with signal 9, in the middle of whatever it does, and wait until it is gone."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(PATIENCE_S)
+
     def wait_killed(self) -> int:
         """Wait for the end of the process; its exit status (minus the signal's number, if a signal ended it)."""
         assert self._process is not None
@@ -154,6 +160,11 @@ class DeviceProcess:
         """Run a command and return its answer."""
         self.begin(do, **arguments)
         return self.finish(on_progress)
+
+    def kill(self) -> None:
+        """End the process with signal 9, in the middle of whatever it does, and wait until it is gone."""
+        self._process.kill()
+        self._process.wait(PATIENCE_S)
 
     def stop(self) -> None:
         """Close the command stream and wait for the process to end by itself."""

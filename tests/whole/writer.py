@@ -1,0 +1,139 @@
+"""A client process that writes numbered transactions and says how far it has come, for the tests of restarts."""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from syncline import (
+    Field,
+    Model,
+    ProgressDirection,
+    ProgressMode,
+    Realm,
+    RealmConfiguration,
+    SyncConfiguration,
+    SyncCredentials,
+    SyncManager,
+    SyncUser,
+)
+from syncline.cli.orders import obey, say
+
+PATIENCE_S = 120.0
+
+#: Objects of one transaction; a transaction of which fewer are found was torn apart.
+SIZE = 200
+
+
+class Record(Model):
+    """``id`` tells the author, the transaction and the place in it."""
+
+    id: int = Field(primary_key=True)
+    author: int
+    transaction: int
+    text: str
+
+
+def ident_of(author: int, transaction: int, place: int) -> int:
+    return (author * 1_000_000 + transaction) * 1000 + place
+
+
+class Writer:
+    """One client of one Realm; started again in the same folder, it goes on with the same file."""
+
+    def __init__(self, folder: str, server: str, path: str, author: str) -> None:
+        SyncManager.shared(folder)
+        self.author = int(author)
+        self.file = Path(folder, "writer.realm")
+        user = SyncUser.current() or SyncUser.log_in(SyncCredentials.anonymous(), server)
+        sync = SyncConfiguration(user, path, path=str(self.file))
+        self.realm = Realm.open(RealmConfiguration(schema=[Record], sync=sync))
+        self.session = self.realm.sync_session
+
+    # --- writing ----------------------------------------------------------------------------------------------------
+
+    def write(self, transactions: int) -> dict[str, Any]:
+        """Write transactions, and say so after each."""
+        for _ in range(transactions):
+            say(progress="committed", transaction=self._write_one())
+        return {}
+
+    def write_for(self, seconds: float) -> dict[str, Any]:
+        """Write for some time; say when something was acknowledged, on the clock that all processes share."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            last = [self._write_one() for _ in range(3)][-1]
+            try:
+                self.session.wait_for_upload(0.3)
+            except TimeoutError:
+                continue
+            say(progress="acknowledged", transaction=last, at=time.monotonic())
+        return {}
+
+    def _write_one(self) -> int:
+        number = len(self.realm.objects(Record).where(Record.author == self.author)) // SIZE
+        with self.realm.write():
+            for place in range(SIZE):
+                ident = ident_of(self.author, number, place)
+                text = f"record {place} of transaction {number} by {self.author}"
+                self.realm.create(Record, id=ident, author=self.author, transaction=number, text=text)
+        return number
+
+    # --- syncing ----------------------------------------------------------------------------------------------------
+
+    def suspend(self) -> dict[str, Any]:
+        """Go offline."""
+        self.session.suspend()
+        return {}
+
+    def sync(self, direction: str) -> dict[str, Any]:
+        """Go online, and wait until everything is sent or received; say how far it has come."""
+
+        def report(transferred: int, transferrable: int) -> None:
+            say(progress=direction, transferred=transferred, transferrable=transferrable)
+
+        token = self.session.add_progress_notification(
+            ProgressDirection[direction.upper()], ProgressMode.REPORT_INDEFINITELY, report
+        )
+        self.session.resume()
+        if direction == "upload":
+            self.session.wait_for_upload(PATIENCE_S)
+        else:
+            self.session.wait_for_download(PATIENCE_S)
+        if token is not None:
+            token.invalidate()
+        return {}
+
+    def wait_for_upload(self) -> dict[str, Any]:
+        """Wait until everything is acknowledged, without helping."""
+        self.session.wait_for_upload(PATIENCE_S)
+        return {}
+
+    # --- looking ----------------------------------------------------------------------------------------------------
+
+    def state(self) -> dict[str, Any]:
+        """What the newest version holds, by author and transaction; who the file is to the server."""
+        self.realm.refresh()
+        found = Counter((record.author, record.transaction) for record in self.realm.objects(Record))
+        return {
+            "transactions": {f"{author}/{number}": count for (author, number), count in sorted(found.items())},
+            "hash": self.realm.content_hash(),
+            "ident": self._stored("file_ident"),
+            "received": SyncManager.shared().traffic.bytes_received,
+        }
+
+    def _stored(self, name: str) -> int:
+        connection = sqlite3.connect(f"file:{self.file}?mode=ro", uri=True)
+        try:
+            row = connection.execute("SELECT v FROM rlm_sync WHERE k = ?", [name]).fetchone()
+            return 0 if row is None else int(row[0])
+        finally:
+            connection.close()
+
+
+if __name__ == "__main__":
+    obey(Writer(*sys.argv[1:5]))
