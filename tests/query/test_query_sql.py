@@ -210,7 +210,7 @@ PLAIN = [
     *compared(Thing.number, ORDER, NUMBERS),
     *compared(Thing.other, ORDER, NUMBERS),
     *compared(Thing.ratio, ORDER, NUMBERS),
-    *compared(Thing.single, ORDER, [*NUMBERS, Float32(0.1)]),
+    *compared(Thing.single, ORDER, [*NUMBERS, Float32(0.1), 1e300, 10**400, Decimal("1e400"), Decimal("-Infinity")]),
     *compared(Thing.price, ORDER, NUMBERS),
     *compared(Thing.good, ORDER, POOLS["good"]),
     *compared(Thing.born, ORDER, POOLS["born"]),

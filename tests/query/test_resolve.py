@@ -85,6 +85,24 @@ def test_two_constants_are_refused(dogs: Results[Dog]) -> None:
         dogs.where(Condition(Compare(Operator.EQ, Constant(1), Constant(1))))
 
 
+def test_objects_in_conditions(dogs: Results[Dog]) -> None:
+    realm = dogs._context.realm
+    with realm.write():
+        dog = realm.create(Dog, name="a", weight=1, good=True)
+        cat = realm.create(Cat, name="b")
+    dogs.where(Dog.best == dog, Dog.extra == cat, Dog.best.in_([dog, None]))
+    with pytest.raises(QueryError, match=r"a link to Dog cannot be compared with Cat"):
+        dogs.where(Dog.best == cat)
+    with pytest.raises(QueryError, match=r"links can only be compared with == and !="):
+        dogs.where(Dog.extra > cat)
+    with pytest.raises(QueryError, match=r"is no object of this Realm"):
+        dogs.where(Dog.best == Dog(name="x"))
+
+
+def test_singles_round_their_constants(dogs: Results[Dog]) -> None:
+    assert dogs.where(Dog.weight == 1e300)._resolve().predicate is not None
+
+
 def test_a_plain_bool_is_no_condition(dogs: Results[Dog]) -> None:
     with pytest.raises(QueryError, match=r"where\(\) takes conditions such as Dog.age > 3, got bool True"):
         dogs.where(True)

@@ -10,12 +10,14 @@ import pytest
 from tests.realm.conftest import OpenRealm
 
 from syncline import (
+    Counter,
     Dictionary,
     EmbeddedModel,
     Field,
     InvalidObjectError,
     List,
     Model,
+    ObjectId,
     PrimaryKeyError,
     PropertyError,
     Realm,
@@ -67,9 +69,16 @@ class Numbered(Model):
     id: int | None = Field(primary_key=True)
 
 
+class Owner(Model):
+    id: ObjectId = Field(primary_key=True, default_factory=ObjectId)
+    name: str | None = None
+    pet: Dog | None = None
+    score: Counter | None
+
+
 @pytest.fixture
 def realm(open_realm: OpenRealm) -> Iterator[Realm]:
-    opened = open_realm(Dog, Note, Tag, Numbered)
+    opened = open_realm(Dog, Note, Tag, Numbered, Owner)
     opened.begin_write()
     yield opened
     opened.cancel_write()
@@ -238,6 +247,23 @@ def test_embedded_objects_go_with_their_place(realm: Realm) -> None:
     assert dog.tag is None
 
 
+def test_keys_may_have_defaults(realm: Realm) -> None:
+    one, two = realm.create(Owner), realm.create(Owner, name="x")
+    assert one.id != two.id
+    assert realm.get(Owner, one.id) is one
+    three = Owner()
+    key = three.id
+    assert three.name is None
+    assert three.score is None
+    realm.add(three)
+    assert (three.id, three.pet, three.score) == (key, None, None)
+    assert [line for line in recorded(realm) if line.startswith("set")] == ["set name=x"]
+    three.score = 5  # type: ignore[assignment]
+    assert three.score is not None
+    three.score.increment()
+    assert three.score == 6
+
+
 # --- update modes -----------------------------------------------------------------------------------------------------
 
 
@@ -281,6 +307,29 @@ def test_update_modified_writes_what_differs(realm: Realm) -> None:
     assert (dog.colours, dog.scores) == ({"red", "blue"}, {"a": 1, "b": 2})
     assert [(friend.name, friend.age) for friend in dog.friends] == [("Bo", 2), ("Kim", None)]
     assert "set kind=cat" not in recorded(realm, before)
+
+
+def test_update_modified_in_all_places(realm: Realm) -> None:
+    class_values = {"name": "Rex", "tag": Tag(text="x"), "extra": [1], "scores": {"a": 1, "b": 2}}
+    dog = realm.create(Dog, class_values, update=MODIFIED)
+    tag = dog.tag
+    assert tag is not None
+    before = mark(realm)
+    realm.create(Dog, {"name": "Rex", "tag": Tag(text="y"), "extra": [1, 2], "scores": {"a": 1}}, update=MODIFIED)
+    assert (tag.text, dog.tag, dog.extra) == ("y", tag, [1, 2])
+    assert "set scores[a]=1" not in recorded(realm, before)
+    realm.create(Dog, {"name": "Rex", "tag": None}, update=MODIFIED)
+    before = mark(realm)
+    realm.create(Dog, {"name": "Rex", "tag": None}, update=MODIFIED)
+    assert recorded(realm, before) == []
+    realm.create(Dog, {"name": "Rex", "tag": {"text": "z"}}, update=MODIFIED)
+    assert dog.tag is not None
+    assert dog.tag.text == "z"
+    with pytest.raises(InvalidObjectError, match=r"has a parent already"):
+        realm.create(Dog, {"name": "Bo", "tag": dog.tag}, update=MODIFIED)
+    realm.create(Dog, {"name": "Kim", "tag": {"text": "k"}})
+    with pytest.raises(InvalidObjectError, match=r"has a parent already"):
+        realm.create(Dog, {"name": "Kim", "tag": dog.tag}, update=MODIFIED)
 
 
 def test_update_modified_compares_lists_by_position(realm: Realm) -> None:

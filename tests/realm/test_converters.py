@@ -111,6 +111,11 @@ def test_values_are_kept(box: Box, name: str, given: Any, read: Any) -> None:
     assert getattr(box, name) is None
 
 
+@pytest.mark.parametrize(("name", "given", "read"), KEPT)
+def test_unmanaged_objects_take_the_same_values(name: str, given: Any, read: Any) -> None:
+    assert getattr(Box(**{name: given}), name) == given
+
+
 def test_trailing_zeros_and_singles_are_kept(box: Box) -> None:
     box.price = Decimal("1.00")
     assert str(box.price) == "1.00"

@@ -62,6 +62,17 @@ def test_a_file_tells_its_classes(open_realm: OpenRealm) -> None:
         dynamic.objects(Dog)
 
 
+def test_dynamic_classes_make_expressions(open_realm: OpenRealm) -> None:
+    open_realm(Dog, Tag).close()
+    realm = open_realm()
+    with realm.write():
+        rex = realm.create("Hund", {"_id": 1, "name": "Rex"})
+        bo = realm.create("Hund", {"_id": 2, "name": "Bo", "best": rex})
+    hund = type(rex)
+    assert realm.objects("Hund").where(hund.best.name == "Rex")[:] == [bo]
+    assert realm.objects(hund).where(hund.best.best == None).count() == 2  # noqa: E711
+
+
 def test_public_names_are_for_the_application_only(open_realm: OpenRealm) -> None:
     realm = open_realm(Dog, Tag)
     with realm.write():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -195,6 +196,10 @@ def test_lists_of_objects(person: Person) -> None:
     assert person.dogs[1] is rex
     person.dogs[0] = rex
     assert person.dogs == [rex, rex, person.dogs[2], rex]
+    assert person.dogs[1:3] == [rex, person.dogs[2]]
+    person.dogs.swap(0, 2)
+    assert person.dogs[0].name == "Bo"
+    person.dogs.swap(0, 2)
     person.dogs.delete_at(2)
     assert len(realm.objects(Dog)) == 2
     assert len(person.dogs) == 3
@@ -255,6 +260,8 @@ def test_optional_and_mixed_elements(person: Person) -> None:
     inner = person.extra[3]
     person.extra[0] = [9]
     person.extra.insert(0, {"z": 1})
+    person.extra.extend([[7], 8])
+    assert (person.extra[-2], person.extra[-1]) == ([7], 8)
     assert person.extra[0] == {"z": 1}
     assert person.extra[1] == [9]
     assert inner == [2, [3]]
@@ -301,6 +308,15 @@ def test_writing_needs_a_transaction(person: Person) -> None:
     realm.close()
     assert not numbers.is_valid
     assert repr(numbers) == "<List (closed)>"
+
+
+def test_repr_on_another_thread_does_not_fail(person: Person) -> None:
+    numbers = person.numbers
+    shown: list[str] = []
+    thread = threading.Thread(target=lambda: shown.append(repr(numbers)))
+    thread.start()
+    thread.join()
+    assert shown == ["<List (on another thread)>"]
 
 
 def test_a_list_is_for_annotations_only() -> None:

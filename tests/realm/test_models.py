@@ -156,6 +156,17 @@ def test_objects_are_not_copied_by_accident() -> None:
             copier(Dog(name="Rex"))
 
 
+def test_mixins_that_are_no_models() -> None:
+    class Loud:
+        def shout(self) -> str:
+            return str(self.name).upper()  # type: ignore[attr-defined]
+
+    class Cat(Loud, Model):
+        name: str
+
+    assert Cat(name="Tom").shout() == "TOM"
+
+
 def test_unmanaged_objects_cannot_be_observed() -> None:
     with pytest.raises(InvalidObjectError, match=r"is in no Realm; add it to one before you observe it"):
         Dog(name="Rex").observe(lambda dog, change: None)

@@ -29,6 +29,7 @@ from syncline import (
     UpdateMode,
 )
 from syncline.realm.observers import CHANGE
+from syncline.storage.changes import LIST_ERASE, LIST_INSERT, UNKNOWN
 
 
 class Tag(EmbeddedModel):
@@ -425,6 +426,66 @@ def test_key_paths_limit_what_counts(realm: Realm) -> None:
     assert told(lambda: realm.delete(a)) == (1, 1, 1, 1)
     for token in tokens:
         token.invalidate()
+
+
+def test_key_paths_of_collections(realm: Realm) -> None:
+    a, b, log, scores = dog(realm, "a"), dog(realm, "b"), Log(), Log()
+    with realm.write():
+        a.friends.append(b)
+        a.scores["x"] = 1
+    with (
+        started(a.friends.observe(log, key_paths=["weight"]), realm, log, FIRST),
+        started(a.scores.observe(scores, key_paths=[]), realm, scores, DictionaryChange(initial=True)),
+    ):
+        for name, told in (("age", []), ("weight", [CollectionChange((), (), (0,), (0,))])):
+            with realm.write():
+                setattr(b, name, 50)
+            realm.refresh()
+            assert log.take() == told
+
+
+def test_every_part_of_a_query_is_watched(realm: Realm) -> None:
+    dogs = realm.objects(Dog)
+    conditions = [
+        (Dog.age == 77) & (Dog.name == "a"),
+        (Dog.age == 77) | (Dog.name == "zzz"),
+        ~(Dog.age != 77),
+        Dog.age.in_([77]),
+        Dog.age.between(77, 78),
+        Dog.age == Dog.visits,
+    ]
+    logs = [Log() for _ in conditions]
+    tokens = [dogs.where(condition).observe(log) for condition, log in zip(conditions, logs, strict=True)]
+    tokens.append(dogs.where(Dog.numbers.count() == 1).distinct("age").observe(last := Log()))
+    realm.refresh()
+    for log in (*logs, last):
+        assert log.take() == [FIRST]
+    with realm.write():
+        dog(realm, "a").age = 77
+        dog(realm, "a").visits.increment(77)
+        dog(realm, "a").numbers.append(1)
+    realm.refresh()
+    for log in (*logs, last):
+        assert log.take() == [CollectionChange(insertions=(0,))]
+    for token in tokens:
+        token.invalidate()
+
+
+def test_operations_that_are_not_known_replace_everything(realm: Realm, monkeypatch: pytest.MonkeyPatch) -> None:
+    a, log = dog(realm, "a"), Log()
+    with realm.write():
+        a.numbers = [1, 2]  # type: ignore[assignment]
+    with started(a.numbers.observe(log), realm, log, FIRST):
+        for operations in ([(UNKNOWN, 0, 0)], [(LIST_ERASE, 9, 0)], [(LIST_INSERT, 0, 0)] * 5):
+            with realm.write():
+                a.numbers.append(3)
+            pending = realm._context.pending[-1]
+            assert pending is not None
+            (place,) = pending.lists
+            pending.lists[place] = operations
+            size = len(a.numbers)
+            realm.refresh()
+            assert log.take() == [CollectionChange(tuple(range(size - 1)), tuple(range(size)))]
 
 
 def test_key_paths_of_objects_name_their_first_element(realm: Realm) -> None:

@@ -139,6 +139,8 @@ def test_schemas_by_hand(open_realm: OpenRealm) -> None:
         rex["age"] += 1
         rex.kind = "beagle"
     assert (rex["age"], rex["friends"][0]["name"], rex["kind"]) == (2, "Bo", "beagle")
+    dogs = realm.objects("Dog").where(type(rex).friends.any.name == "Bo")
+    assert dogs[:] == [rex]
     assert repr(rex) == "<Dog name='Rex' age=2 friends=[1 items] kind='beagle'>"
     with pytest.raises(SchemaError, match=r"a primary key is an int, str"):
         open_realm(ObjectSchema("Wrong", [Property("x", "double", primary_key=True)]))
@@ -155,6 +157,27 @@ def test_a_class_that_vanishes_is_an_error(open_realm: OpenRealm) -> None:
     with pytest.raises(SchemaError, match=r"the file no longer has Dog.age: somebody changed its schema"):
         realm.objects(OLD)
     realm.cancel_write()
+
+
+def test_a_write_does_not_begin_on_a_schema_that_does_not_fit(open_realm: OpenRealm) -> None:
+    realm = open_realm(OLD)
+    assert len(realm.objects(OLD)) == 0
+    with realm._context.file.write() as tx:
+        info = tx.catalogue.classes["Dog"]
+        tx.erase_property(info, info.properties["age"])
+    for action in (realm.begin_write, realm.refresh):
+        with pytest.raises(SchemaError, match=r"the file no longer has Dog.age"):
+            action()
+    assert not realm.in_write
+
+
+def test_a_model_of_one_property_of_many(open_realm: OpenRealm) -> None:
+    realm = open_realm(OLD)
+    with realm.write():
+        realm.create(OLD, id=7, name="Rex", age=3)
+    realm.close()
+    narrow = model("class Dog(Model):\n  id: int = Field(primary_key=True)\n")
+    assert [dog.id for dog in open_realm(narrow).objects(narrow)] == [7]
 
 
 def test_schema_changes_of_others_are_followed(open_realm: OpenRealm) -> None:

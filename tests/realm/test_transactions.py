@@ -185,6 +185,17 @@ def test_a_full_disk_undoes_the_transaction(open_realm: OpenRealm) -> None:
         fill_up()
     assert not realm.in_write
     assert (realm.version, realm.objects(Dog)[:]) == (version, [rex])
+
+    def fill_up_before_the_end() -> None:
+        with realm.write():
+            for number in range(2_000):
+                realm.create(Dog, name=f"dog {number}" * 20)
+            assert len(realm.objects(Dog)) == 2_001
+            pytest.fail("the disk was full before")
+
+    with pytest.raises(DiskFullError, match=r"no space left"):
+        fill_up_before_the_end()
+    assert (realm.version, realm.objects(Dog)[:]) == (version, [rex])
     connection.pragma("max_page_count", 1_000_000)
     with realm.write():
         realm.create(Dog, name="Bo")

@@ -119,8 +119,7 @@ def _single(operand: Operand, cls: ClassLike, key: int, objects: Objects) -> obj
 
 def _quantified(operand: Operand, cls: ClassLike, key: int, objects: Objects, test: _Test) -> bool:
     """Whether the test holds for the operand's values, as its quantifier says, in at least one group."""
-    if isinstance(operand, Constant):
-        return test(operand.value)
+    assert not isinstance(operand, Constant)
     path = operand.path if isinstance(operand, Size) else operand
     groups = _values(operand, cls, key, objects)
     if path.quantifier is Quantifier.ALL:

@@ -8,7 +8,6 @@ on the left and constants on the right, so that compiler and evaluator have fewe
 from __future__ import annotations
 
 import math
-import struct
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -44,7 +43,7 @@ from syncline.query.ast import (
     Step,
 )
 from syncline.query.printing import to_rql
-from syncline.values import Decimal128, ObjectId, Timestamp, kinds
+from syncline.values import Decimal128, Float32, ObjectId, Timestamp, kinds
 
 __all__ = ["Names", "Referrer", "is_plural", "resolve"]
 
@@ -353,16 +352,7 @@ def _coerce_number(value: object, kind: int) -> object:
     if kind == kinds.DECIMAL:
         return value if isinstance(value, Decimal128) else Decimal128.from_decimal(Decimal(str(value)))
     if kind == kinds.FLOAT and isinstance(value, float) and math.isfinite(value):
-        return _single(value)
+        return float(Float32(value))
     if kind == kinds.INT and isinstance(value, float) and value.is_integer():
         return int(value)
     return value
-
-
-def _single(value: float) -> float:
-    """Rounded to IEEE single; what is too large becomes infinite."""
-    try:
-        rounded: float = struct.unpack("<f", struct.pack("<f", value))[0]
-    except OverflowError:
-        return math.copysign(math.inf, value)
-    return rounded

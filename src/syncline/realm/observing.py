@@ -6,6 +6,7 @@ remembers that one; it runs no code of the application.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["CollectionObserver", "DictionaryObserver", "ListObserver", "ObjectObserver", "Observer", "ResultsObserver"]
 
 
-class Observer:
+class Observer(ABC):
     """One callback on one thing. ``finished``: there will be no further call."""
 
     finished = False
@@ -44,9 +45,9 @@ class Observer:
         self.callback = callback
         self.paths = paths
 
+    @abstractmethod
     def prepare(self, affected: Affected) -> Any:
         """The change since the last round, None if there is nothing to tell."""
-        raise TypeError(f"{type(self).__name__} does not say what changed")
 
 
 class ObjectObserver(Observer):
@@ -107,12 +108,13 @@ class CollectionObserver(Observer):
         """What the first call gets."""
         return CollectionChange(initial=True)
 
+    @abstractmethod
     def remember(self) -> None:
         """Keep the state as it is now."""
 
+    @abstractmethod
     def compare(self, affected: Affected) -> Any:
         """How the state differs from the one kept; keeps the new one."""
-        raise TypeError(f"{type(self).__name__} does not say what changed")
 
 
 class ResultsObserver(CollectionObserver):
@@ -197,13 +199,13 @@ class _OwnedObserver(CollectionObserver):
             return self.ended()
         return self.difference(affected)
 
+    @abstractmethod
     def ended(self) -> Any:
         """The last change: the owner was deleted."""
-        raise TypeError(f"{type(self).__name__} does not say how it ends")
 
+    @abstractmethod
     def difference(self, affected: Affected) -> Any:
         """The change while the owner exists."""
-        raise TypeError(f"{type(self).__name__} does not say what changed")
 
     def stored(self) -> list[Any]:
         """The elements in their stored form."""

@@ -33,9 +33,6 @@ class Sql(NamedTuple):
     text: str
     parameters: tuple[Any, ...] = ()
 
-    def __str__(self) -> str:
-        return self.text
-
 
 TRUE: Final = Sql("1")
 FALSE: Final = Sql("0")
@@ -203,7 +200,7 @@ def _nearest_double(number: int | Decimal) -> float:
     try:
         return float(number)
     except OverflowError:
-        return math.copysign(math.inf, number)
+        return math.inf if number > 0 else -math.inf
 
 
 def _number_order(operator: Operator, place: Place, constant: object) -> Sql:
