@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from syncline import Field, Model, Realm, RealmConfiguration, compilation
+from syncline.storage.file import RealmFile
 
 PER_TRANSACTION = 1_000
 
@@ -27,9 +28,11 @@ class Reading(Model):
     value: float
 
 
-def open_in(directory: Path) -> Realm:
-    """A new Realm."""
-    return Realm.open(RealmConfiguration(directory / "bench.realm", schema=[Reading]))
+def open_in(directory: Path, history: bool) -> Realm:
+    """A new Realm, with or without the history that sync needs."""
+    path = directory / f"history-{history}.realm"
+    RealmFile.open(path, history=history).close()
+    return Realm.open(RealmConfiguration(path, schema=[Reading]))
 
 
 def write(realm: Realm, count: int) -> None:
@@ -86,13 +89,15 @@ def main() -> None:
     count = arguments.count
     kind = "compiled" if compilation.is_compiled() else "interpreted"
     print(f"{count} objects, {PER_TRANSACTION} a transaction; kernel: {kind}")
-    with tempfile.TemporaryDirectory() as directory, open_in(Path(directory)) as realm:
+    with tempfile.TemporaryDirectory() as directory, open_in(Path(directory), False) as realm:
         if arguments.profile:
             profile = cProfile.Profile()
             profile.runcall(write, realm, count)
             pstats.Stats(profile).sort_stats("tottime").print_stats(25)
             return
         measure("create, one call each", count, lambda: write(realm, count))
+        with open_in(Path(directory), True) as recording:
+            measure("the same with history for sync", count, lambda: write(recording, count))
         measure("read four properties of each", count, lambda: read_all(realm))
         measure("read one property of each", count, lambda: read_one(realm))
         measure("get by key and update a tenth", count // 10, lambda: update(realm, count))

@@ -140,6 +140,8 @@ def test_unknown_and_missing_values(realm: Realm) -> None:
         realm.create(Dog, nmae="Rex")
     with pytest.raises(PropertyError, match=r"Dog has no property 'agee': did you mean 'age'?"):
         realm.create(Dog, name="Rex", agee=3)
+    with pytest.raises(PropertyError, match=r"Note has no property 'txt': did you mean 'text'?"):
+        realm.create(Note, txt="x")
     with pytest.raises(PrimaryKeyError, match=r"Dog.name: the primary key needs a value"):
         realm.create(Dog, age=3)
     with pytest.raises(

@@ -1,22 +1,22 @@
 """Creating, adding and updating objects (spec/sdk.md §6.1–6.3, spec/changesets.md §9.6).
 
-A :class:`Plan` is what creating an object of one class takes, worked out once per class: which values need no
-conversion, which defaults are constants, which properties are set after the row exists. An :class:`Assigner` carries
-one call of ``create`` or ``add`` through the whole graph of values it was given: nested mappings and unmanaged
-objects become objects too, each of them once.
+An :class:`Assigner` carries one call of ``create`` or ``add`` through the whole graph of values it was given: nested
+mappings and unmanaged objects become objects too, each of them once. What creating an object of one class takes is
+worked out in :mod:`syncline.realm.plans`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from syncline.errors import InvalidObjectError, PrimaryKeyError, TransactionError, TypeMismatchError
 from syncline.realm.attributes import Attribute
 from syncline.realm.converters import Converter, describe
-from syncline.realm.models import Model, default_value, unknown_property
-from syncline.realm.schema import MISSING, Property
+from syncline.realm.models import Model
+from syncline.realm.plans import NO_DEFAULTS, Initial, Plan, default_of
+from syncline.realm.schema import MISSING
 from syncline.realm.spots import DictionarySpot, ListInsertSpot, PropertySpot, Spot, built_in_place
 from syncline.storage.catalogue import PropertyInfo
 from syncline.storage.refs import CollectionRef, ObjectRef
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from syncline.realm.binding import Binding
     from syncline.realm.context import Context
 
-__all__ = ["Assigner", "Plan", "UpdateMode"]
+__all__ = ["Assigner", "UpdateMode"]
 
 
 class UpdateMode(Enum):
@@ -39,61 +39,6 @@ class UpdateMode(Enum):
     ALL = "all"
     #: only values that differ are written
     MODIFIED = "modified"
-
-
-#: In place of a default: there is none, and a value is needed.
-_REQUIRED: Final = object()
-
-_NO_DEFAULTS: Final[Mapping[str, Any]] = {}
-
-
-class _Plain(NamedTuple):
-    """A scalar property. ``default``: None for nothing to do, ``_REQUIRED``, a finished initial value, or a
-    function.
-    """
-
-    name: str
-    exact: Any
-    converter: Converter
-    place: PropertyInfo
-    default: Any
-
-
-class Plan:
-    """How to create objects of the class ``binding`` stands for."""
-
-    def __init__(self, binding: Binding) -> None:
-        self.binding = binding
-        attributes = list(binding.model._info.attributes.values())
-        self.key: Attribute | None = next((a for a in attributes if a.property.primary_key), None)
-        others = [a for a in attributes if not a.property.primary_key]
-        plain = [a for a in others if not a.property.type.is_collection and a.converter.is_scalar]
-        self.plain = [self._plain(attribute) for attribute in plain]
-        self.rest = [attribute for attribute in others if attribute not in plain]
-        #: objects of the class are complete as soon as their row is
-        self.is_plain = not self.rest and not binding.info.embedded
-        self.public_names = {a.property.stored_name: a.name for a in attributes if a.property.stored_name != a.name}
-
-    def _plain(self, attribute: Attribute) -> _Plain:
-        prop, converter = attribute.property, attribute.converter
-        place = self.binding.places[attribute.place]
-        default: Any = None
-        if prop.default_factory is not None:
-            default = prop.default_factory
-        elif prop.required:
-            default = _REQUIRED
-        elif prop.default is not MISSING and prop.default is not None:
-            default = (place, converter.store(prop.default, self.binding.context), True)
-        return _Plain(attribute.name, converter.exact, converter, place, default)
-
-    def named(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The values by public names; stored names are accepted too. Raises PropertyError for unknown names."""
-        known = self.binding.model._info.attributes
-        renamed = {self.public_names.get(name, name): value for name, value in values.items()}
-        for name in renamed:
-            if name not in known:
-                raise unknown_property(self.binding.name, name, known)
-        return renamed
 
 
 class Assigner:
@@ -108,10 +53,7 @@ class Assigner:
 
     def run_create(self, binding: Binding, values: Mapping[str, Any]) -> Model:
         """``realm.create``."""
-        plan = binding.plan()
-        if plan.is_plain and self.mode is UpdateMode.NEVER:
-            return binding.new(self._create_new(plan, values))
-        if self.mode is not UpdateMode.NEVER and plan.key is None:
+        if self.mode is not UpdateMode.NEVER and binding.plan().key is None:
             raise _no_key(binding)
         previous = self.context.assign_with(self)
         try:
@@ -149,8 +91,8 @@ class Assigner:
         return self._create_new(plan, values)
 
     def _create_new(self, plan: Plan, values: Mapping[str, Any]) -> int:
-        initial, later = self._initial(plan, values, _NO_DEFAULTS)
-        return self._insert(plan, self._key(plan, values, _NO_DEFAULTS), initial, later, None)
+        initial, later = self._initial(plan, values, NO_DEFAULTS)
+        return self._insert(plan, plan.key_of(values, NO_DEFAULTS), initial, later, None)
 
     def add(self, obj: Model) -> ObjectRef:
         """The row of an unmanaged object, which becomes managed, with everything reachable from it."""
@@ -168,7 +110,7 @@ class Assigner:
                 self._write(binding, existing, values)
                 return ObjectRef(binding.info.id, existing)
         initial, later = self._initial(plan, values, defaults)
-        key = self._insert(plan, self._key(plan, values, defaults), initial, later, obj)
+        key = self._insert(plan, plan.key_of(values, defaults), initial, later, obj)
         return ObjectRef(binding.info.id, key)
 
     def add_mapping(self, target: str, values: Mapping[str, Any]) -> ObjectRef:
@@ -182,28 +124,9 @@ class Assigner:
 
     def _initial(
         self, plan: Plan, values: Mapping[str, Any], defaults: Mapping[str, Any]
-    ) -> tuple[list[tuple[PropertyInfo, Any, bool]], list[tuple[Attribute, Any, bool]]]:
+    ) -> tuple[list[Initial], list[tuple[Attribute, Any, bool]]]:
         """What the new row starts with, and what is assigned once it exists: (property, value, is it a default)."""
-        context = self.context
-        initial: list[tuple[PropertyInfo, Any, bool]] = []
-        missing: list[str] = []
-        used = 0
-        for name, exact, converter, place, default in plan.plain:
-            value = values.get(name, MISSING)
-            if value is not MISSING:
-                used += 1
-                initial.append((place, value if type(value) is exact else converter.store(value, context), False))
-            elif name in defaults:
-                if defaults[name] is not None:
-                    initial.append((place, converter.store(defaults[name], context), True))
-            elif default is None:
-                pass
-            elif type(default) is tuple:
-                initial.append(default)
-            elif default is _REQUIRED:
-                missing.append(name)
-            else:
-                initial.append((place, converter.store(default(), context), True))
+        initial, used = plan.scalars(values, defaults)
         later: list[tuple[Attribute, Any, bool]] = []
         for attribute in plan.rest:
             value = values.get(attribute.name, MISSING)
@@ -211,64 +134,35 @@ class Assigner:
                 used += 1
                 later.append((attribute, value, False))
             elif attribute.property.has_default:
-                later.append((attribute, _default(attribute.property, defaults), True))
+                later.append((attribute, default_of(attribute.property, defaults), True))
         if plan.key is not None and plan.key.name in values:
             used += 1
         if used != len(values):
             return self._initial(plan, plan.named(values), defaults)
-        if missing:
-            raise _missing(plan.binding.name, missing)
         return initial, later
 
     def _insert(
         self,
         plan: Plan,
         key: Any,
-        initial: list[tuple[PropertyInfo, Any, bool]],
+        initial: list[Initial],
         later: list[tuple[Attribute, Any, bool]],
         obj: Model | None,
     ) -> int:
         binding = plan.binding
-        tx = self.context.writing()
-        if plan.key is not None and tx.find(binding.info, key) is not None:
-            raise PrimaryKeyError(
-                f"a {binding.name} with the primary key {key!r} exists already; use update=UpdateMode.MODIFIED or "
-                "realm.get()"
-            )
-        row, _ = tx.create(binding.info, key, initial)
-        self.context.changes += 1
+        row = plan.insert(self.context.writing(), key, initial)
         if obj is not None:
             self._adopt(binding, obj, row)
         for attribute, value, is_default in later:
             self.assign(binding, row, attribute, value, is_default)
         return row
 
-    def _key(self, plan: Plan, values: Mapping[str, Any], defaults: Mapping[str, Any]) -> Any:
-        """The primary key given, or the model's default for it (spec/sdk.md §6.1)."""
-        attribute = plan.key
-        if attribute is None:
-            return None
-        prop = attribute.property
-        value = values.get(attribute.name, MISSING)
-        if value is MISSING:
-            value = values.get(prop.stored_name, MISSING)
-        if value is MISSING:
-            if prop.has_default:
-                value = _default(prop, defaults)
-            elif prop.type.nullable:
-                value = None
-            else:
-                raise PrimaryKeyError(f"{attribute.converter.where}: the primary key needs a value")
-        if type(value) is attribute.converter.exact:
-            return value
-        return attribute.converter.store(value, self.context)
-
     def _find(self, binding: Binding, plan: Plan, values: Mapping[str, Any]) -> int | None:
         """The object that an upsert means; None if it has to be made."""
         if plan.key is None or plan.key.name not in values:
             return None
         tx = self.context.writing()
-        return tx.find(binding.info, self._key(plan, values, _NO_DEFAULTS))
+        return tx.find(binding.info, plan.key_of(values, NO_DEFAULTS))
 
     # --- values -------------------------------------------------------------------------------------------------------
 
@@ -339,7 +233,7 @@ class Assigner:
         binding = self.context.classes.binding(child.class_id)
         plan = binding.plan()
         values: Mapping[str, Any] = value._values if isinstance(value, Model) else value
-        defaults = value._defaults if isinstance(value, Model) else _NO_DEFAULTS
+        defaults = value._defaults if isinstance(value, Model) else NO_DEFAULTS
         if isinstance(value, Model):
             self._adopt(binding, value, child.object_key)
         initial, later = self._initial(plan, values, defaults)
@@ -431,15 +325,6 @@ class Assigner:
 
 def _no_key(binding: Binding) -> PrimaryKeyError:
     return PrimaryKeyError(f"{binding.name} has no primary key, so there is nothing to update; leave out update=")
-
-
-def _default(prop: Property, defaults: Mapping[str, Any]) -> Any:
-    return defaults[prop.name] if prop.name in defaults else default_value(prop)
-
-
-def _missing(owner: str, names: list[str]) -> TypeMismatchError:
-    listed = ", ".join(f"{owner}.{name}" for name in names)
-    return TypeMismatchError(f"{listed}: a value is needed; give one, a default, or declare '| None'")
 
 
 def _same(stored: Any, present: Any) -> bool:

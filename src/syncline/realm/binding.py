@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 from weakref import ref
 
 from syncline.errors import InvalidObjectError, RealmError, SchemaError
-from syncline.realm.assigning import Plan
 from syncline.realm.attributes import Attribute
 from syncline.realm.models import Model, ModelMeta
+from syncline.realm.plans import Plan
 from syncline.realm.spots import built_in_place
 from syncline.storage.catalogue import Catalogue, ClassInfo, PropertyInfo
 from syncline.values import kinds

@@ -215,7 +215,7 @@ def _read_meta(owner: str, meta: type | None) -> dict[str, Any]:
 def _own_properties(namespace: dict[str, Any]) -> dict[str, tuple[Any, FieldInfo]]:
     """Takes the annotated names out of a class body; ordinary attributes stay in it."""
     declared: dict[str, tuple[Any, FieldInfo]] = {}
-    for name, annotation in namespace.get("__annotations__", {}).items():
+    for name, annotation in _annotations(namespace).items():
         value = namespace.get(name, MISSING)
         field = value if isinstance(value, FieldInfo) else FieldInfo(default=value)
         if name.startswith("_") or _is_class_variable(annotation):
@@ -226,6 +226,18 @@ def _own_properties(namespace: dict[str, Any]) -> dict[str, tuple[Any, FieldInfo
         else:
             namespace[name] = None if field.default is MISSING else field.default
     return declared
+
+
+def _annotations(namespace: dict[str, Any]) -> dict[str, Any]:
+    """The annotations of a class body; from Python 3.14 on they are computed when they are asked for."""
+    if sys.version_info >= (3, 14):
+        import annotationlib
+
+        annotate = annotationlib.get_annotate_from_class_namespace(namespace)
+        if annotate is not None:
+            return annotationlib.call_annotate_function(annotate, annotationlib.Format.FORWARDREF)
+    annotations: dict[str, Any] = namespace.get("__annotations__", {})
+    return annotations
 
 
 def _is_class_variable(annotation: Any) -> bool:

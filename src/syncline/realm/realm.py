@@ -334,14 +334,18 @@ class Realm:
         TypeMismatchError (also: a value is missing), ValueRangeError, PrimaryKeyError.
         """
         context = self._context
-        context.writing()
+        tx = context.writing()
         if values is None:
             values = properties
         elif not isinstance(values, Mapping):
             raise TypeMismatchError(f"create: expected a mapping of values, got {describe(values)}")
         elif properties:
             values = {**values, **properties}
-        return Assigner(context, update).run_create(context.classes.of(cls), values)
+        binding = context.classes.of(cls)
+        plan = binding.plan()
+        if plan.is_plain and update is UpdateMode.NEVER:
+            return plan.create(tx, values)
+        return Assigner(context, update).run_create(binding, values)
 
     def add(self, obj: M, *, update: UpdateMode = UpdateMode.NEVER) -> M:
         """Make an unmanaged object, and every object it links to, part of this Realm; the same object becomes live.
