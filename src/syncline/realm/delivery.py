@@ -46,7 +46,7 @@ class AsyncioScheduler:
     def __init__(self, loop: asyncio.AbstractEventLoop, run: Callable[[], Any]) -> None:
         self._loop = loop
         self._run = run
-        self._guard = threading.Lock()
+        self._guard = threading.RLock()  # a finalizer may close it in the middle
         self._scheduled = False
         self._open = True
 
