@@ -10,74 +10,19 @@ import os
 import random
 import shutil
 import time
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.server.wire import Wire
 from tests.whole.bare_socket import BareSocket
+from tests.whole.scene import PATH, Scene, numbers, torn
 from tests.whole.writer import SIZE, ident_of
 
 from syncline.changesets.codec import decode
 from syncline.changesets.instructions import CreateObject
 from syncline.cli.processes import DeviceProcess, ProcessFailed, ServerProcess
 
-WRITER = str(Path(__file__).with_name("writer.py"))
-PATH = "/restart/records"
-
 #: How often the server is killed; another number gives other moments, too.
 ROUNDS = int(os.environ.get("SYNCLINE_ROUNDS", "3"))
-
-
-class Scene:
-    """A server and its clients, each in a folder of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.server = ServerProcess(folder / "server")
-        self.clients: list[DeviceProcess] = []
-
-    def client(self, author: int) -> DeviceProcess:
-        """Start the client of that number, for the first time or again."""
-        home = self.folder / f"client-{author}"
-        home.mkdir(exist_ok=True)
-        process = DeviceProcess([WRITER, str(home), self.server.url, PATH, str(author)], str(author))
-        self.clients.append(process)
-        return process
-
-    def settle(self, *clients: DeviceProcess) -> dict[str, Any]:
-        """Wait until all clients have sent and received everything; compare with the server; the common state."""
-        for direction in ("upload", "download"):
-            for client in clients:
-                client.do("sync", direction=direction)
-        states = [client.do("state") for client in clients]
-        assert {state["hash"] for state in states} == {self.server.content_hash(PATH)}
-        assert torn(states[0]) == {}
-        return dict(states[0])
-
-    def stop(self) -> None:
-        for client in self.clients:
-            client.stop()
-        self.server.stop()
-
-
-@pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
-    made = Scene(tmp_path)
-    yield made
-    made.stop()
-
-
-def torn(state: dict[str, Any]) -> dict[str, int]:
-    """Transactions of which only a part is there."""
-    return {name: count for name, count in state["transactions"].items() if count != SIZE}
-
-
-def numbers(state: dict[str, Any], author: int) -> list[int]:
-    """The transactions of one author that are there."""
-    names = (name.split("/") for name in state["transactions"])
-    return sorted(int(number) for name, number in names if int(name) == author)
 
 
 # --- the client dies --------------------------------------------------------------------------------------------------

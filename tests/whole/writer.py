@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import sqlite3
 import sys
 import time
@@ -113,6 +114,20 @@ class Writer:
         self.session.wait_for_upload(PATIENCE_S)
         return {}
 
+    def try_to_upload(self, seconds: float) -> dict[str, Any]:
+        """Whether everything is acknowledged within some time."""
+        try:
+            self.session.wait_for_upload(seconds)
+        except TimeoutError:
+            return {"acknowledged": False, "state": self.session.state.name}
+        return {"acknowledged": True, "state": self.session.state.name}
+
+    def limit_files(self, size: int) -> dict[str, Any]:
+        """Let no file of this process be written beyond ``size`` bytes, as on a full disk; -1: no limit any more."""
+        _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard if size < 0 else size, hard))
+        return {}
+
     # --- looking ----------------------------------------------------------------------------------------------------
 
     def state(self) -> dict[str, Any]:
@@ -125,6 +140,11 @@ class Writer:
             "ident": self._stored("file_ident"),
             "received": SyncManager.shared().traffic.bytes_received,
         }
+
+    def hash(self) -> dict[str, Any]:
+        """The content hash of the newest version, by reading only."""
+        self.realm.refresh()
+        return {"hash": self.realm.content_hash()}
 
     def _stored(self, name: str) -> int:
         connection = sqlite3.connect(f"file:{self.file}?mode=ro", uri=True)
