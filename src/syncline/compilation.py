@@ -21,6 +21,9 @@ __all__ = ["PURE_VARIABLE", "ModuleState", "is_compiled", "module_states", "pref
 #: Environment variable: "1" forces the interpreted modules, at installation and at run time.
 PURE_VARIABLE = "SYNCLINE_PURE"
 
+#: The files of one installation are written within so many seconds, in any order.
+INSTALLATION_S = 60.0
+
 
 class ModuleState(NamedTuple):
     """One module of the kernel on disk: ``compiled`` extension or None, and whether it is older than its source."""
@@ -68,7 +71,7 @@ def module_states() -> list[ModuleState]:
         compiled = next(
             (c for suffix in EXTENSION_SUFFIXES if (c := source.with_name(source.stem + suffix)).exists()), None
         )
-        stale = compiled is not None and compiled.stat().st_mtime < source.stat().st_mtime
+        stale = compiled is not None and compiled.stat().st_mtime + INSTALLATION_S < source.stat().st_mtime
         name = ".".join(["syncline", *source.relative_to(root).with_suffix("").parts])
         states.append(ModuleState(name.removesuffix(".__init__"), source, compiled, stale))
     return states
