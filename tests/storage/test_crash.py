@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from syncline.storage.history import ClientHistory
 from syncline.values.kinds import INT, LIST_COLLECTION, STRING
 
 ROUNDS = 6
+KILLED = 77
 
 #: Writes forever; says the number of a transaction on standard output once it is committed.
 WRITER = """
@@ -109,11 +111,15 @@ class FailingFile(apsw.VFSFile):
 
 
 class FailingDisk(apsw.VFS):
-    """A disk that fails after ``left`` more writes (or syncs), with ``error``; None: never."""
+    """A disk that fails after ``left`` more writes (or syncs), with ``error``; None: never.
+
+    With ``kills`` it ends the process there instead, without any farewell.
+    """
 
     def __init__(self, name: str) -> None:
         self.left: int | None = None
         self.error: type[apsw.Error] = apsw.FullError
+        self.kills = False
         super().__init__(name, "")
 
     def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> apsw.VFSFile:
@@ -123,6 +129,8 @@ class FailingDisk(apsw.VFS):
         if self.left is None or (syncing and self.error is apsw.FullError):
             return
         if self.left <= 0:
+            if self.kills:
+                os._exit(KILLED)
             raise self.error("the disk of the test failed")
         self.left -= 1
 
@@ -177,6 +185,53 @@ def test_a_disk_that_fails_at_any_write_of_a_commit(
     again = RealmFile.open(tmp_path / "a.realm")
     assert again.version == 5
     again.close()
+
+
+def test_a_process_that_dies_at_any_write_of_a_commit(tmp_path: Path, disk: FailingDisk) -> None:
+    """Also while it opens the file, syncs, and writes the log back: in every case all of a transaction, or nothing."""
+    base, path = tmp_path / "base.realm", tmp_path / "a.realm"
+    file = RealmFile.open(base)
+    with file.write() as tx:
+        info = tx.add_class("Dog", primary_key="_id", key_type=INT)
+        tx.add_property(info, "name", STRING)
+    write_some(file, 0)
+    before = hash_of(file)
+    file.close()
+    found = []
+    for writes in range(1_000):
+        for old in tmp_path.glob("a.realm*"):
+            old.unlink()
+        shutil.copy(base, path)
+        status = die_after(disk, writes, path)
+        file = RealmFile.open(path)
+        assert file.query("PRAGMA integrity_check") == [("ok",)]
+        assert file.query("SELECT count(*), max(version) FROM rlm_history") == [(file.version - 1, file.version)]
+        found.append((file.version, hash_of(file)))
+        file.close()
+        if status != KILLED:
+            break
+    assert status == 0
+    after = found[-1]
+    first = found.index(after)
+    assert found[:first] == [(3, before)] * first
+    assert found[first:] == [after] * (len(found) - first)
+    assert (after[0], first > 10, len(found) > first + 1) == (4, True, True)
+
+
+def die_after(disk: FailingDisk, writes: int, path: Path) -> int:
+    """A child process opens the file, writes a transaction and closes; it dies after so many writes. Its status."""
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            disk.kills, disk.error, disk.left = True, apsw.IOError, writes
+            file = RealmFile.open(path, vfs="syncline-failing")
+            write_some(file, 1)
+            file.close()
+            status = 0
+        finally:
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def test_a_file_that_reached_its_size_limit_stays_usable(tmp_path: Path) -> None:
