@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 __all__ = ["CollectionObserver", "DictionaryObserver", "ListObserver", "ObjectObserver", "Observer", "ResultsObserver"]
 
+#: Up to so many changed objects are looked up one by one; for more, the query is asked again as a whole.
+FEW = 500
+
 
 class Observer(ABC):
     """One callback on one thing. ``finished``: there will be no further call."""
@@ -137,7 +140,11 @@ class ResultsObserver(CollectionObserver):
         old = self.keys
         query = results._resolve()
         if self._membership_may_differ(query, affected):
-            self.remember()
+            candidates = self._candidates(query, affected)
+            if candidates is None:
+                self.remember()
+            else:
+                self.keys = results._patch_keys(old, candidates)[:]
         modified = affected.objects(results._binding.info, self.paths)
         if self.keys is old and not modified and modified is not None:
             return CollectionChange()
@@ -157,6 +164,26 @@ class ResultsObserver(CollectionObserver):
         if any(id in log.inserted or id in log.deleted for id in reached):
             return True
         return any(step.property.id in log.modified for step in steps)
+
+    def _candidates(self, query: Query, affected: Affected) -> set[int] | None:
+        """Keys of the few objects that may have come or gone; None if it takes a look at all of them to know.
+
+        Known where an object matches by its own properties alone and its place is that of its key: then the cost of a
+        change set follows the number of changes, not that of the results.
+        """
+        log = affected.log
+        if log is None or log.schema or query.stages or self.observed._source is not None:
+            return None
+        steps = [step for path in _paths(query) for step in path.steps]
+        if any(step.target is not None for step in steps):
+            return None
+        own = self.observed._binding.info.id
+        ranges = log.inserted.get(own, [])
+        gone = log.deleted.get(own, set())
+        written = [log.modified.get(step.property.id, set()) for step in steps]
+        if sum(stop - first for first, stop in ranges) + len(gone) + sum(map(len, written)) > FEW:
+            return None
+        return {*(key for first, stop in ranges for key in range(first, stop)), *gone}.union(*written)
 
 
 def _paths(query: Query) -> Iterator[Path]:

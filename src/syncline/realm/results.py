@@ -7,6 +7,7 @@ array; objects are read in pages when they are needed. When the Realm has moved 
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, overload
 
@@ -124,8 +125,10 @@ class Results(Sequence[T]):
     # --- reading ------------------------------------------------------------------------------------------------------
 
     def _sql(self, build: Callable[..., Sql], query: Query) -> list[tuple[Any, ...]]:
+        return self._execute(build(query, self._binding.info, self._source))
+
+    def _execute(self, sql: Sql) -> list[tuple[Any, ...]]:
         reader = self._context.reader()
-        sql = build(query, self._binding.info, self._source)
         with self._context.lock, translating(self._context.file.path):
             reader.flush()
             return reader.connection.execute(sql.text, sql.parameters).fetchall()
@@ -139,6 +142,23 @@ class Results(Sequence[T]):
             self._keys = array("q", [row[0] for row in self._sql(keys_query, self._resolve())])
             self._at = context.changes
         return self._keys
+
+    def _patch_keys(self, old: array[int], candidates: set[int]) -> array[int]:
+        """The matching keys now, in key order, if they were ``old`` and only ``candidates`` may have come or gone."""
+        query = keys_query(self._resolve(), self._binding.info)
+        marks = ",".join("?" * len(candidates))
+        sql = Sql(f"SELECT k FROM ({query.text}) WHERE k IN ({marks})", (*query.parameters, *candidates))
+        matching = {row[0] for row in self._execute(sql)}
+        keys = old[:]
+        for key in candidates:
+            place = bisect_left(keys, key)
+            if place < len(keys) and keys[place] == key:
+                if key not in matching:
+                    del keys[place]
+            elif key in matching:
+                keys.insert(place, key)
+        self._keys, self._at = keys, self._context.changes
+        return keys
 
     def _check_source(self) -> None:
         if not self._source_exists():
