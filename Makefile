@@ -14,8 +14,8 @@ JOBS ?= 2
 
 help:
 	@echo "make demo    a real data set through a real server, two devices, with the plug pulled"
-	@echo "make test    all tests, interpreted; then the kernel's tests compiled"
-	@echo "make vectors  every recorded vector of the original, all of them with databases"
+	@echo "make test    all tests, interpreted; then those of the kernel and of the whole, compiled"
+	@echo "make vectors every recorded vector of the original, all of them with databases"
 	@echo "make check   lint, format, types, import contracts, documentation and its snippets"
 	@echo "make bench   the figures of docs/explanation/performance.md"
 
@@ -43,12 +43,13 @@ demo: $(COMPILED)/.ready
 
 test: test-pure test-compiled
 
+# The tests of the whole (real processes, hundreds of seeds) run once: compiled, as users do.
 test-pure: $(VENV)/.ready
-	SYNCLINE_PURE=1 $(VENV)/bin/python -m pytest -q -n $(JOBS)
+	SYNCLINE_PURE=1 $(VENV)/bin/python -m pytest -q -n $(JOBS) --ignore tests/whole
 
 test-compiled: $(COMPILED)/.ready
 	$(COMPILED)/bin/python -m pytest -q -n $(JOBS) -p no:cacheprovider \
-		tests/changesets tests/merge tests/storage tests/protocol tests/testing
+		tests/changesets tests/merge tests/storage tests/protocol tests/testing tests/whole
 
 vectors: $(COMPILED)/.ready
 	$(COMPILED)/bin/python -m syncline.testing.vectors tests/vectors/fixtures.json tests/vectors/*.jsonl tests/vectors/*.gz
@@ -59,7 +60,7 @@ check: $(VENV)/.ready
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 	$(VENV)/bin/python -m pytest -q tests/docs
-	$(VENV)/bin/mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --quiet --strict
 
 format: $(VENV)/.ready
 	$(VENV)/bin/ruff check --fix .
