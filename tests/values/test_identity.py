@@ -34,7 +34,11 @@ def test_new_object_ids_are_different_and_ascend() -> None:
 
 
 def test_object_ids_are_ordered_and_immutable() -> None:
-    assert ObjectId(bytes(12)) < ObjectId(TEXT)
+    small, large = ObjectId(bytes(12)), ObjectId(TEXT)
+    assert small < large <= ObjectId(TEXT)
+    assert large > small >= ObjectId(bytes(12))
+    assert [large < small, large <= small, small > large, small >= large] == [False] * 4
+    assert max(small, large) is large
     with pytest.raises(AttributeError, match="immutable"):
         ObjectId(TEXT).binary = b""
 
@@ -43,6 +47,8 @@ def test_object_id_is_equal_to_nothing_else() -> None:
     assert ObjectId(TEXT) != TEXT
     with pytest.raises(TypeError):
         assert ObjectId(TEXT) < TEXT  # type: ignore[operator]
+    with pytest.raises(TypeError):
+        assert ObjectId(TEXT) >= TEXT  # type: ignore[operator]
 
 
 @pytest.mark.parametrize(

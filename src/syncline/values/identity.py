@@ -72,6 +72,21 @@ class ObjectId:
             return NotImplemented
         return self.binary < other.binary
 
+    def __le__(self, other: ObjectId) -> bool:
+        if not isinstance(other, ObjectId):
+            return NotImplemented
+        return self.binary <= other.binary
+
+    def __gt__(self, other: ObjectId) -> bool:
+        if not isinstance(other, ObjectId):
+            return NotImplemented
+        return self.binary > other.binary
+
+    def __ge__(self, other: ObjectId) -> bool:
+        if not isinstance(other, ObjectId):
+            return NotImplemented
+        return self.binary >= other.binary
+
     def __hash__(self) -> int:
         return hash(self.binary)
 
