@@ -7,7 +7,7 @@ backend, which says where the file lives and returns one handle per open Realm::
                         ─►  backend.attach(sync, lease)           a session for that file, shared by its Realms
     commit              ─►  handle.local_commit(version)          "there is something to upload"
     realm.sync_session  ─►  handle.session
-    realm.close()       ─►  handle.close()
+    realm.close()       ─►  handle.close()                    or handle.forget(), by a finalizer
 
 Changes from the server come the other way without a call: the session integrates them into ``lease.file`` on its own
 thread, and the file's commit hook tells every open Realm (spec/sdk.md §4.2).
@@ -37,6 +37,12 @@ class SyncHandle(Protocol):
 
     def close(self) -> None:
         """The Realm was closed; what becomes of the session is its stop policy (spec/sessions.md §3.4)."""
+
+    def forget(self) -> None:
+        """The Realm was garbage-collected: as :meth:`close`, some time later.
+
+        Called by a finalizer in the middle of anything, so it must neither wait for a lock nor look at the session.
+        """
 
 
 class SyncBackend(Protocol):

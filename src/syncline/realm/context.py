@@ -42,6 +42,7 @@ from syncline.storage.transaction import WriteTransaction
 from syncline.values import kinds
 
 if TYPE_CHECKING:
+    from syncline.realm.backend import SyncHandle
     from syncline.realm.realm import Realm
 
 __all__ = ["Context", "Pins"]
@@ -70,9 +71,16 @@ class Pins:
         self.tx: WriteTransaction | None = None
         #: called first: whoever could still call the Realm
         self.detach: list[Callable[[], None]] = []
+        self.sync: SyncHandle | None = None
 
-    def release(self) -> None:
-        """Give everything back; an open write transaction is undone."""
+    def release(self, by_finalizer: bool = False) -> None:
+        """Give everything back; an open write transaction is undone. A finalizer runs in the middle of anything."""
+        sync, self.sync = self.sync, None
+        if sync is not None:
+            if by_finalizer:
+                sync.forget()
+            else:
+                sync.close()
         for detach in self.detach:
             detach()
         self.detach = []

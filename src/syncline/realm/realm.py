@@ -137,8 +137,8 @@ class Realm:
                 for detach in pins.detach:
                     detach()
                 raise
-            pins.detach.append(self._sync.close)
-        weakref.finalize(context, pins.release).atexit = False
+            pins.sync = self._sync
+        weakref.finalize(context, pins.release, True).atexit = False
         return self
 
     def close(self) -> None:
@@ -512,7 +512,7 @@ def _freeze(realm: Realm) -> Realm:
     frozen._context = Context(frozen, pins, context.classes.models)
     frozen._sync = None
     frozen._scheduler = ThreadScheduler()
-    weakref.finalize(frozen._context, pins.release).atexit = False
+    weakref.finalize(frozen._context, pins.release, True).atexit = False
     return frozen
 
 

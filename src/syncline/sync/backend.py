@@ -41,6 +41,12 @@ class RealmHandle:
             self._is_open = False
             self._registry.release(self._path)
 
+    def forget(self) -> None:
+        """The Realm was garbage-collected: a finalizer says so."""
+        if self._is_open:
+            self._is_open = False
+            self._registry.forget(self._path)
+
 
 class Backend:
     """Finds the local file of a configuration and gives its Realms their session."""

@@ -371,6 +371,12 @@ class SyncManager:
                 )
             return self._client
 
+    def post_if_running(self, call: Callable[[], object]) -> None:
+        """Run ``call`` on the event loop, if there is one. Takes no lock: for finalizers."""
+        client = self._client
+        if client is not None:
+            client.post(call)
+
     def auth_client(self, server: str, app_id: str) -> AuthClient:
         """The HTTP client for an app of a server. On the event loop only."""
         client = self._auth_clients.get((server, app_id))

@@ -113,7 +113,10 @@ class ProgressRegistration:
 
 
 class ProgressNotifier:
-    """All progress registrations of one sync session, called in the order of registration. Thread-safe."""
+    """All progress registrations of one sync session, called in the order of registration. Thread-safe.
+
+    Registrations may vanish at any moment: the finalizer of a token, which must not wait for a lock, removes them.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -155,8 +158,7 @@ class ProgressNotifier:
 
     def unregister(self, token: int) -> None:
         """Forget a registration; no call starts after this returns. Unknown tokens are ignored."""
-        with self._lock:
-            registration = self._registrations.pop(token, None)
+        registration = self._registrations.pop(token, None)
         if registration is not None:
             registration.cancelled = True
 
@@ -165,12 +167,15 @@ class ProgressNotifier:
         due: list[ProgressRegistration] = []
         with self._lock:
             self._current = values
-            for token, registration in list(self._registrations.items()):
+            for token in list(self._registrations):
+                registration = self._registrations.get(token)
+                if registration is None:
+                    continue
                 report = registration.report(values)
                 if report is not None and registration.queue(report):
                     due.append(registration)
                 if registration.expired:
-                    del self._registrations[token]
+                    self._registrations.pop(token, None)
         for registration in due:
             registration.deliver()
 
@@ -181,5 +186,4 @@ class ProgressNotifier:
 
     def is_registered(self, token: int) -> bool:
         """Whether the registration is still waiting for reports."""
-        with self._lock:
-            return token in self._registrations
+        return token in self._registrations

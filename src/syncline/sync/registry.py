@@ -4,16 +4,19 @@ A *seat* is one local path. It holds the present session and counts the open Rea
 when the last one goes, the session is asked to close; when a session has failed for good, the next open puts a new one
 into the seat, which then serves all open Realms of that path.
 
-Order of locks: the registry's, then a session's. Nothing of the application runs under either.
+Order of locks: the registry's, then a session's. Nothing of the application runs under either. Realms that were
+garbage-collected are released later (:meth:`SessionRegistry.forget`), because a finalizer runs in the middle of
+anything, with any lock held.
 """
 
 from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from typing import TYPE_CHECKING
 
-from syncline.errors import MismatchedConfigError, MultipleSyncAgentsError
+from syncline.errors import MismatchedConfigError
 from syncline.storage.file import FileLease, RealmFile
 from syncline.sync.session_core import SessionCore
 from syncline.sync.states import InternalState, Trigger
@@ -65,6 +68,7 @@ class SessionRegistry:
         self._lock = threading.RLock()
         self._seats: dict[str, Seat] = {}
         self._leaving: list[SessionCore] = []  # out of their seats, not yet let go of their files
+        self._forgotten: deque[str] = deque()  # paths of Realms whose finalizers have run
 
     def attach(self, configuration: SyncConfiguration, path: str, lease: FileLease) -> SessionCore:
         """A Realm of the file was opened: its session, made or revived.
@@ -72,6 +76,7 @@ class SessionRegistry:
         Raises MultipleSyncAgentsError, and MismatchedConfigError if the file is synced with another Realm or as another
         user.
         """
+        self.release_forgotten()
         with self._lock:
             seat = self._seats.setdefault(path, Seat())
             core = seat.core
@@ -88,7 +93,7 @@ class SessionRegistry:
         try:
             is_paused = core.internal_state is InternalState.PAUSED
             core.trigger(Trigger.RESUME if is_first and is_paused else Trigger.REVIVE)
-        except MultipleSyncAgentsError:
+        except BaseException:
             self.release(path)
             raise
         return core
@@ -102,9 +107,31 @@ class SessionRegistry:
         if core is not None:
             core.close(lambda: seat.realms == 0)
 
+    def forget(self, path: str) -> None:
+        """A Realm of the file was garbage-collected; takes no lock and does nothing yet.
+
+        The event loop releases it soon, or whoever asks the registry before.
+        """
+        self._forgotten.append(path)
+        self._manager.post_if_running(self.release_forgotten)
+
+    def release_forgotten(self) -> None:
+        """Release the Realms whose finalizers have run. Not under any lock."""
+        while True:
+            try:
+                path = self._forgotten.popleft()
+            except IndexError:
+                return
+            self.release(path)
+
     def close_unreferenced(self, core: SessionCore) -> None:
         """A session was revived by a token, a login or ``resume()``: if no Realm is open it goes on dying (§3.5)."""
-        core.close(lambda: not self.is_open(core.path))
+        core.close(lambda: not self._has_realms(core.path))
+
+    def _has_realms(self, path: str) -> bool:
+        """Without the registry's lock, because it is asked under a session's: whoever opens triggers afterwards."""
+        seat = self._seats.get(path)
+        return seat is not None and seat.realms > 0
 
     def unregister(self, core: SessionCore) -> None:
         """The session is not active: it ends, unless a Realm still refers to it."""
@@ -125,6 +152,7 @@ class SessionRegistry:
 
     def referenced(self, user: SyncUser | None = None) -> list[SessionCore]:
         """The sessions that open Realms refer to (spec/sessions.md §14.3)."""
+        self.release_forgotten()
         with self._lock:
             cores = [seat.core for seat in self._seats.values() if seat.realms and seat.core is not None]
         return [core for core in cores if not core.is_invalid and user in (None, core.configuration.user)]
@@ -137,13 +165,13 @@ class SessionRegistry:
 
     def is_open(self, path: str) -> bool:
         """Whether a Realm of the file is open."""
-        with self._lock:
-            seat = self._seats.get(path)
-            return seat is not None and seat.realms > 0
+        self.release_forgotten()
+        return self._has_realms(path)
 
     def wait_for_release(self, path: str | None, timeout: float | None) -> bool:
         """Wait until every session abandoned so far (of ``path``, or of all files) has given its file back."""
         deadline = None if timeout is None else time.monotonic() + timeout
+        self.release_forgotten()
         with self._lock:
             self._leaving = [core for core in self._leaving if not core.released.is_set()]
             abandoned = self._leaving + [

@@ -441,9 +441,8 @@ class SessionCore:
             return number
 
     def stop_observing(self, number: int) -> None:
-        """No more calls; unknown numbers are ignored."""
-        with self._lock:
-            self._observers.pop(number, None)
+        """No more calls; unknown numbers are ignored. Takes no lock: finalizers of tokens call it."""
+        self._observers.pop(number, None)
 
     def _set_connection_state(self, new: ConnectionState) -> None:
         """Change the state and queue the calls, under the lock: every observer sees a chain without gaps (§7.3)."""
