@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from syncline.changesets.codec import decode, encode, encode_recorded
 from syncline.changesets.instructions import CreateObject, Update
 from syncline.errors import DiskFullError, NewerFormatError
 from syncline.protocol.messages import ClientFileIdent, Ident
-from syncline.server import integrator
+from syncline.server import integrator, sqlite_log
 from syncline.server.bounded_cache import BoundedCache
 from syncline.server.commit_group import (
     GroupOutcome,
@@ -27,6 +28,7 @@ from syncline.server.commit_group import (
 from syncline.server.log_store import LogEntry
 from syncline.server.permissions import Level
 from syncline.server.sqlite_log import SqliteLogStore
+from syncline.storage.reader import Reader
 from syncline.values import kinds
 
 
@@ -346,3 +348,22 @@ def test_asking_for_a_kind_that_is_not_a_string(store: SqliteLogStore) -> None:
     (one,) = files(store, 1)
     outcome = run(store, upload(one, (2, dogs(1)), (3, packed([Update("Dog", 1, "name", (), kinds.NULL, None)]))))
     assert [refusal.code for _, refusal in outcome.refusals] == [212]
+
+
+def test_the_content_hash_keeps_no_reader_waiting(store: SqliteLogStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader at the same version, on another thread, while the state is being hashed."""
+    (one,) = files(store, 1)
+    run(store, upload(one, (1, dogs(1))))
+    seen: list[list[LogEntry]] = []
+    whole = sqlite_log.content_hash
+
+    def slow(reader: Reader) -> str:
+        thread = threading.Thread(target=lambda: seen.append(log(store)), daemon=True)
+        thread.start()
+        thread.join(5)
+        return whole(reader)
+
+    expected = store.content_hash()
+    monkeypatch.setattr(sqlite_log, "content_hash", slow)
+    assert store.content_hash() == expected
+    assert seen == [log(store)]

@@ -130,9 +130,8 @@ class SqliteLogStore:
                 yield LogEntry(*row)
 
     def content_hash(self) -> tuple[int, str]:
-        with self._file.snapshot() as snapshot, snapshot.lock:
-            version = _status(snapshot.reader.connection).head.version
-            return version, content_hash(snapshot.reader)
+        with self._file.reading_alone() as reader:
+            return _status(reader.connection).head.version, content_hash(reader)
 
     def close(self) -> None:
         self._file.close()

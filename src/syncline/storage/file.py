@@ -26,7 +26,7 @@ import time
 import uuid
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any, Final
 
 import apsw
@@ -38,11 +38,12 @@ from syncline.errors import (
     TransactionError,
     WriteTimeoutError,
 )
-from syncline.storage import copies, watch
+from syncline.storage import catalogue, copies, watch
 from syncline.storage.changes import ChangeLog
 from syncline.storage.connection import page_key, translating
 from syncline.storage.locks import delete_files
 from syncline.storage.opening import FileSettings, OpenParts, check_history, connect_reader, open_parts
+from syncline.storage.reader import Reader
 from syncline.storage.snapshot import Snapshot, SnapshotPool
 from syncline.storage.transaction import WriteTransaction
 from syncline.storage.watch import CommitBell
@@ -348,6 +349,18 @@ class RealmFile:
                 self._check_open()
                 stamp: int = self._looking.execute("PRAGMA data_version").get
             return self._pool.acquire(stamp)
+
+    @contextmanager
+    def reading_alone(self) -> Iterator[Reader]:
+        """A reader of the newest version on a connection of its own, for what reads everything.
+
+        Whoever reads long through a shared :meth:`snapshot` holds its lock, and everybody else at that version waits.
+        """
+        self._check_open()
+        with translating(self.path), closing(connect_reader(self._settings, self._lock)) as connection:
+            connection.execute("BEGIN")
+            version: int = connection.execute("SELECT max(version) FROM rlm_commit").get
+            yield Reader(connection, catalogue.load(connection, None), version)
 
     @property
     def version(self) -> int:
