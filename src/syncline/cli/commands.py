@@ -58,6 +58,12 @@ def demo(
     keep: Annotated[Path | None, typer.Option(help="Keep the files of the run in this new folder.")] = None,
 ) -> None:
     """Carry a real data set from one device to another through a real server, with the plug pulled on the way."""
-    from syncline.cli.demo import run
-
+    try:
+        from syncline.cli.demo import run
+    except ImportError as error:
+        typer.echo(f"syncline demo needs the extra [demo]: pip install 'syncline[demo]' ({error})", err=True)
+        raise typer.Exit(2) from None
+    if keep is not None and keep.exists():
+        typer.echo(f"syncline demo: {keep} exists; --keep wants a new folder", err=True)
+        raise typer.Exit(2)
     raise typer.Exit(run(airports_limit=objects, folder=keep))

@@ -1,0 +1,34 @@
+"""Every program in ``examples/`` runs, with warnings as errors."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+EXPECTED = {
+    "dogs.py": "puppies changed: 1 new, 1 gone",
+    "shared_tasks.py": "equal: True",
+    "follow.py": "reading 4: 22.0 °C",
+}
+
+
+def test_every_example_is_listed_and_tested() -> None:
+    programs = {path.name for path in EXAMPLES.glob("*.py")}
+    listed = {name for name in programs if f"`{name}`" in (EXAMPLES / "README.md").read_text(encoding="utf-8")}
+    assert programs == listed == set(EXPECTED)
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_an_example_runs(name: str, tmp_path: Path) -> None:
+    result = subprocess.run(
+        [sys.executable, "-W", "error", str(EXAMPLES / name)],
+        cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert EXPECTED[name] in result.stdout
+    assert "Exception ignored" not in result.stderr, result.stderr
