@@ -281,3 +281,14 @@ def test_text_messages_are_ignored_and_large_ones_arrive_whole(server: Any) -> N
         return message
 
     assert connect(server.script(script), use) == b"x" * 65_537
+
+
+def test_no_token_reaches_the_log_at_any_level(server: Any, caplog: pytest.LogCaptureFixture) -> None:
+    async def script(peer: Any) -> None:
+        await peer.answer(401, "no")
+
+    caplog.set_level(1)
+    options = SocketOptions("a-secret", headers={"Authorization": "Bearer another-secret"})
+    server.script(script)
+    assert ended(server, options=options).status is Status.AUTH_ERROR
+    assert "secret" not in caplog.text

@@ -12,6 +12,7 @@ Rests on the ``websockets`` library's asyncio client. What differs from its defa
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -49,6 +50,10 @@ _MAX_QUEUED_FRAMES: Final = 4
 _WRITE_BUFFER_BYTES: Final = 1 << 18
 _MAX_REASON_CHARACTERS: Final = 500
 _TOKEN_CHARACTERS: Final = "!$&'()*+,;=:@/?-._~"
+
+_library_logger: Final = logging.getLogger("syncline.sync.network.websocket")
+# Its debug messages quote the handshake, tokens and all.
+_library_logger.setLevel(logging.INFO)
 
 TLS_REJECTED: Final = Reaction(Status.TLS_HANDSHAKE_FAILED, False, None, TerminationReason.TLS_REJECTED)
 BAD_HEADERS: Final = Reaction(Status.PROTOCOL_NEGOTIATION_FAILED, True, None, TerminationReason.BAD_HEADERS)
@@ -205,6 +210,7 @@ async def _open(endpoint: Endpoint, options: SocketOptions) -> Socket:
         WebSocketURI(address.is_tls, address.host, address.port, path, query),
         subprotocols=[cast(Subprotocol, offer) for offer in offers(endpoint.mode)],
         max_size=options.max_message_bytes,
+        logger=_library_logger,
     )
     _, connection = await asyncio.get_running_loop().create_connection(
         lambda: _Connection(
