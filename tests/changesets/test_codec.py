@@ -22,7 +22,7 @@ from syncline.changesets.instructions import (
     Update,
     fields_of,
 )
-from syncline.changesets.limits import MAX_STRING_SIZE
+from syncline.changesets.limits import MAX_STRING_SIZE, RECORDS_PER_TURN
 from syncline.errors import BadChangesetError
 from syncline.values import Decimal128, GlobalKey, Key, Link, ObjectId, Timestamp, kinds
 
@@ -252,3 +252,21 @@ def test_detached_keys_that_are_refused(encoded: str) -> None:
         decode_detached_key(bytes.fromhex(encoded))
     with pytest.raises(ValueError, match="GlobalKey"):
         encode_detached_key(GlobalKey(1, 2))
+
+
+@pytest.mark.parametrize("count", [RECORDS_PER_TURN - 1, RECORDS_PER_TURN, 2 * RECORDS_PER_TURN + 1])
+def test_long_changesets_are_whole_wherever_other_threads_had_a_turn(count: int) -> None:
+    instructions: list[Instruction] = [CreateObject(f"class_{number // 100}", number) for number in range(count)]
+    strings = [f"class_{number}" for number in range((count - 1) // 100 + 1)]
+    changeset = Changeset(instructions, strings)
+    whole = encode(changeset)
+    assert contents(decode(whole).instructions) == contents(instructions)
+    assert decode(whole).strings == strings
+    assert contents(decode(encode_recorded(instructions)).instructions) == contents(instructions)
+    late = encode(Changeset(instructions, []))  # strings that turn up in the middle
+    assert late == whole
+
+
+def test_many_strings_and_no_instruction_let_other_threads_run() -> None:
+    names = [f"class_{number}" for number in range(RECORDS_PER_TURN + 1)]
+    assert decode(encode(Changeset([CreateObject("", 1)], names))).strings == [*names, ""]

@@ -46,8 +46,15 @@ from syncline.changesets.instructions import (
     SetInsert,
     Update,
 )
-from syncline.changesets.limits import INTERN_STRING, MAX_INSTRUCTIONS, MAX_PATH_LENGTH, MAX_STRING_SIZE
+from syncline.changesets.limits import (
+    INTERN_STRING,
+    MAX_INSTRUCTIONS,
+    MAX_PATH_LENGTH,
+    MAX_STRING_SIZE,
+    RECORDS_PER_TURN,
+)
 from syncline.errors import BadChangesetError
+from syncline.turns import let_others_run
 from syncline.values import Decimal128, GlobalKey, Key, Link, ObjectId, Timestamp, kinds
 
 __all__ = ["decode", "decode_detached_key"]
@@ -142,7 +149,12 @@ class _Decoder:
         """Read records until the input ends."""
         instructions = self.instructions
         limit = self.max_instructions
+        records: i64 = 0
         while self.pos < self.end:
+            records += 1
+            if records == RECORDS_PER_TURN:
+                records = 0
+                let_others_run()
             code = self.code()
             if code == INTERN_STRING:
                 self.define_string()

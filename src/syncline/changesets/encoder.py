@@ -40,8 +40,9 @@ from syncline.changesets.instructions import (
     SetInsert,
     Update,
 )
-from syncline.changesets.limits import INTERN_STRING, MAX_INSTRUCTIONS, MAX_STRING_SIZE
+from syncline.changesets.limits import INTERN_STRING, MAX_INSTRUCTIONS, MAX_STRING_SIZE, RECORDS_PER_TURN
 from syncline.errors import BadChangesetError
+from syncline.turns import let_others_run
 from syncline.values import Decimal128, GlobalKey, Key, Link, ObjectId, Timestamp, kinds
 
 __all__ = ["encode", "encode_detached_key", "encode_integer", "encode_recorded"]
@@ -61,10 +62,12 @@ def encode(changeset: Changeset) -> bytes:
     encoder = _Encoder()
     for text in changeset.strings:
         encoder.string(text)
+        encoder.take_turns()
     encoder.check_number(len(changeset.instructions))
     for instruction in changeset.instructions:
         encoder.instruction(instruction)
-    return b"".join(encoder.definitions + encoder.body)
+        encoder.take_turns()
+    return b"".join(encoder.definitions) + encoder.written()
 
 
 def encode_recorded(instructions: Sequence[Instruction], embedded_classes: Mapping[int, str] | None = None) -> bytes:
@@ -83,7 +86,8 @@ def encode_recorded(instructions: Sequence[Instruction], embedded_classes: Mappi
         if embedded_classes and number in embedded_classes:
             encoder.string(embedded_classes[number])
         encoder.recorded(instruction)
-    return b"".join(encoder.body)
+        encoder.take_turns()
+    return encoder.written()
 
 
 def encode_detached_key(key: Key) -> bytes:
@@ -154,11 +158,16 @@ def _text_bytes(text: str) -> bytes:
 
 
 class _Encoder:
-    """The output as a list of pieces, and what has been interned so far (text → its encoded index)."""
+    """The output as a list of pieces, and what has been interned so far (text → its encoded index).
+
+    ``finished`` is what pieces in front of those in ``body`` were put together to.
+    """
 
     def __init__(self) -> None:
         self.definitions: list[bytes] = []
         self.body: list[bytes] = []
+        self.finished: list[bytes] = []
+        self.records: i64 = 0
         self.references: dict[str, bytes] = {}
         # consecutive instructions mostly concern one object: its class and key are encoded once
         self.last_table = ""
@@ -169,6 +178,19 @@ class _Encoder:
         """A changeset that receivers would refuse for its size must not leave."""
         if count > MAX_INSTRUCTIONS:
             raise BadChangesetError(f"{count} instructions in one changeset, more than {MAX_INSTRUCTIONS}")
+
+    def take_turns(self) -> None:
+        """After each record: put the pieces together from time to time, and let other threads run."""
+        self.records += 1
+        if self.records == RECORDS_PER_TURN:
+            self.records = 0
+            self.finished.append(b"".join(self.body))
+            self.body.clear()
+            let_others_run()
+
+    def written(self) -> bytes:
+        """All instructions so far."""
+        return b"".join(self.finished) + b"".join(self.body)
 
     # --- strings ---------------------------------------------------------------------------------------------------
 

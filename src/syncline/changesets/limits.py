@@ -19,3 +19,6 @@ MAX_PROPERTY_NAME_SIZE: Final = 63
 MAX_PATH_LENGTH: Final = 1000
 #: Instructions of one changeset; ours. Bounds the memory that a message can make a receiver use.
 MAX_INSTRUCTIONS: Final = 1 << 24
+
+#: After so many records (less than a millisecond) other threads get a turn.
+RECORDS_PER_TURN: Final = 2000

@@ -7,7 +7,6 @@ each, so that the result is the same.
 
 from __future__ import annotations
 
-from time import sleep
 from typing import Final
 
 from mypy_extensions import i64
@@ -19,11 +18,12 @@ from syncline.merge.meeting import meet, meet_in_field, meet_in_object
 from syncline.merge.observer import MergeObserver
 from syncline.merge.operands import Operand
 from syncline.merge.partitions import COMPONENT, FIELD, OBJECT, Partition, Partitions
+from syncline.turns import let_others_run
 
 __all__ = ["merge"]
 
-#: After so many pairs (some milliseconds) other threads get a chance: compiled code does not let go of the interpreter.
-_PAIRS_AT_A_TIME: Final = 100_000
+#: After so many pairs (a millisecond) other threads get a turn.
+_PAIRS_AT_A_TIME: Final = 20_000
 
 
 def merge(
@@ -77,7 +77,7 @@ def _run(partition: Partition, observer: MergeObserver | None) -> None:
         pairs += len(minors)
         if pairs > _PAIRS_AT_A_TIME:
             pairs = 0
-            sleep(0)
+            let_others_run()
         lost = False
         for minor in minors:
             if scope == FIELD:
@@ -98,6 +98,7 @@ def _run_component(partition: Partition, observer: MergeObserver | None) -> None
     """Let all pairs meet where a class or property is erased, as the specification writes it (§3.1, §3.3)."""
     position: i64 = 0
     while position < len(partition.majors):
+        let_others_run()
         position = _run_major(partition, position, 0, observer)
 
 
