@@ -643,3 +643,19 @@ def test_deleting_takes_the_side_files_too(file: RealmFile) -> None:
     assert not RealmFile.exists(file.path)
     assert os.listdir(os.path.dirname(file.path)) == []
     assert not RealmFile.delete(file.path)
+
+
+def test_a_finalizer_may_close_a_file_in_the_middle_of_a_look(file: RealmFile, path: str) -> None:
+    """The watcher looks at files that it does not keep open."""
+
+    def look() -> None:
+        with file.looking() as connection:
+            file.close()
+            assert connection.execute("SELECT max(version) FROM rlm_commit").get
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    thread.join(5)
+    assert not thread.is_alive()
+    assert file.is_closed
+    assert RealmFile.delete(path)

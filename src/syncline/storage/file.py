@@ -70,6 +70,8 @@ class RealmFile:
         self._lock = parts.lock
         self._looking = parts.looking
         self._looking_guard = threading.Lock()
+        self._looker = 0  # the thread inside looking()
+        self._closes_after_look = False
         self._open = True
         self._forked = False
         self._references = 1
@@ -187,8 +189,14 @@ class RealmFile:
             self._writer.rollback()
             self._release_writer()
         self._pool.close()
-        with self._looking_guard:
-            self._looking.close(True)
+        if self._looker == threading.get_ident():  # a finalizer in the middle of a look, which closes them at its end
+            self._closes_after_look = True
+        else:
+            with self._looking_guard:
+                self._close_connections()
+
+    def _close_connections(self) -> None:
+        self._looking.close(True)
         if self._writer is not None:
             self._writer.connection.close(True)
         if self._lock is not None:
@@ -386,9 +394,16 @@ class RealmFile:
     def looking(self) -> Iterator[apsw.Connection]:
         """The connection for single queries at the newest version, for as short as possible: one thread at a time."""
         self._check_open()
-        with self._looking_guard, translating(self.path):
-            self._check_open()
-            yield self._looking
+        with translating(self.path), self._looking_guard:
+            self._looker = threading.get_ident()
+            try:
+                self._check_open()
+                yield self._looking
+            finally:
+                self._looker = 0
+                if self._closes_after_look:
+                    self._closes_after_look = False
+                    self._close_connections()
 
     def on_commit(self, callback: Callable[[int], None]) -> Callable[[], None]:
         """Call ``callback(version)`` after each commit of this or (within 50 ms) another process; returns the remover.
