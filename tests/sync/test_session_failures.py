@@ -698,3 +698,26 @@ def test_tls_is_checked_pinned_or_not_checked_as_configured(
         device.close()
         world.manager.wait_for_sessions_to_terminate(5)
         world.eventually(lambda: not world.manager.client._connections)
+
+
+def test_a_file_that_cannot_be_read_for_a_moment_delays_waits_and_ends_none(
+    world: Any, server: Any, realm: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither lost, nor complete before the upload is."""
+    device = world.device(world.user(server.url))
+    device.session.wait_for_download(5)
+    history, failures = device.core.history, [errors.FileError("busy"), errors.FileError("still busy")]
+    status = history.status
+
+    def failing() -> Any:
+        if failures:
+            raise failures.pop()
+        return status()
+
+    monkeypatch.setattr(history, "status", failing)
+    device.write("Rex")
+    device.session.wait_for_upload(10)
+    assert realm.uploads()
+    assert not failures
+    assert any("cannot be synced at present" in str(error) for error, _ in world.errors)
+    device.session.wait_for_download(10)

@@ -885,3 +885,30 @@ def test_the_first_realm_that_opens_a_dying_session_decides_its_stop_policy(
     assert again.core is core
     again.close()
     assert core.internal_state is InternalState.INACTIVE
+
+
+def test_a_wait_on_an_event_loop_that_was_closed_spoils_no_other(world: Any, server: Any, realm: Any) -> None:
+    realm.acknowledge = False
+    device = world.device(world.user(server.url))
+    device.write("Rex")
+    outcomes: list[Exception | None] = []
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(device.session.wait_for_upload_async())
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+    device.session.on_upload_complete(outcomes.append)
+    device.session.suspend()
+    world.eventually(lambda: outcomes)
+    assert isinstance(outcomes[0], OperationAbortedError)
+    task.get_coro().close()
+    task._log_destroy_pending = False
+
+
+def test_waits_that_were_given_up_are_forgotten(world: Any, server: Any, realm: Any) -> None:
+    realm.acknowledge = False
+    device = world.device(world.user(server.url))
+    device.write("Rex")
+    for _ in range(20):
+        with pytest.raises(TimeoutError):
+            device.session.wait_for_upload(0.001)
+    world.eventually(lambda: len(device.core._protocol._waits) <= 1)

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Any
 
-__all__ = ["Courier", "SerialThread", "Workers", "courier", "guarded"]
+__all__ = ["Courier", "SerialThread", "Workers", "call_on", "courier", "guarded"]
 
 logger = logging.getLogger("syncline.sync")
 
@@ -147,6 +147,14 @@ def courier(
     return default.submit
 
 
+def call_on(loop: asyncio.AbstractEventLoop, call: Callable[..., object], *args: object) -> None:
+    """Run ``call(*args)`` on somebody's loop; if that was closed, nobody is there to be told."""
+    try:
+        loop.call_soon_threadsafe(call, *args)
+    except RuntimeError:
+        logger.warning("a callback was dropped: its event loop is closed")
+
+
 class _LoopCourier:
     """Runs thunks on an event loop; a coroutine that a callback returned becomes a task."""
 
@@ -155,10 +163,7 @@ class _LoopCourier:
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def __call__(self, thunk: Callable[[], Any]) -> None:
-        try:
-            self._loop.call_soon_threadsafe(self._run, thunk)
-        except RuntimeError:  # the loop was closed: nobody is there to be told
-            logger.warning("a callback was dropped: its event loop is closed")
+        call_on(self._loop, self._run, thunk)
 
     def _run(self, thunk: Callable[[], Any]) -> None:
         guarded(lambda: self._schedule(thunk()), "event loop")

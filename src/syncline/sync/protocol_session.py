@@ -59,6 +59,7 @@ class ProtocolSession:
         self._is_suspended = False
         self._is_stopping = False
         self._is_finished = False
+        self._is_faulty = False  # our own file failed: it will be stopped, and another started
         self._on_finished: list[Callable[[], None]] = []
         self._waits: list[Wait] = []
         self._announced = 0  # newest local version known
@@ -160,14 +161,21 @@ class ProtocolSession:
         """Carry a wait (spec/sessions.md §8.2)."""
         if self._is_stopping or wait.is_done:
             return
-        self._waits.append(wait)
+        # Those that were given up go here: there may be many while the server does not answer.
+        self._waits = [one for one in self._waits if not one.is_done]
         if self._session is None or self._connection is None:
-            return  # registered once bound
-        if wait.kind is WaitKind.UPLOAD:
-            wait.target = self._core.file.version
+            self._waits.append(wait)  # registered once bound
+        elif wait.kind is WaitKind.UPLOAD:
+            try:
+                wait.target = self._core.file.version
+            except (SynclineError, OSError) as error:  # our successor will carry it
+                self._local_fault(error)
+                return
+            self._waits.append(wait)
             self._check_uploads()
         else:
             wait.mark = self._session.request_mark()
+            self._waits.append(wait)
             self._connection.pump()
 
     def reconnect(self) -> None:
@@ -316,9 +324,9 @@ class ProtocolSession:
             session.integrated(progress, version)
         self._has_downloaded = True
         connection.pump()
+        self._integrate_next(_BATCH_DOWNLOADS)
         self._push_progress()
         self._check_uploads()
-        self._integrate_next(_BATCH_DOWNLOADS)
 
     def _not_integrated(self, batch: list[DownloadReceived], error: Exception | None) -> None:
         """Nothing of ``batch`` was kept. Find the one to blame; tell the server, if it is to blame."""
@@ -344,7 +352,8 @@ class ProtocolSession:
 
     def _local_fault(self, error: Exception | None) -> None:
         """Our own file could not be read or written: not the server's affair. Try again later, from the start."""
-        if not self._is_stopping:
+        if not (self._is_stopping or self._is_faulty):
+            self._is_faulty = True
             logger.error("%s: the file cannot be synced: %s", self._core.path, error)
             self._core.local_fault(self, error)
 
@@ -377,7 +386,11 @@ class ProtocolSession:
         waits = [wait for wait in self._waits if wait.kind is WaitKind.UPLOAD]
         if not waits:
             return
-        entries, _ = self._history.uploadable(self._history.status().progress.upload, limit=1)
+        try:
+            entries, _ = self._history.uploadable(self._history.status().progress.upload, limit=1)
+        except (SynclineError, OSError) as error:
+            self._local_fault(error)
+            return
         for wait in waits:
             if not entries or entries[0].client_version > wait.target:
                 self._complete(wait)
@@ -390,7 +403,11 @@ class ProtocolSession:
         """Tell the notifier, if a number has changed (spec/sessions.md §9.2)."""
         if not self._has_downloaded or self._is_stopping:
             return
-        status = self._history.status()
+        try:
+            status = self._history.status()
+        except (SynclineError, OSError) as error:
+            self._local_fault(error)
+            return
         counters = status.counters
         if counters.uploaded >= counters.uploadable:
             self._upload_base = counters.uploaded

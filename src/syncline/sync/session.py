@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from syncline.errors import ClosedRealmError, InvalidSessionError
 from syncline.realm.tokens import NotificationToken
-from syncline.sync.delivery import Courier, courier, guarded
+from syncline.sync.delivery import Courier, call_on, courier, guarded
 from syncline.sync.file_actions import ErrorActionToken
 from syncline.sync.progress import ProgressNotifier, ProgressRegistration
 from syncline.sync.states import (
@@ -266,7 +266,7 @@ class SyncSession:
         loop = asyncio.get_running_loop()
         deliver = courier(core.manager.progress_thread, queue.put_nowait, loop=loop)
         number, registration = self._register_progress(core, direction, mode, queue.put_nowait, deliver)
-        end = core.at_end(lambda: loop.call_soon_threadsafe(queue.put_nowait, None))
+        end = core.at_end(lambda: call_on(loop, queue.put_nowait, None))
         try:
             while not (registration.expired and queue.empty() and not registration.has_pending):
                 report = await queue.get()
@@ -357,7 +357,7 @@ class SyncSession:
             if not future.done():
                 future.set_result(None) if error is None else future.set_exception(error)
 
-        wait = Wait(kind, lambda error: loop.call_soon_threadsafe(end, error))
+        wait = Wait(kind, lambda error: call_on(loop, end, error))
         core.add_wait(wait)
         try:
             await future
