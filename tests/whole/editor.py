@@ -120,6 +120,11 @@ class Editor:
         self.realm.sync_session.resume()
         return {}
 
+    def reconnect(self) -> dict[str, Any]:
+        """Do not wait for the next attempt to connect."""
+        SyncManager.shared().reconnect()
+        return {}
+
     def settle(self) -> dict[str, Any]:
         """Wait until everything is sent and received."""
         self.realm.sync_session.wait_for_upload(PATIENCE_S)

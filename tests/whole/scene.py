@@ -22,6 +22,7 @@ class Scene:
         self.folder = folder
         self.server = ServerProcess(folder / "server")
         self.clients: list[DeviceProcess] = []
+        self._others: list[ServerProcess] = []
 
     def client(self, author: int) -> DeviceProcess:
         """Start the client of that number, for the first time or again."""
@@ -30,6 +31,11 @@ class Scene:
         process = DeviceProcess([WRITER, str(home), self.server.url, PATH, str(author)], str(author))
         self.clients.append(process)
         return process
+
+    def another_server(self, folder: Path) -> ServerProcess:
+        """A second server, on a folder of its own."""
+        self._others.append(ServerProcess(folder))
+        return self._others[-1]
 
     def settle(self, *clients: DeviceProcess) -> dict[str, Any]:
         """Wait until all clients have sent and received everything; compare with the server; the common state."""
@@ -44,7 +50,8 @@ class Scene:
     def stop(self) -> None:
         for client in self.clients:
             client.stop()
-        self.server.stop()
+        for server in [self.server, *self._others]:
+            server.stop()
 
 
 def torn(state: dict[str, Any]) -> dict[str, int]:

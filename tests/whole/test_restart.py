@@ -138,7 +138,9 @@ def kill_under_load(scene: Scene, clients: list[DeviceProcess], delay: float) ->
     scene.server.start()
     for client, lines in zip(clients, said, strict=True):
         client.finish(lines.append)
-    return ServerProcess(left), [max(line["transaction"] for line in lines if line["at"] < killed_at) for lines in said]
+    return scene.another_server(left), [
+        max(line["transaction"] for line in lines if line["at"] < killed_at) for lines in said
+    ]
 
 
 def keys_on(server: ServerProcess) -> set[int]:
