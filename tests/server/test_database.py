@@ -46,3 +46,10 @@ def test_what_sqlite_undid_itself_is_told_as_it_is(database: Database) -> None:
         fill(database, "lost too", "no statement")
     fill(database, "kept")
     assert notes(database) == ["kept"]
+
+
+def test_nobody_else_can_read_password_hashes(database: Database, tmp_path: Path) -> None:
+    fill(database, "kept")
+    files = list(tmp_path.glob("directory.sqlite*"))
+    assert len(files) == 3
+    assert [oct(file.stat().st_mode & 0o077) for file in files] == ["0o0"] * 3

@@ -54,6 +54,8 @@ class Database:
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.RLock()
+        path.touch(mode=0o600)
+        path.chmod(0o600)  # before SQLite makes files beside it, which get the same permissions
         try:
             self._connection = apsw.Connection(str(path))
             self._connection.set_busy_timeout(5000)
@@ -61,7 +63,6 @@ class Database:
             self._prepare(path)
         except apsw.Error as error:
             raise OSError(f"the server's directory {path} cannot be opened: {error}") from error
-        path.chmod(0o600)
 
     def _prepare(self, path: Path) -> None:
         version = self._connection.pragma("user_version")
