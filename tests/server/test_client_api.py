@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -302,3 +304,26 @@ def test_a_token_has_three_parts_and_whole_seconds(client: Start, field: str) ->
     token = log_in(client(dev=True))[field]
     assert len(token.split(".")) == 3
     assert len(token) < 4096
+
+
+def test_logins_that_wait_for_a_processor_hold_up_nothing_else(client: Start) -> None:
+    http = client(open_registration=True, anonymous_login=True, worker_threads=1)
+    assert http.post(f"{APP}/auth/providers/local-userpass/register", json=ANN).status_code == 201
+    token = log_in(http)["access_token"]
+    processors = server_of(http).login._passwords._processors
+    for _ in range(os.cpu_count() or 1):
+        processors.acquire()
+    logins = [threading.Thread(target=log_in_ann, args=(http,), daemon=True) for _ in range(3)]
+    others: list[Any] = []
+    other = threading.Thread(
+        target=lambda: others.append(http.get(f"{AUTH}/profile", headers=bearer(token))), daemon=True
+    )
+    for thread in logins:
+        thread.start()
+    other.start()
+    other.join(5)
+    for _ in range(os.cpu_count() or 1):
+        processors.release()
+    for thread in logins:
+        thread.join(5)
+    assert [answer.status_code for answer in others] == [200]

@@ -39,6 +39,7 @@ class _ClientApi:
     def __init__(self, server: ObjectServer) -> None:
         self._server = server
         self._run = server.hubs.resources.run
+        self._at_the_door = server.at_the_door
 
     async def location(self, request: Request) -> Response:
         """Where this server is, from its configuration, never from what the request says (§3)."""
@@ -66,10 +67,10 @@ class _ClientApi:
         device = _device(body)
         login = self._server.login
         if provider == ANONYMOUS:
-            return _tokens(await self._run(login.log_in_anonymously, app_id, device, address))
+            return _tokens(await self._at_the_door(login.log_in_anonymously, app_id, device, address))
         if provider == PASSWORD:
             name, password = _text(body, "username"), _text(body, "password")
-            return _tokens(await self._run(login.log_in_with_password, app_id, name, password, device, address))
+            return _tokens(await self._at_the_door(login.log_in_with_password, app_id, name, password, device, address))
         raise _no_provider(provider)
 
     async def _link(self, request: Request, app_id: str, provider: str, body: dict[str, Any]) -> LoginAnswer:
@@ -81,13 +82,14 @@ class _ClientApi:
             raise _no_provider(provider)
         session = await self._run(self._server.accounts.session, claims.session_id)
         name, password = _text(body, "username"), _text(body, "password")
-        return await self._run(self._server.login.link_password, user, session, name, password, self._address(request))
+        link = self._server.login.link_password
+        return await self._at_the_door(link, user, session, name, password, self._address(request))
 
     async def register(self, request: Request) -> Response:
         app_id = self._app(request)
         body = await self._body(request)
         name, password = _text(body, "email"), _text(body, "password")
-        await self._run(self._server.login.register, app_id, name, password, self._address(request))
+        await self._at_the_door(self._server.login.register, app_id, name, password, self._address(request))
         return empty(201)
 
     async def refresh(self, request: Request) -> Response:

@@ -8,7 +8,7 @@ import logging
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from syncline.server.access import Access
 from syncline.server.accounts import Accounts
@@ -28,6 +28,7 @@ from syncline.server.tokens import SigningKeys, Tokens
 __all__ = ["ObjectServer"]
 
 _log = logging.getLogger("syncline.server")
+T = TypeVar("T")
 
 #: How long connections may take to hear that the server stops, in seconds.
 _FAREWELL_SECONDS: Final = 3.0
@@ -56,11 +57,17 @@ class ObjectServer:
         self.access = Access(self.accounts, self.directory, self.tokens, settings)
         self.login = Login(self.accounts, self.directory, self.tokens, Passwords(settings), settings)
         self._executor = ThreadPoolExecutor(settings.threads, thread_name_prefix="syncline")
+        #: passwords are checked, and wait for a processor, beside the threads that serve Realms
+        self._doorkeepers = ThreadPoolExecutor(settings.hash_queue + 1, thread_name_prefix="syncline-login")
         footprints: FootprintCache = BoundedCache(settings.footprint_cache_bytes)
         self.pool = StorePool(lambda realm: SqliteLogStore.open(realm.path, footprints), settings.max_open_realms)
         self.hubs = Hubs(HubResources(settings, self.pool, self._executor))
         self.connections: set[SyncConnection] = set()
         self.is_stopping = False
+
+    async def at_the_door(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Call what checks passwords, on a thread of its own kind: a storm of logins must not hold up the Realms."""
+        return await asyncio.get_running_loop().run_in_executor(self._doorkeepers, function, *arguments)
 
     def close_connections(self, chosen: Callable[[SyncConnection], bool], code: int, reason: str) -> None:
         """Close the connections that ``chosen`` says."""
@@ -81,6 +88,7 @@ class ObjectServer:
         await self.hubs.drain()
         await asyncio.get_running_loop().run_in_executor(self._executor, self.pool.close)
         await asyncio.to_thread(self._executor.shutdown)
+        await asyncio.to_thread(self._doorkeepers.shutdown, cancel_futures=True)
         self._database.close()
         os.close(self._lock)
         _log.info("server stopped")
