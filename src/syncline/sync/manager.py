@@ -374,7 +374,7 @@ class SyncManager:
     def post_if_running(self, call: Callable[[], object]) -> None:
         """Run ``call`` on the event loop, if there is one. Takes no lock: for finalizers."""
         client = self._client
-        if client is not None:
+        if client is not None and self._process == os.getpid():  # a forked child has the parent's, not its thread
             client.post(call)
 
     def auth_client(self, server: str, app_id: str) -> AuthClient:
