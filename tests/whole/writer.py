@@ -64,14 +64,16 @@ class Writer:
         return {}
 
     def write_for(self, seconds: float) -> dict[str, Any]:
-        """Write for some time; say when something was acknowledged, on the clock that all processes share."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
+        """Write for some time, and until something was acknowledged; say when, on the clock of all processes."""
+        begun = time.monotonic()
+        acknowledged = False
+        while time.monotonic() < begun + (seconds if acknowledged else PATIENCE_S):
             last = [self._write_one() for _ in range(3)][-1]
             try:
                 self.session.wait_for_upload(0.3)
             except TimeoutError:
                 continue
+            acknowledged = True
             say(progress="acknowledged", transaction=last, at=time.monotonic())
         return {}
 

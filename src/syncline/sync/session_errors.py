@@ -157,15 +157,24 @@ _BY_STATUS: Final[Mapping[Status, type[SyncError]]] = {
 """Kinds by status (spec/sessions.md §10.3); every other status is of sync itself: :class:`ClientSessionError`."""
 
 
+#: What the application can do where the file has to go (spec/sessions.md §11).
+_RESET_HINT: Final = (
+    "this file can be read and written, but not synced any more: call SyncSession.immediately_handle_error with the "
+    "error's action_token, or open the Realm in the next run of the program: then it is backed up and begins anew"
+)
+
+
 def sync_error(failure: Failure, user_info: Mapping[str, Any] | None = None) -> SyncError:
     """The exception that the application sees; ``user_info`` is added to the failure's own details."""
     kind = _BY_STATUS.get(failure.status, ClientSessionError)
+    message = failure.message
     if failure.action in _RESET_ACTIONS:
         kind = ClientResetError
+        message = f"{message}; {_RESET_HINT}"
     elif failure.action is ErrorAction.WARNING and kind is ClientInternalError:
         kind = ServerWarningError
     error = kind(
-        failure.message,
+        message,
         server_code=failure.server_code,
         status=failure.status.value,
         action=None if failure.action is None else failure.action.value,
