@@ -60,6 +60,8 @@ def test_who_may_share() -> None:
     assert complete.serves(2, 3)
     assert complete.serves(5, 9)
     assert not complete.serves(4, 9), "some of it is its own"
+    personal = encode_chunk(scan(entries, START, 3, 100))
+    assert not personal.serves(2, 3), "what its reader wrote is missing"
     open_ended = encode_chunk(scan(entries[2:], DownloadCursor(2, 0), 2, 100))
     assert open_ended.serves(2, 3)
     assert not open_ended.serves(2, 4), "by now there is more to send along"

@@ -283,6 +283,21 @@ def test_downloads_come_from_memory_where_possible_and_are_shared(run: Run, monk
     run(scene)
 
 
+def test_what_was_read_for_the_author_of_a_change_is_not_given_to_others(run: Run) -> None:
+    """Both stand at the same place and ask at the same time; the author's own changes are left out for it alone."""
+
+    async def scene(world: World) -> None:
+        hub = await world.hubs.acquire(world.realm())
+        author, reader = [await world.member(hub) for _ in range(2)]
+        upload(hub, author, dogs(1), rename(1, "a"))
+        await hub.drain()
+        own, others = await asyncio.gather(*(hub.download(m.file_ident, START) for m in (author, reader)))
+        assert (entries_of(own), own.cursor) == ([], (2, 3))
+        assert (entries_of(others), others.cursor) == ([1, 2], (2, 0))
+
+    run(scene)
+
+
 @pytest.mark.parametrize("run", [{"download_bytes": 200, "tail_cache_bytes": 8000}], indirect=True)
 def test_the_past_comes_from_the_file_in_shared_parts(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     reads = []

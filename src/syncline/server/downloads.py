@@ -25,13 +25,17 @@ _SERVER_ORIGIN = 1
 
 
 class Scan(NamedTuple):
-    """A stretch of the log as one client file sees it. ``total`` is the size of the log up to the cursor."""
+    """A stretch of the log as one client file sees it. ``total`` is the size of the log up to the cursor.
+
+    ``is_personal``: changes of that file are in the stretch, so they were left out and nobody else may be sent this.
+    """
 
     cursor: DownloadCursor
     entries: list[DownloadChangeset]
     size: int
     total: int
     is_complete: bool
+    is_personal: bool
     origins: frozenset[int]
 
 
@@ -41,12 +45,15 @@ class Chunk(NamedTuple):
     cursor: DownloadCursor
     total: int
     is_complete: bool
+    is_personal: bool
     origins: frozenset[int]
     body: Body
 
     def serves(self, file_ident: int, head: int) -> bool:
-        """True if the file may be sent this: nothing of its own is inside, and there is not yet more to send along."""
-        return file_ident not in self.origins and (self.is_complete or self.cursor.server_version == head)
+        """True if any file may be sent this, also that one, and there is not yet more to send along."""
+        if self.is_personal or file_ident in self.origins:
+            return False
+        return self.is_complete or self.cursor.server_version == head
 
 
 def scan(entries: Iterable[LogEntry], start: DownloadCursor, file_ident: int, limit: int) -> Scan:
@@ -77,13 +84,14 @@ def scan(entries: Iterable[LogEntry], start: DownloadCursor, file_ident: int, li
         if found and total // limit != before // limit:
             is_complete = True
             break
-    return Scan(DownloadCursor(version, client_version), found, size, total, is_complete, frozenset(origins))
+    cursor = DownloadCursor(version, client_version)
+    return Scan(cursor, found, size, total, is_complete, file_ident in origins, frozenset(origins))
 
 
 def encode_chunk(result: Scan) -> Chunk:
     """Encode and compress; for large ones call it on a worker thread."""
     body = encode_download_entries(result.entries) if result.entries else EMPTY_BODY
-    return Chunk(result.cursor, result.total, result.is_complete, result.origins, body)
+    return Chunk(result.cursor, result.total, result.is_complete, result.is_personal, result.origins, body)
 
 
 class Tail:

@@ -267,7 +267,7 @@ class Hub:
     def download_now(self, file_ident: int, cursor: DownloadCursor) -> DownloadBatch | None:
         """The session's next DOWNLOAD if it can be had at once, otherwise None: then :meth:`download`."""
         if cursor.server_version >= self.head.version:
-            return self._batch(file_ident, Chunk(cursor, self._total, False, frozenset(), EMPTY_BODY))
+            return self._batch(file_ident, Chunk(cursor, self._total, False, True, frozenset(), EMPTY_BODY))
         chunk = self._resources.chunks.get((self.realm.storage_id, cursor))
         if chunk is not None and chunk.serves(file_ident, self.head.version):
             return self._batch(file_ident, chunk)
@@ -278,7 +278,7 @@ class Hub:
         found = scan(entries, cursor, file_ident, self._settings.download_bytes)
         if found.size > _INLINE_BYTES or not self._is_sendable(found):
             return None
-        return self._batch(file_ident, self._remember(cursor, encode_chunk(found), file_ident))
+        return self._batch(file_ident, self._remember(cursor, encode_chunk(found)))
 
     async def download(self, file_ident: int, cursor: DownloadCursor) -> DownloadBatch:
         """The session's next DOWNLOAD.
@@ -307,14 +307,14 @@ class Hub:
         if entries is not None:
             chunk = await self._resources.run(_scan_and_encode, entries, cursor, file_ident, limit)
             if chunk.body.uncompressed_size or chunk.cursor.server_version == self.head.version:
-                return self._remember(cursor, chunk, file_ident)
+                return self._remember(cursor, chunk)
         chunk = await self._resources.run(
             _read_and_encode, self._resources.pool, self.realm, cursor, self.head.version, file_ident, limit
         )
-        return self._remember(cursor, chunk, file_ident)
+        return self._remember(cursor, chunk)
 
-    def _remember(self, cursor: DownloadCursor, chunk: Chunk, file_ident: int) -> Chunk:
-        if file_ident not in chunk.origins:
+    def _remember(self, cursor: DownloadCursor, chunk: Chunk) -> Chunk:
+        if not chunk.is_personal:
             self._resources.chunks.put((self.realm.storage_id, cursor), chunk, len(chunk.body.data) + _CHUNK_OVERHEAD)
         return chunk
 
