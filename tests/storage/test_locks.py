@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from syncline.errors import FileError, RealmInUseError
+from syncline.storage import locks
 from syncline.storage.locks import FifoLock, LockFile, delete_files, side_files
 
 HOLDER = """
@@ -157,3 +158,30 @@ def test_a_lock_file_that_cannot_be_made_says_what_to_do(tmp_path: Path) -> None
     with pytest.raises(FileError, match="must exist and be writable"):
         LockFile.open(str(tmp_path / "nowhere" / "a.realm"))
     assert LockFile.open(str(tmp_path / "nowhere" / "a.realm"), read_only=True) is None
+
+
+def test_closing_keeps_the_descriptor_while_somebody_waits_with_it(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was closed under the waiting thread, which then locked a bad descriptor, or another file's."""
+    lock = LockFile.open(path)
+    assert lock is not None
+    descriptor = lock._descriptor
+    waiting, closed = threading.Event(), threading.Event()
+    lock_until = locks._lock_until
+
+    def lock_after_closing(descriptor: int, byte: int, deadline: float | None) -> bool:
+        waiting.set()
+        assert closed.wait(10)
+        return lock_until(descriptor, byte, deadline)
+
+    monkeypatch.setattr(locks, "_lock_until", lock_after_closing)
+    granted: list[bool] = []
+    thread = threading.Thread(target=lambda: granted.append(lock.acquire_writer()))
+    thread.start()
+    assert waiting.wait(10)
+    lock.close()
+    os.fstat(descriptor)  # still open
+    closed.set()
+    thread.join(10)
+    assert granted == [False]
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(descriptor)

@@ -97,6 +97,7 @@ class LockFile:
         self._users = 1
         self._writers = FifoLock()
         self._agent_held = False
+        self._borrowers = 0
 
     @classmethod
     def open(cls, realm_path: str, read_only: bool = False) -> LockFile | None:
@@ -122,8 +123,13 @@ class LockFile:
             self._users -= 1
             if self._users == 0 and self._descriptor >= 0:
                 _registry.pop(self.path, None)
-                os.close(self._descriptor)
-                self._descriptor = -1
+                self._close_unless_borrowed()
+
+    def _close_unless_borrowed(self) -> None:
+        # a thread that waits for the lock still works with the descriptor, whose number another file might get
+        if self._borrowers == 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
 
     @property
     def writer_waiting(self) -> bool:
@@ -137,10 +143,26 @@ class LockFile:
             return False
         granted = False
         try:
-            granted = self._descriptor >= 0 and _lock_until(self._descriptor, _WRITER, deadline)
+            granted = self._lock_as_writer(deadline)
         finally:
             if not granted:
                 self._writers.release()
+        return granted
+
+    def _lock_as_writer(self, deadline: float | None) -> bool:
+        """The byte lock of writers; False if it was not to be had in time, or the file was closed meanwhile."""
+        with _registry_guard:
+            if self._users == 0 or self._descriptor < 0:
+                return False
+            self._borrowers += 1
+        try:
+            granted = _lock_until(self._descriptor, _WRITER, deadline)
+        finally:
+            with _registry_guard:
+                self._borrowers -= 1
+                if self._users == 0:
+                    granted = False
+                    self._close_unless_borrowed()
         return granted
 
     def release_writer(self) -> None:
