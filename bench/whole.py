@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from syncline import compilation
-from syncline.cli.processes import DeviceProcess, ServerProcess
+from syncline.testing.processes import DeviceProcess, ServerProcess
 
 PATH = "/bench/items"
 ORIGINAL = {

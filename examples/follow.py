@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 
 from syncline import Field, Model, Realm, RealmConfiguration, SyncConfiguration, SyncCredentials, SyncUser
-from syncline.cli.processes import ServerProcess
+from syncline.testing.processes import ServerProcess
 
 
 class Reading(Model):

@@ -16,7 +16,7 @@ from syncline import (
     SyncCredentials,
     SyncUser,
 )
-from syncline.cli.processes import ServerProcess
+from syncline.testing.processes import ServerProcess
 
 
 class Task(Model):

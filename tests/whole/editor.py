@@ -22,7 +22,7 @@ from syncline import (
     SyncManager,
     SyncUser,
 )
-from syncline.cli.orders import obey
+from syncline.testing.orders import obey
 
 PATIENCE_S = 120.0
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.whole.writer import SIZE
 
-from syncline.cli.processes import DeviceProcess, ServerProcess
+from syncline.testing.processes import DeviceProcess, ServerProcess
 
 __all__ = ["PATH", "Scene", "numbers", "torn"]
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from syncline.cli.processes import DeviceProcess, ServerProcess
+from syncline.testing.processes import DeviceProcess, ServerProcess
 
 OPERATIONS = 1000
 OBJECTS = 40

@@ -19,8 +19,8 @@ from tests.server.wire import Wire, dogs, name_of, packed, rename
 from tests.whole.bare_socket import BINARY, CLOSE, PING, PONG, TEXT, BareSocket, Frame
 
 from syncline.changesets.instructions import AddColumn, AddTable, CreateObject, Instruction, Update
-from syncline.cli.processes import ServerProcess, free_port
 from syncline.protocol.messages import Error, Unbound
+from syncline.testing.processes import ServerProcess, free_port
 from syncline.values import kinds
 
 MIB = 1024 * 1024

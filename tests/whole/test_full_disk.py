@@ -11,7 +11,7 @@ import httpx
 import pytest
 from tests.whole.scene import PATH, Scene, numbers, torn
 
-from syncline.cli.processes import ProcessFailed
+from syncline.testing.processes import ProcessFailed
 
 
 def test_a_client_without_room_keeps_what_it_has_and_goes_on(scene: Scene) -> None:

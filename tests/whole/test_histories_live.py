@@ -20,9 +20,9 @@ from tests.server.wire import Wire
 from tests.whole.bare_socket import BareSocket
 
 from syncline.changesets.changeset import UploadChangeset, UploadCursor
-from syncline.cli.processes import ServerProcess
 from syncline.protocol import encode_upload_entries
 from syncline.protocol.from_client import build_upload
+from syncline.testing.processes import ServerProcess
 from syncline.testing.vector_files import read_cases, read_fixtures
 
 VECTORS = Path(__file__).parents[1] / "vectors"

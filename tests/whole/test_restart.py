@@ -19,7 +19,7 @@ from tests.whole.writer import SIZE, ident_of
 
 from syncline.changesets.codec import decode
 from syncline.changesets.instructions import CreateObject
-from syncline.cli.processes import DeviceProcess, ProcessFailed, ServerProcess
+from syncline.testing.processes import DeviceProcess, ProcessFailed, ServerProcess
 
 #: How often the server is killed; another number gives other moments, too.
 ROUNDS = int(os.environ.get("SYNCLINE_ROUNDS", "3"))

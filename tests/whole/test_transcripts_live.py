@@ -14,7 +14,7 @@ from typing import NamedTuple
 import pytest
 from tests.whole.player import play
 
-from syncline.cli.processes import ServerProcess
+from syncline.testing.processes import ServerProcess
 from syncline.testing.recordings import Difference, read_transcript
 
 TRANSCRIPTS = Path(__file__).parents[1] / "vectors" / "transcripts"

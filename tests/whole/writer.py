@@ -22,7 +22,7 @@ from syncline import (
     SyncManager,
     SyncUser,
 )
-from syncline.cli.orders import obey, say
+from syncline.testing.orders import obey, say
 
 PATIENCE_S = 120.0
 

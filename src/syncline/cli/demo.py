@@ -19,8 +19,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from syncline.cli.processes import DeviceProcess, ProcessFailed, ServerProcess
 from syncline.cli.progress_line import ProgressLine
+from syncline.testing.processes import DeviceProcess, ProcessFailed, ServerProcess
 
 __all__ = ["run"]
 

@@ -27,7 +27,7 @@ from syncline import (
     SyncUser,
 )
 from syncline.cli.demo_model import SCHEMA, Airport, Country, Journey, Reading, airports
-from syncline.cli.orders import obey, say
+from syncline.testing.orders import obey, say
 
 __all__ = ["main"]
 

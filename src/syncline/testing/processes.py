@@ -1,4 +1,4 @@
-"""The processes of the demo and the benchmarks: an object server that can be killed, and devices that take orders."""
+"""Real processes to test with: an object server that can be killed, and devices that take orders."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PATIENCE_S = 180.0
 
 
 class ProcessFailed(Exception):
-    """A process of the demo did not do what it was told; the message has its last words."""
+    """A process did not do what it was told; the message has its last words."""
 
 
 def free_port() -> int:

@@ -1,4 +1,4 @@
-"""A process that takes orders as JSON lines: the other end of :class:`~syncline.cli.processes.DeviceProcess`.
+"""A process that takes orders as JSON lines: the other end of :class:`~syncline.testing.processes.DeviceProcess`.
 
 One object per line comes in (``{"do": name, …}``) and is answered by one line with ``"done"`` or ``"failed"``;
 lines with ``"progress"`` may come before it.
