@@ -189,6 +189,8 @@ class Demo:
         ]
         if self.console.is_terminal:
             table = Table(show_header=False, title="syncline demo")
+            table.add_column()
+            table.add_column(overflow="fold")
             for name, value in self.rows:
                 table.add_row(name, value)
             self.console.print(table)
