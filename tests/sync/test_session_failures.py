@@ -140,7 +140,8 @@ def test_actions_that_end_a_session(
     error, _ = the_error(world)
     assert type(error) is kind
     assert error.server_code == code
-    assert str(error) == "said so"
+    assert str(error).startswith("said so")
+    assert ("immediately_handle_error" in str(error)) == (kind is errors.ClientResetError), "what to do"
     assert device.session.state is INVALID
     assert [stored.action for stored in world.manager.metadata.file_actions()] == ([] if row is None else [row])
     assert (error.action_token is not None) == (row is not None or kind is errors.PermissionDeniedError)
