@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-import threading
-
 import pytest
 from tests.merge.notation import contents, expected, side
 
 from syncline.changesets.changeset import Changeset
 from syncline.changesets.codec import decode, encode
 from syncline.changesets.instructions import ArrayInsert, Instruction
-from syncline.merge import Footprint, transform
+from syncline.merge import Footprint, driver, transform
 from syncline.merge.observer import LEFT_CHANGED, LEFT_DISCARDED, PREPENDED, RIGHT_CHANGED, RIGHT_DISCARDED
 from syncline.values import kinds
 
@@ -182,30 +179,13 @@ def test_footprints(one: str, other: str, may_meet: bool) -> None:
 # --- long merges ------------------------------------------------------------------------------------------------------
 
 
-def test_other_threads_run_during_a_long_merge() -> None:
+def test_other_threads_get_a_turn_during_a_long_merge(monkeypatch: pytest.MonkeyPatch) -> None:
     ours, theirs = (
         [Changeset([ArrayInsert("T", 1, "l", (n,), kinds.INT, n, n) for n in range(400)], [], 1, 0, ident, ident)]
         for ident in (2, 3)
     )
-    turns = 0
-    merging = True
-
-    def count() -> None:
-        nonlocal turns
-        while merging:
-            turns += 1
-
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)
-    other = threading.Thread(target=count)
-    try:
-        other.start()
-        before = turns
-        transform(ours, theirs)
-        during = turns - before
-    finally:
-        merging = False
-        other.join()
-        sys.setswitchinterval(interval)
-    assert during > 0
+    turns: list[None] = []
+    monkeypatch.setattr(driver, "let_others_run", lambda: turns.append(None))
+    transform(ours, theirs)
+    assert len(turns) >= 400 * 400 // 30_000
     assert theirs[0].instructions[-1].path == (799,)
