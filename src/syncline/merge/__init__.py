@@ -3,6 +3,7 @@
 from syncline.merge.footprint import Footprint
 from syncline.merge.integration import History, WindowEntry, integrate
 from syncline.merge.observer import MergeObserver
+from syncline.merge.schema import Schema
 from syncline.merge.transform import transform
 
-__all__ = ["Footprint", "History", "MergeObserver", "WindowEntry", "integrate", "transform"]
+__all__ = ["Footprint", "History", "MergeObserver", "Schema", "WindowEntry", "integrate", "transform"]

@@ -18,6 +18,7 @@ from syncline.merge.meeting import meet, meet_in_field, meet_in_object
 from syncline.merge.observer import MergeObserver
 from syncline.merge.operands import Operand
 from syncline.merge.partitions import COMPONENT, FIELD, OBJECT, Partition, Partitions
+from syncline.merge.schema import Schema
 from syncline.turns import let_others_run
 
 __all__ = ["merge"]
@@ -32,13 +33,14 @@ def merge(
     our_footprint: Footprint,
     their_footprint: Footprint,
     observer: MergeObserver | None,
+    schema: Schema | None,
 ) -> None:
     """Merge two sides in place; ``theirs`` is in the order in which it takes part.
 
     Raises:
         TransformError: the two sides contradict each other.
     """
-    partitions = Partitions(ours, theirs, our_footprint, their_footprint)
+    partitions = Partitions(ours, theirs, our_footprint, their_footprint, schema)
     _rank(partitions.operands)
     for partition in partitions.all:
         if partition.scope == COMPONENT:

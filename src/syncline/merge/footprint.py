@@ -20,10 +20,12 @@ from syncline.changesets.instructions import (
     ArrayInsert,
     Instruction,
     ObjectInstruction,
+    PathInstruction,
     SetErase,
     SetInsert,
     Update,
 )
+from syncline.merge.schema import Columns
 from syncline.values import Key, Link
 from syncline.values.kinds import LINK
 
@@ -118,12 +120,15 @@ class Footprint:
         return shared
 
 
-def components(ours: list[Changeset], theirs: list[Changeset], our: Footprint, their: Footprint) -> dict[str, str]:
+def components(
+    ours: list[Changeset], theirs: list[Changeset], our: Footprint, their: Footprint, columns: Columns | None
+) -> dict[str, str]:
     """The classes that an erasure on either side concerns, each with the name of its component.
 
     Instructions of different components never interact. A class with an added link, or with a value that links, to an
     erased class belongs to the component of that class: the erasure is then preceded by that of the link (spec/merge.md
-    §3.3), and the value becomes null.
+    §3.3), and the value becomes null. So does, if ``columns`` are known, a class with a change in an embedded object
+    of such a class.
     """
     erased = our.erased_tables | their.erased_tables
     component = {table: table for table in erased | our.erased_columns | their.erased_columns}
@@ -132,13 +137,33 @@ def components(ours: list[Changeset], theirs: list[Changeset], our: Footprint, t
         links += _linking_values(ours + theirs)
     for table, target in links:
         if target in erased:
-            old = component.get(table, table)
-            new = component[target]
-            component[table] = new
-            for name, current in component.items():
-                if current == old:
-                    component[name] = new
+            _unite(component, table, target)
+    if columns is not None:
+        for table, owned in _owners(ours + theirs, columns):
+            if owned in component:
+                _unite(component, table, owned)
     return component
+
+
+def _unite(component: dict[str, str], table: str, known: str) -> None:
+    """Put ``table``, with its component if it has one, into the component of ``known``."""
+    old = component.get(table, table)
+    new = component[known]
+    component[table] = new
+    for name, current in component.items():
+        if current == old:
+            component[name] = new
+
+
+def _owners(changesets: list[Changeset], columns: Columns) -> list[tuple[str, str]]:
+    """(class, embedded class) of all changes inside embedded objects."""
+    found: set[tuple[str, str]] = set()
+    for changeset in changesets:
+        for instruction in changeset.instructions:
+            if isinstance(instruction, PathInstruction) and instruction.path:
+                for owned, _ in columns.inside(instruction.table, instruction.field, instruction.path):
+                    found.add((instruction.table, owned))
+    return list(found)
 
 
 def _linking_values(changesets: list[Changeset]) -> list[tuple[str, str]]:

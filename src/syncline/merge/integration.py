@@ -13,6 +13,7 @@ from syncline.changesets.changeset import Changeset
 from syncline.changesets.codec import decode, encode
 from syncline.merge.footprint import Footprint
 from syncline.merge.observer import MergeObserver
+from syncline.merge.schema import Schema
 from syncline.merge.transform import transform
 
 __all__ = ["History", "WindowEntry", "integrate"]
@@ -56,6 +57,7 @@ def integrate(
     incoming: list[Changeset],
     apply: Callable[[Changeset], bool],
     observer: MergeObserver | None = None,
+    schema: Schema | None = None,
 ) -> int:
     """Transform ``incoming`` on top of the receiver's state, hand each to ``apply``, and rewrite the reciprocals.
 
@@ -71,6 +73,7 @@ def integrate(
         apply: called once per changeset, in order, with its transformed form. Returning False asks to stop early,
             which is done unless a reciprocal of the group is already rewritten (spec/merge.md §9.4).
         observer: told every rule that decided something.
+        schema: the receiver's, as of ``current_version``.
 
     Returns:
         The number of changesets integrated, counted from the front of ``incoming``.
@@ -87,7 +90,7 @@ def integrate(
     while going_on and done < len(incoming):
         base = incoming[done].last_integrated_remote_version
         group = _group_from(incoming, done)
-        transform(window.meeting(base, group), group, observer)
+        transform(window.meeting(base, group), group, observer, schema)
         must_finish = window.is_dirty_after(base)
         for changeset in group:
             going_on = apply(changeset) or must_finish

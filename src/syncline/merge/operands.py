@@ -6,7 +6,7 @@ operand writes its changes back into the instruction.
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Final, cast
 
 from mypy_extensions import i64, mypyc_attr
 
@@ -23,9 +23,13 @@ from syncline.changesets.instructions import (
     PathInstruction,
     Update,
 )
+from syncline.merge.schema import Column
 from syncline.values import Key
 
-__all__ = ["Operand"]
+__all__ = ["PATHLESS", "Operand"]
+
+#: ``depth`` of a change of a property itself; longer paths lead into it.
+PATHLESS: Final = 3
 
 
 @mypyc_attr(acyclic=True)
@@ -37,11 +41,15 @@ class Operand:
     (timestamp, ident): a smaller rank is earlier. ``prior_size`` is -1 where there is none, ``target`` is where an
     ArrayMove moves to. ``field`` is the column of a schema instruction, too. ``pending`` is an instruction that a rule
     wants in front of this one, ``prepended`` are those that the driver has put there.
+
+    Where the schema is known: ``replaces`` is set for an Update that puts a new embedded object under a key of a
+    dictionary; ``columns`` are the properties of embedded objects that the path leads through, if a property is erased.
     """
 
     __slots__ = (
         "changed",
         "changeset",
+        "columns",
         "container",
         "depth",
         "discarded",
@@ -56,6 +64,7 @@ class Operand:
         "prepended",
         "prior_size",
         "rank",
+        "replaces",
         "table",
         "target",
     )
@@ -79,6 +88,8 @@ class Operand:
         self.discarded = False
         self.pending: Operand | None = None
         self.prepended: list[Operand] | None = None
+        self.replaces = False
+        self.columns: list[Column] | None = None
         if isinstance(instruction, PathInstruction):
             self._read_place(instruction)
         elif isinstance(instruction, ObjectInstruction):

@@ -19,10 +19,13 @@ from syncline.changesets.instructions import (
     Instruction,
     ObjectInstruction,
     PathInstruction,
+    Update,
 )
 from syncline.merge.footprint import Footprint, components
-from syncline.merge.operands import Operand
+from syncline.merge.operands import PATHLESS, Operand
+from syncline.merge.schema import Columns, Schema
 from syncline.values import Key
+from syncline.values.kinds import OBJECT as OBJECT_VALUE
 
 __all__ = ["ANYTHING", "COMPONENT", "FIELD", "OBJECT", "Partition", "Partitions"]
 
@@ -52,14 +55,25 @@ _Fields: TypeAlias = "dict[str, Partition | None]"
 class Partitions:
     """All partitions of two sides, and every operand in them: first the major, then the minor ones, in order."""
 
-    def __init__(self, ours: list[Changeset], theirs: list[Changeset], our: Footprint, their: Footprint) -> None:
+    def __init__(
+        self,
+        ours: list[Changeset],
+        theirs: list[Changeset],
+        our: Footprint,
+        their: Footprint,
+        schema: Schema | None,
+    ) -> None:
         self.all: list[Partition] = []
         self.operands: list[Operand] = []
         self._erased_objects = our.erased_objects | their.erased_objects
         self._shared_additions = our.additions & their.additions
+        self._columns = None if schema is None else Columns(schema)
         self._component_of: dict[str, str] = {}
         if our.is_destructive or their.is_destructive:
-            self._component_of = components(ours, theirs, our, their)
+            if self._columns is not None:
+                self._columns.add(ours)
+                self._columns.add(theirs)
+            self._component_of = components(ours, theirs, our, their, self._columns)
         self._named: dict[tuple[str, str], Partition] = {}
         self._objects: dict[str, dict[Key, _Fields]] = {
             table: {key: {} for key in keys} for table, keys in our.shared_objects(their).items()
@@ -88,11 +102,21 @@ class Partitions:
                 partition = self._find(instruction, is_major)
                 if partition is not None:
                     operand = Operand(instruction, changeset, position)
+                    if self._columns is not None and operand.depth > PATHLESS:
+                        self._look_along_path(operand, partition, self._columns)
                     self.operands.append(operand)
                     if is_major:
                         partition.majors.append(operand)
                     else:
                         partition.minors.append(operand)
+
+    def _look_along_path(self, operand: Operand, partition: Partition, columns: Columns) -> None:
+        """Note what only the schema knows of the operand's place; only where a rule may ask for it."""
+        if partition.scope == COMPONENT:
+            operand.columns = columns.inside(operand.table, operand.field, operand.path)
+        update = operand.instruction
+        if isinstance(update, Update) and update.kind == OBJECT_VALUE and operand.index < 0:
+            operand.replaces = columns.ends_at_key(operand.table, operand.field, update.path)
 
     def _find(self, instruction: Instruction, is_major: bool) -> Partition | None:
         """The partition of an instruction; None where the other side has nothing that it could meet."""

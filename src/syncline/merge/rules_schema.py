@@ -200,8 +200,11 @@ class ChangeInErasedColumn(Rule):
     """A change of any object, at any depth below the property × EraseColumn of that property: the change goes."""
 
     def meet(self, left: Operand, right: Operand) -> i64:
-        if left.field != right.field or left.table != right.table:
+        erase, change = (left, right) if isinstance(left.instruction, EraseColumn) else (right, left)
+        if not (
+            (erase.field == change.field and erase.table == change.table)
+            or (change.columns is not None and (erase.table, erase.field) in change.columns)
+        ):
             return NOTHING
-        change = right if isinstance(left.instruction, EraseColumn) else left
         change.discarded = True
         return ERASED_COLUMN

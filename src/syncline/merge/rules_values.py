@@ -145,7 +145,7 @@ class UpdateDropsInner(Rule):
     def meet(self, left: Operand, right: Operand) -> i64:
         update = left.instruction
         assert isinstance(update, Update)
-        if update.kind == OBJECT:
+        if update.kind == OBJECT and not left.replaces:
             return NOTHING
         next_step = below(left, right)
         if next_step == NOT_BELOW:

@@ -128,7 +128,8 @@ def _integrate(group: LogGroup, part: UploadPart) -> Integrated:
         head = group.status.head.version
         for run in _runs(entries):
             changesets = [_decode(entry, file, head, part, inspection) for entry in run]
-            integrate(group.history(file.ident), SERVER_IDENT, head, changesets, _go_on)
+            schema = group.state.catalogue
+            integrate(group.history(file.ident), SERVER_IDENT, head, changesets, _go_on, schema=schema)
             _apply(group, changesets)
             appended += [_append(group, file, changeset) for changeset in changesets]
     return Integrated(group.set_progress(file, part.progress, part.locked_version), appended)

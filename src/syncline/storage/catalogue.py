@@ -244,6 +244,14 @@ class Catalogue:
         """The class of that stored name, or None."""
         return self.classes.get(name)
 
+    def embedded_property(self, table: str, field: str) -> tuple[int, str] | None:
+        """What merging asks of the schema (``merge.schema.Schema``)."""
+        info = self.classes.get(table)
+        prop = None if info is None else info.properties.get(field)
+        if prop is None or not prop.embedded or prop.target is None:
+            return None
+        return prop.collection, prop.target
+
     def with_class(self, info: ClassInfo) -> Catalogue:
         """The next catalogue: this one with ``info`` added, or in place of the class with its id."""
         classes = [info if known.id == info.id else known for known in self.classes.values()]

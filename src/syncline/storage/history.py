@@ -236,7 +236,13 @@ class ClientHistory:
                 changeset.last_integrated_remote_version = max(changeset.last_integrated_remote_version, base)
             transformed: list[Changeset] = []
             integration.integrate(
-                writer.own_changes, ident, tx.version, changesets, _collect(transformed), self._observer
+                writer.own_changes,
+                ident,
+                tx.version,
+                changesets,
+                _collect(transformed),
+                self._observer,
+                tx.catalogue,
             )
             tx.apply_all(transformed)
             last = changesets[-1]
