@@ -89,7 +89,15 @@ class SqliteLogStore:
             FileError: it cannot be opened or made.
         """
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        file = RealmFile.open(path, history=False, keep_asymmetric=True)
+        return cls.over(RealmFile.open(path, history=False, keep_asymmetric=True), footprints)
+
+    @classmethod
+    def over(cls, file: RealmFile, footprints: FootprintCache | None = None) -> SqliteLogStore:
+        """The store in a file without history, which belongs to it from now on and closes with it.
+
+        Raises:
+            FileError: the log's tables cannot be made.
+        """
         store = cls(file, BoundedCache(0) if footprints is None else footprints)
         try:
             store._make_tables()

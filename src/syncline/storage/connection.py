@@ -22,7 +22,16 @@ from syncline.errors import (
 )
 from syncline.storage import query_functions
 
-__all__ = ["APPLICATION_ID", "FORMAT", "check_header", "check_identity", "connect", "page_key", "translating"]
+__all__ = [
+    "APPLICATION_ID",
+    "FORMAT",
+    "check_header",
+    "check_identity",
+    "configure",
+    "connect",
+    "page_key",
+    "translating",
+]
 
 #: "SYNC": what ``PRAGMA application_id`` says of a Realm file.
 APPLICATION_ID: Final = 0x53594E43
@@ -70,7 +79,7 @@ def connect(
         flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if writable else 0)
     connection = apsw.Connection(name, flags=flags, vfs=vfs, statementcachesize=200)
     try:
-        _configure(connection, key, writable, durable)
+        configure(connection, key, writable=writable, durable=durable)
     except BaseException:
         connection.close(True)
         raise
@@ -81,7 +90,8 @@ def _uri_quoted(path: str) -> str:
     return path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
 
 
-def _configure(connection: apsw.Connection, key: bytes | None, writable: bool, durable: bool) -> None:
+def configure(connection: apsw.Connection, key: bytes | None, *, writable: bool, durable: bool) -> None:
+    """Give a new connection the settings every Realm connection has; the parameters are those of :func:`connect`."""
     if key is not None:
         connection.pragma("cipher", "chacha20")
         connection.pragma("key", "raw:" + key.hex())

@@ -1,0 +1,166 @@
+"""A server and its client files with one common state, in which a history is tried and undone again.
+
+Everything is real (``storage/history.py``, ``server/integrator.py``, ``server/sqlite_log.py``, ``server/downloads.py``),
+but the messages between them are handed over as they are, and the files are in memory (``nested.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any, Final, TypeAlias
+
+from syncline.changesets.changeset import DownloadChangeset, SyncProgress, UploadChangeset, UploadCursor
+from syncline.merge.observer import MergeObserver
+from syncline.server.downloads import Tail, scan
+from syncline.server.integrator import Integrated, UploadPart, integrate_alone
+from syncline.server.permissions import Level
+from syncline.server.sqlite_log import SqliteLogStore
+from syncline.storage.history import ClientHistory
+from syncline.storage.reader import Reader
+from syncline.testing.exhaustive.nested import NestedFile
+from syncline.testing.operations import execute_all
+
+__all__ = ["Peer", "RefusedError", "Server", "World"]
+
+Operation: TypeAlias = "Mapping[str, Any]"
+
+#: Idents of the peers: 2, 3, 4 are those that edit, the next one made the common state.
+FIRST_IDENT: Final = 2
+_NO_LIMIT: Final = 1 << 40
+
+
+class RefusedError(Exception):
+    """The server refused an upload; the message is what the client would be told."""
+
+
+class Server:
+    """A server's log and state."""
+
+    def __init__(self) -> None:
+        self.file = NestedFile(history=False)
+        self._store = SqliteLogStore.over(self.file)
+        self._tail = Tail(_NO_LIMIT)
+
+    def register(self) -> int:
+        """A new client file; its ident."""
+        with self._store.group() as group:
+            return group.new_client_file("peer", "", False).ident
+
+    def take(self, ident: int, entries: Sequence[UploadChangeset], progress: UploadCursor) -> Integrated:
+        """Integrate an UPLOAD. Raises RefusedError."""
+        result = integrate_alone(self._store, UploadPart(ident, entries, progress, 0, _admin, "admin"))
+        if result.refusal is not None:
+            raise RefusedError(result.refusal.message)
+        self._tail.extend(result.entries)
+        return result
+
+    def since(self, ident: int, progress: SyncProgress) -> tuple[list[DownloadChangeset], SyncProgress]:
+        """The DOWNLOAD for a client file that stands at ``progress``, and where it stands then."""
+        entries = self._tail.stretch(progress.download.server_version, _NO_LIMIT) or []
+        found = scan(entries, progress.download, ident, _NO_LIMIT)
+        file = self._store.client_file(ident)
+        assert file is not None
+        return found.entries, SyncProgress(self._store.status().head, found.cursor, file.upload)
+
+    @property
+    def version(self) -> int:
+        """The newest version."""
+        return self._store.status().head.version
+
+    @contextmanager
+    def trial(self) -> Iterator[None]:
+        """See :meth:`NestedFile.trial`."""
+        with self.file.trial():
+            self._tail = Tail(_NO_LIMIT)
+            yield
+
+
+class Peer:
+    """A client file with its history."""
+
+    def __init__(self, ident: int, observer: MergeObserver | None) -> None:
+        self.ident = ident
+        self.file = NestedFile(history=True)
+        self.history = ClientHistory(self.file, observer)
+        self.history.set_file_ident(ident, 1)
+        self.forget()
+
+    def forget(self) -> None:
+        """Start at what is stored, as after a restart."""
+        status = self.history.status()
+        self.progress = status.progress
+        self._cursor = status.progress.upload
+
+    def commit(self, operations: Sequence[Operation], timestamp: int) -> None:
+        """One transaction. Raises what executing the operations raises."""
+        with self.file.write(origin_timestamp=timestamp) as tx:
+            execute_all(tx, operations)
+
+    def upload(self, server: Server, count: int | None = None) -> tuple[list[UploadChangeset], UploadCursor]:
+        """Send the next ``count`` changesets, all there are if None; what was sent. Raises RefusedError."""
+        entries, cursor = self.history.uploadable(self._cursor)
+        if count is not None and count < len(entries):
+            entries = entries[:count]
+            cursor = UploadCursor(entries[-1].client_version, entries[-1].last_integrated_server_version)
+        if entries:
+            server.take(self.ident, entries, cursor)
+        self._cursor = cursor
+        return entries, cursor
+
+    def download(self, server: Server) -> tuple[list[DownloadChangeset], SyncProgress]:
+        """Integrate what the server has; what was received. Raises BadChangesetError."""
+        entries, progress = server.since(self.ident, self.progress)
+        if progress != self.progress:
+            self.history.integrate(progress, entries, 0)
+            self.progress = progress
+        return entries, progress
+
+
+class World:
+    """A server, ``peers`` client files, and a common state made by one more."""
+
+    def __init__(self, schema: Sequence[Mapping[str, Any]], objects: Sequence[Operation], peers: int) -> None:
+        self.server = Server()
+        self.observer = Observer()
+        idents = [self.server.register() for _ in range(peers + 1)]
+        self.peers = [Peer(ident, self.observer) for ident in idents]
+        author = self.peers.pop()
+        author.commit([{"op": "schema", "classes": schema}], 1)
+        author.commit(objects, 2)
+        author.upload(self.server)
+        for peer in self.peers:
+            peer.download(self.server)
+        author.file.close()
+
+    @contextmanager
+    def trial(self) -> Iterator[None]:
+        """Everything that happens until the end of the block is undone there."""
+        with ExitStack() as stack:
+            stack.enter_context(self.server.trial())
+            for peer in self.peers:
+                stack.enter_context(peer.file.trial())
+                peer.forget()
+            self.observer.last.clear()
+            yield
+
+    def close(self) -> None:
+        """Give the memory back."""
+        for peer in self.peers:
+            peer.file.close()
+        self.server.file.close()
+
+
+class Observer:
+    """Remembers the rules that fired."""
+
+    def __init__(self) -> None:
+        self.last: list[str] = []
+
+    def rule_fired(self, rule: str, reason: str, *rest: object) -> None:
+        """See :class:`MergeObserver`."""
+        self.last.append(f"{rule}: {reason}")
+
+
+def _admin() -> Level:
+    return Level.ADMIN
