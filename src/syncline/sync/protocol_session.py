@@ -137,7 +137,7 @@ class ProtocolSession:
 
     def committed(self, version: int) -> None:
         """The file has a new version. Any thread; commits of our own worker are known already."""
-        if threading.get_ident() == self._worker_thread:
+        if threading.get_ident() == self._worker_thread or not self._core.hears_commits:
             return
         with self._announce_lock:
             if version <= self._announced:
@@ -167,7 +167,7 @@ class ProtocolSession:
             self._waits.append(wait)  # registered once bound
         elif wait.kind is WaitKind.UPLOAD:
             try:
-                wait.target = self._core.file.version
+                wait.target = self._core.file.version if self._core.hears_commits else self._announced
             except (SynclineError, OSError) as error:  # our successor will carry it
                 self._local_fault(error)
                 return

@@ -71,6 +71,8 @@ class SessionCore:
         self.last_error: SyncError | None = None
         self.released = threading.Event()
         """Set once the session has ended and given its file back."""
+        self.hears_commits = True
+        """While False, commits are made in silence: uploaded with what is announced later (tests/vectors/PEER.md)."""
         self._lease = lease.share()
         self.file = self._lease.file
         self.history = ClientHistory(self.file)

@@ -15,7 +15,7 @@ from syncline.storage.refs import CollectionRef, ObjectRef
 from syncline.storage.transaction import WriteTransaction
 from syncline.values import Float32, Key, Link, kinds
 
-__all__ = ["OperationError", "Operations", "execute", "execute_all"]
+__all__ = ["OPERATION_NAMES", "OperationError", "Operations", "execute", "execute_all"]
 
 Json: TypeAlias = Any
 Operation: TypeAlias = "Mapping[str, Json]"
@@ -400,3 +400,6 @@ _OPERATIONS: Final = {
     "dict_erase": _entry(Operations.dict_erase, "class obj path key"),
     "dict_clear": _entry(Operations.dict_clear, "class obj path"),
 }
+
+#: All values of ``op``.
+OPERATION_NAMES: Final = frozenset(_OPERATIONS)
