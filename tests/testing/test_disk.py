@@ -163,7 +163,7 @@ def test_creation_and_deletion_are_durable_only_after_a_sync(disk: Disk) -> None
 def test_the_first_sync_of_a_journal_syncs_its_directory(disk: Disk) -> None:
     """As SQLite's own code for files does: a log is not there without the end of what came before it."""
     vfs = apsw.VFS(disk.name + "-beside", disk.name)
-    disk.install({"a-journal": b"1"})
+    disk.install({"a": b"", "a-journal": b"1"})
     vfs.xDelete(disk.path("a-journal"), False)
     flags = apsw.SQLITE_OPEN_WAL | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_READWRITE
     file = apsw.VFSFile(disk.name, disk.path("a-wal"), [flags, 0])
