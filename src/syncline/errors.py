@@ -38,10 +38,15 @@
     │    └─ OperationCancelledError        the application cancelled
     ├─ InvalidSessionError                 the session has ended
     ├─ ProtocolViolationError              the other side broke the wire protocol (kernel)
-    └─ BadChangesetError                   a changeset cannot be parsed, merged or applied (kernel)
-         └─ TransformError                 two changesets that cannot be merged
+    └─ BadChangesetError                   a changeset cannot be used; says where it is bad (kernel)
+         ├─ MalformedChangesetError        its bytes cannot be read, or its instructions not be written
+         │    ├─ TruncatedChangesetError   it ends inside a record, or announces more than there is
+         │    └─ ChangesetLimitError       something in it is larger than allowed
+         ├─ TransformError                 two changesets that cannot be merged
+         └─ InapplicableChangesetError     it does not fit the Realm it is applied to
 
-The kernel (``changesets``, ``merge``, ``protocol``) raises the last three; applications see them as :class:`SyncError`.
+The kernel (``changesets``, ``merge``, ``protocol``, ``storage``) raises the last two families; applications see them as
+:class:`SyncError`.
 """
 
 from __future__ import annotations
@@ -54,6 +59,7 @@ __all__ = [
     "ERROR_ACTION_TOKEN_KEY",
     "PATH_OF_REALM_BACKUP_COPY_KEY",
     "BadChangesetError",
+    "ChangesetLimitError",
     "ClientInternalError",
     "ClientResetError",
     "ClientSessionError",
@@ -67,8 +73,10 @@ __all__ = [
     "DiskFullError",
     "FileError",
     "IllegalCombinationError",
+    "InapplicableChangesetError",
     "InvalidObjectError",
     "InvalidSessionError",
+    "MalformedChangesetError",
     "MismatchedConfigError",
     "MultipleSyncAgentsError",
     "NewerFormatError",
@@ -95,6 +103,7 @@ __all__ = [
     "TlsHandshakeFailedError",
     "TransactionError",
     "TransformError",
+    "TruncatedChangesetError",
     "TypeMismatchError",
     "UnderlyingAuthError",
     "ValueRangeError",
@@ -393,22 +402,64 @@ class ProtocolViolationError(SynclineError):
 
 
 class BadChangesetError(SynclineError):
-    """A changeset that cannot be parsed, merged or applied; nothing of it is kept (wire error 212).
+    """A changeset that cannot be read, merged or applied; nothing of it is kept (wire error 212).
 
-    ``offset`` is the byte offset in the changeset and ``instruction`` the number of the instruction (from 0), where
-    known.
+    ``reason`` says what is wrong. Where it is, as far as known: ``offset`` is the byte offset in the changeset,
+    ``instruction`` the number of the instruction (from 0), ``subject`` what that is ("Update of Person[…].age"), and
+    ``source`` tells the changeset ("version 7 of client file 3"). Whoever knows more of the place than the one who
+    raised the error sets these attributes. The text of the error is made of them all; it names classes and properties,
+    but no values, keys that are strings, and keys of dictionaries: it can be logged, and sent to the other side.
     """
 
-    def __init__(self, message: str, *, offset: int | None = None, instruction: int | None = None) -> None:
-        where = ""
-        if offset is not None:
-            where += f" at byte {offset}"
-        if instruction is not None:
-            where += f" (instruction {instruction})"
-        super().__init__(message + where)
+    def __init__(
+        self, reason: str, *, offset: int | None = None, instruction: int | None = None, subject: str = ""
+    ) -> None:
+        if len(reason) > _MAX_REASON:
+            reason = reason[:_MAX_REASON] + "…"
+        super().__init__(reason)
+        self.reason = reason
         self.offset = offset
         self.instruction = instruction
+        self.subject = subject
+        self.source = ""
+
+    def __str__(self) -> str:
+        text = self.reason
+        if self.offset is not None:
+            text += f" at byte {self.offset}"
+        if self.instruction is not None:
+            text += f" (instruction {self.instruction}{': ' if self.subject else ''}{self.subject})"
+        elif self.subject:
+            text += f" ({self.subject})"
+        if self.source:
+            text += f" in {self.source}"
+        return text
+
+
+#: A longer reason is cut: names in bad changesets can have megabytes.
+_MAX_REASON: Final = 1000
+
+
+class MalformedChangesetError(BadChangesetError):
+    """Bytes that are no changeset (spec/changesets.md §2 to §6), or instructions that no peer could read."""
+
+
+class TruncatedChangesetError(MalformedChangesetError):
+    """A changeset that ends inside a record, or announces more bytes than it has."""
+
+
+class ChangesetLimitError(MalformedChangesetError):
+    """Something in a changeset is larger than allowed: a string, a path, the number of instructions."""
 
 
 class TransformError(BadChangesetError):
     """Two changesets that contradict each other in a way no rule resolves (spec/merge.md §6)."""
+
+
+class InapplicableChangesetError(BadChangesetError):
+    """A changeset that does not fit the Realm it is applied to (spec/changesets.md §10, spec/merge.md §7).
+
+    ``culprit`` is the instruction that was refused, as it was after merging.
+    """
+
+    culprit: Any = None

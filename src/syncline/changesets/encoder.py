@@ -14,6 +14,7 @@ from uuid import UUID
 from mypy_extensions import i64
 
 from syncline.changesets.changeset import Changeset
+from syncline.changesets.describe import describe
 from syncline.changesets.instructions import (
     ADD_COLUMN,
     ADD_INTEGER,
@@ -40,8 +41,14 @@ from syncline.changesets.instructions import (
     SetInsert,
     Update,
 )
-from syncline.changesets.limits import INTERN_STRING, MAX_INSTRUCTIONS, MAX_STRING_SIZE, RECORDS_PER_TURN
-from syncline.errors import BadChangesetError
+from syncline.changesets.limits import (
+    INTERN_STRING,
+    MAX_INSTRUCTIONS,
+    MAX_PATH_LENGTH,
+    MAX_STRING_SIZE,
+    RECORDS_PER_TURN,
+)
+from syncline.errors import BadChangesetError, ChangesetLimitError, MalformedChangesetError
 from syncline.turns import let_others_run
 from syncline.values import Decimal128, GlobalKey, Key, Link, ObjectId, Timestamp, kinds
 
@@ -55,7 +62,7 @@ def encode(changeset: Changeset) -> bytes:
     """``changeset`` in the re-encoding style; zero bytes if it has no instructions (its strings are dropped then).
 
     The table of strings keeps its order, unused entries included; strings that the merge brought in follow. Raises
-    BadChangesetError for an instruction that no peer could read.
+    MalformedChangesetError for an instruction that no peer could read.
     """
     if not changeset.instructions:
         return b""
@@ -64,9 +71,13 @@ def encode(changeset: Changeset) -> bytes:
         encoder.string(text)
         encoder.take_turns()
     encoder.check_number(len(changeset.instructions))
-    for instruction in changeset.instructions:
-        encoder.instruction(instruction)
-        encoder.take_turns()
+    try:
+        for instruction in changeset.instructions:
+            encoder.instruction(instruction)
+            encoder.take_turns()
+    except BadChangesetError as error:
+        _place(error, instruction, changeset.instructions)
+        raise
     return b"".join(encoder.definitions) + encoder.written()
 
 
@@ -78,16 +89,26 @@ def encode_recorded(instructions: Sequence[Instruction], embedded_classes: Mappi
     nothing refers to it (spec/changesets.md §4.5). Leaving it out gives an equally valid changeset. The other oddity of
     §4.5, the "" of a property that is no link, needs no help.
 
-    Raises BadChangesetError for an instruction that no peer could read.
+    Raises MalformedChangesetError for an instruction that no peer could read.
     """
     encoder = _Encoder()
     encoder.check_number(len(instructions))
-    for number, instruction in enumerate(instructions):
-        if embedded_classes and number in embedded_classes:
-            encoder.string(embedded_classes[number])
-        encoder.recorded(instruction)
-        encoder.take_turns()
+    try:
+        for number, instruction in enumerate(instructions):
+            if embedded_classes and number in embedded_classes:
+                encoder.string(embedded_classes[number])
+            encoder.recorded(instruction)
+            encoder.take_turns()
+    except BadChangesetError as error:
+        _place(error, instruction, instructions)
+        raise
     return encoder.written()
+
+
+def _place(error: BadChangesetError, instruction: Instruction, instructions: Sequence[Instruction]) -> None:
+    """Tell which of the instructions is to blame."""
+    error.instruction = instructions.index(instruction)
+    error.subject = describe(instruction)
 
 
 def encode_detached_key(key: Key) -> bytes:
@@ -143,7 +164,7 @@ def _escaped_bytes(text: str) -> bytes:
     try:
         return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
-        raise BadChangesetError(f"a string with a lone surrogate cannot travel: {text[:40]!r}") from None
+        raise MalformedChangesetError("a string with a lone surrogate cannot travel") from None
 
 
 def _text_bytes(text: str) -> bytes:
@@ -153,7 +174,7 @@ def _text_bytes(text: str) -> bytes:
     except UnicodeEncodeError:
         raw = _escaped_bytes(text)
     if len(raw) > MAX_STRING_SIZE:
-        raise BadChangesetError(f"a string of {len(raw)} bytes, more than {MAX_STRING_SIZE}")
+        raise ChangesetLimitError(f"a string of {len(raw)} bytes, more than {MAX_STRING_SIZE}")
     return raw
 
 
@@ -177,7 +198,7 @@ class _Encoder:
     def check_number(self, count: int) -> None:
         """A changeset that receivers would refuse for its size must not leave."""
         if count > MAX_INSTRUCTIONS:
-            raise BadChangesetError(f"{count} instructions in one changeset, more than {MAX_INSTRUCTIONS}")
+            raise ChangesetLimitError(f"{count} instructions in one changeset, more than {MAX_INSTRUCTIONS}")
 
     def take_turns(self) -> None:
         """After each record: put the pieces together from time to time, and let other threads run."""
@@ -255,6 +276,8 @@ class _Encoder:
         body = self.body
         body.append(self.string(instruction.field))
         path = instruction.path
+        if len(path) > MAX_PATH_LENGTH:
+            raise ChangesetLimitError(f"a path of {len(path)} elements, more than {MAX_PATH_LENGTH}")
         body.append(encode_integer(len(path)))
         for element in path:
             if isinstance(element, str):
@@ -308,7 +331,7 @@ class _Encoder:
     def add_column(self, instruction: AddColumn) -> None:
         body = self.body
         if instruction.value_type < 0:
-            raise BadChangesetError(f"AddColumn: {kinds.KIND_NAMES[instruction.value_type]} is no type of a property")
+            raise MalformedChangesetError(f"{kinds.KIND_NAMES[instruction.value_type]} is no type of a property")
         body.append(self.string(instruction.field))
         body.append(encode_integer(instruction.value_type))
         body.append(b"\x01" if instruction.nullable else b"\x00")
@@ -382,7 +405,7 @@ class _Encoder:
         elif kinds.SET <= kind <= kinds.OBJECT:
             body.append(encode_integer(kind))
         else:
-            raise BadChangesetError(f"no payload has the type code {kind}")
+            raise MalformedChangesetError(f"no payload has the type code {kind}")
 
     def decimal(self, value: Decimal128) -> None:
         """Coefficient, exponent, sign (spec §3.6); the null decimal travels as null."""

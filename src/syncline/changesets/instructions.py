@@ -43,6 +43,24 @@ Path: TypeAlias = "tuple[int | str, ...]"
 #: ``Update.prior_size`` of an Update that is not an array update.
 NOT_AN_ARRAY_UPDATE: Final = -1
 
+#: The names of the instructions by opcode.
+INSTRUCTION_NAMES: Final = (
+    "AddTable",
+    "EraseTable",
+    "CreateObject",
+    "EraseObject",
+    "Update",
+    "AddInteger",
+    "AddColumn",
+    "EraseColumn",
+    "ArrayInsert",
+    "ArrayMove",
+    "ArrayErase",
+    "Clear",
+    "SetInsert",
+    "SetErase",
+)
+
 #: The fields of each instruction by opcode, in constructor order.
 FIELDS: Final[tuple[tuple[str, ...], ...]] = (
     ("table", "table_type", "pk_field", "pk_type", "pk_nullable"),

@@ -54,27 +54,11 @@ _SPECIAL_NAMES: Final[dict[int, str]] = {
     kinds.SET: "Set",
 }
 _COLLECTION_NAMES: Final = ("Single", "List", "Dictionary", "Set")
-_INSTRUCTION_NAMES: Final = (
-    "AddTable",
-    "EraseTable",
-    "CreateObject",
-    "EraseObject",
-    "Update",
-    "AddInteger",
-    "AddColumn",
-    "EraseColumn",
-    "ArrayInsert",
-    "ArrayMove",
-    "ArrayErase",
-    "Clear",
-    "SetInsert",
-    "SetErase",
-)
 
 _TYPES: Final = {name: code for code, name in _TYPE_NAMES.items()}
 _SPECIALS: Final = {name: code for code, name in _SPECIAL_NAMES.items()}
 _COLLECTIONS: Final = {name: code for code, name in enumerate(_COLLECTION_NAMES)}
-_INSTRUCTIONS: Final = {name: code for code, name in enumerate(_INSTRUCTION_NAMES)}
+_INSTRUCTIONS: Final = {name: code for code, name in enumerate(ins.INSTRUCTION_NAMES)}
 
 _NUMBERS: Final = {"nan": nan, "inf": inf, "-inf": -inf}
 
@@ -258,7 +242,7 @@ _READERS: Final[dict[str, tuple[int, Callable[[Json], object]]]] = {
 def instruction_to_json(instruction: ins.Instruction) -> dict[str, Json]:
     """An instruction as an object with ``type`` and its fields."""
     form: dict[str, Json] = {
-        "type": _INSTRUCTION_NAMES[instruction.opcode],
+        "type": ins.INSTRUCTION_NAMES[instruction.opcode],
         "table": text_to_json(instruction.table),
     }
     if isinstance(instruction, ins.ObjectInstruction):
