@@ -47,8 +47,9 @@ from syncline.changesets.instructions import (
     SetInsert,
     Update,
 )
-from syncline.changesets.limits import INTERN_STRING, MAX_INSTRUCTIONS, MAX_PATH_LENGTH, RECORDS_PER_TURN
+from syncline.changesets.limits import BULK_BYTES, INTERN_STRING, MAX_INSTRUCTIONS, MAX_PATH_LENGTH, RECORDS_PER_TURN
 from syncline.changesets.primitives import ByteReader, Payload
+from syncline.collector import COLLECTOR_PAUSED
 from syncline.errors import BadChangesetError, ChangesetLimitError, TruncatedChangesetError
 from syncline.turns import let_others_run
 from syncline.values import GlobalKey, Key, Link, kinds
@@ -70,7 +71,11 @@ def decode(
     the error has ``offset``, ``instruction`` and ``subject``.
     """
     decoder = _Decoder(data, max_path_length, max_instructions)
-    decoder.run()
+    if len(data) < BULK_BYTES:
+        decoder.run()
+    else:
+        with COLLECTOR_PAUSED:
+            decoder.run()
     return Changeset(decoder.instructions, decoder.strings)
 
 

@@ -54,6 +54,9 @@ from syncline.values import Decimal128, GlobalKey, Key, Link, ObjectId, Timestam
 
 __all__ = ["encode", "encode_detached_key", "encode_integer", "encode_recorded"]
 
+#: After so many records their pieces are put together: few enough that the memory of the pieces is used again.
+_RECORDS_PER_PIECE: Final = 100
+
 _FLOAT: Final = Struct("<f")
 _DOUBLE: Final = Struct("<d")
 
@@ -123,8 +126,8 @@ def encode_detached_key(key: Key) -> bytes:
 
 def encode_integer(value: int) -> bytes:
     """The variable-length integer of spec/changesets.md §2.1, in its shortest form."""
-    if 0 <= value < 0x40:
-        return _SMALL[value]
+    if 0 <= value < _TWO_BYTES:
+        return _SHORT[value]
     sign: i64 = 0
     if value < 0:
         sign = 0x40
@@ -154,7 +157,12 @@ def _encode_long_integer(value: int, sign: i64) -> bytes:
 
 
 _INTERN: Final = bytes((INTERN_STRING,))
-_SMALL: Final[list[bytes]] = [bytes((value,)) for value in range(0x40)]
+#: Integers below this take at most two bytes. Most are: they are encoded once, and looked up.
+_TWO_BYTES: Final = 1 << 13
+_SHORT: Final[list[bytes]] = [
+    *[bytes((value,)) for value in range(0x40)],
+    *[bytes((0x80 | (value & 0x7F), value >> 7)) for value in range(0x40, _TWO_BYTES)],
+]
 #: Integers below this take at most eight bytes.
 _EIGHT_BYTES: Final = 1 << 55
 
@@ -190,6 +198,7 @@ class _Encoder:
         self.finished: list[bytes] = []
         self.records: i64 = 0
         self.references: dict[str, bytes] = {}
+        self.whole_fields: dict[str, bytes] = {}
         # consecutive instructions mostly concern one object: its class and key are encoded once
         self.last_table = ""
         self.last_key: Key = None
@@ -203,11 +212,12 @@ class _Encoder:
     def take_turns(self) -> None:
         """After each record: put the pieces together from time to time, and let other threads run."""
         self.records += 1
-        if self.records == RECORDS_PER_TURN:
-            self.records = 0
+        if self.records % _RECORDS_PER_PIECE == 0:
             self.finished.append(b"".join(self.body))
             self.body.clear()
-            let_others_run()
+            if self.records == RECORDS_PER_TURN:
+                self.records = 0
+                let_others_run()
 
     def written(self) -> bytes:
         """All instructions so far."""
@@ -248,7 +258,7 @@ class _Encoder:
         """Append ``instruction``."""
         opcode = instruction.opcode
         body = self.body
-        body.append(_SMALL[opcode])
+        body.append(_SHORT[opcode])
         if isinstance(instruction, ObjectInstruction):
             self.target(instruction)
             if isinstance(instruction, PathInstruction):
@@ -274,8 +284,11 @@ class _Encoder:
     def place(self, instruction: PathInstruction) -> None:
         """Property and path (spec §5.3)."""
         body = self.body
-        body.append(self.string(instruction.field))
         path = instruction.path
+        if not path:
+            body.append(self.whole_field(instruction.field))
+            return
+        body.append(self.string(instruction.field))
         if len(path) > MAX_PATH_LENGTH:
             raise ChangesetLimitError(f"a path of {len(path)} elements, more than {MAX_PATH_LENGTH}")
         body.append(encode_integer(len(path)))
@@ -285,6 +298,13 @@ class _Encoder:
                 body.append(self.string(element))
             else:
                 body.append(encode_integer(element))
+
+    def whole_field(self, field: str) -> bytes:
+        """The place of a property itself: its name, and a path of no elements."""
+        known = self.whole_fields.get(field)
+        if known is None:
+            known = self.whole_fields[field] = self.string(field) + b"\x00"
+        return known
 
     def rest(self, instruction: PathInstruction, opcode: int) -> None:
         """What follows the path."""
@@ -339,7 +359,7 @@ class _Encoder:
         if instruction.value_type == kinds.LINK:
             body.append(self.string(instruction.link_target))
         if instruction.collection == kinds.DICTIONARY_COLLECTION:
-            body.append(_SMALL[kinds.STRING])
+            body.append(_SHORT[kinds.STRING])
 
     # --- compound values -------------------------------------------------------------------------------------------
 

@@ -22,3 +22,6 @@ MAX_INSTRUCTIONS: Final = 1 << 24
 
 #: After so many records (less than a millisecond) other threads get a turn.
 RECORDS_PER_TURN: Final = 2000
+
+#: From this size on a changeset is bulk work, which the garbage collector would only disturb.
+BULK_BYTES: Final = 4096

@@ -30,6 +30,7 @@ from syncline.changesets.instructions import (
     Instruction,
     Update,
 )
+from syncline.collector import COLLECTOR_PAUSED
 from syncline.errors import (
     PrimaryKeyError,
     SchemaError,
@@ -446,9 +447,10 @@ class WriteTransaction(CollectionWriter):
     def apply_all(self, changesets: Sequence[Changeset]) -> None:
         """:meth:`apply` for each, cheaper than one by one."""
         applier = Applier(self.workspace, self.file_ident)
-        applier.prefetch(changesets)
-        for changeset in changesets:
-            applier.apply(changeset)
+        with COLLECTOR_PAUSED:
+            applier.prefetch(changesets)
+            for changeset in changesets:
+                applier.apply(changeset)
         self.recorder.forget_places()
 
 
