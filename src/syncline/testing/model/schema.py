@@ -11,6 +11,7 @@ from syncline.values import kinds
 
 __all__ = [
     "ANYTHING",
+    "TYPE_NAMES",
     "ClassDef",
     "PropertyDef",
     "class_from_dump",
@@ -35,7 +36,7 @@ TYPES: Final[dict[str, int]] = {
     "uuid": kinds.UUID,
     "mixed": kinds.MIXED,
 }
-_TYPE_NAMES: Final = {code: name for name, code in TYPES.items()}
+TYPE_NAMES: Final = {code: name for name, code in TYPES.items()}
 _COLLECTIONS: Final = {
     None: kinds.SINGLE_COLLECTION,
     "list": kinds.LIST_COLLECTION,
@@ -119,7 +120,7 @@ def class_to_dump(info: ClassDef) -> Json:
     key = info.primary_key
     key_form = None
     if key is not None:
-        key_form = {"name": key.name, "nullable": key.nullable, "type": _TYPE_NAMES[key.type]}
+        key_form = {"name": key.name, "nullable": key.nullable, "type": TYPE_NAMES[key.type]}
     return {
         "embedded": info.embedded,
         "pk": key_form,
@@ -131,7 +132,7 @@ def _type_text(prop: PropertyDef) -> str:
     mark = _MARK_NAMES[prop.collection]
     if prop.type == kinds.LINK:
         return f"link:{prop.target}{mark}"
-    return _TYPE_NAMES[prop.type] + ("?" if prop.nullable and prop.type != kinds.MIXED else "") + mark
+    return TYPE_NAMES[prop.type] + ("?" if prop.nullable and prop.type != kinds.MIXED else "") + mark
 
 
 def class_from_dump(name: str, form: Mapping[str, Json], asymmetric: bool) -> ClassDef:
