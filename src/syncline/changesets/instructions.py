@@ -44,7 +44,7 @@ Path: TypeAlias = "tuple[int | str, ...]"
 NOT_AN_ARRAY_UPDATE: Final = -1
 
 #: The names of the instructions by opcode.
-INSTRUCTION_NAMES: Final = (
+INSTRUCTION_NAMES: Final[tuple[str, ...]] = (
     "AddTable",
     "EraseTable",
     "CreateObject",
