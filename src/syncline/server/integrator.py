@@ -18,6 +18,7 @@ from syncline.merge.integration import integrate
 from syncline.protocol.errors import ErrorAction, ErrorCode
 from syncline.server.inspection import Inspection
 from syncline.server.log_store import STORAGE_FAILURES, ClientFile, LogEntry, LogGroup, LogStore
+from syncline.server.originals import Original, WatchedHistory
 from syncline.server.permissions import Level
 
 __all__ = ["Integrated", "Refusal", "UploadPart", "UploadRefusedError", "integrate_alone", "integrate_part"]
@@ -129,9 +130,13 @@ def _integrate(group: LogGroup, part: UploadPart) -> Integrated:
         for run in _runs(entries):
             changesets = [_decode(entry, file, head, part, inspection) for entry in run]
             schema = group.state.catalogue
-            integrate(group.history(file.ident), SERVER_IDENT, head, changesets, _go_on, schema=schema)
+            history = WatchedHistory(group.history(file.ident))
+            integrate(history, SERVER_IDENT, head, changesets, _go_on, schema=schema)
             _apply(group, changesets)
-            appended += [_append(group, file, changeset) for changeset in changesets]
+            logged = [_append(group, file, changeset) for changeset in changesets]
+            if history.is_rewritten or any(changeset.dirty for changeset in changesets):
+                group.keep_originals(_originals(run, changesets, logged))
+            appended += logged
     return Integrated(group.set_progress(file, part.progress, part.locked_version), appended)
 
 
@@ -159,6 +164,15 @@ def _append(group: LogGroup, file: ClientFile, changeset: Changeset) -> LogEntry
     data = encode(changeset)
     footprint = Footprint.of([changeset]) if len(data) <= _FOOTPRINT_BYTES else None
     return group.append(file.ident, changeset.version, changeset.origin_timestamp, data, footprint)
+
+
+def _originals(
+    uploaded: Sequence[UploadChangeset], merged: Sequence[Changeset], logged: Sequence[LogEntry]
+) -> list[Original]:
+    return [
+        Original(entry.version, upload.last_integrated_server_version, upload.changeset if changeset.dirty else None)
+        for upload, changeset, entry in zip(uploaded, merged, logged, strict=True)
+    ]
 
 
 def _check_authority(part: UploadPart) -> None:

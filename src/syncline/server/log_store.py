@@ -9,7 +9,7 @@ Everything here blocks and is called on worker threads. One group at a time; rea
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import AbstractContextManager
 from typing import Final, NamedTuple, Protocol
 
@@ -17,6 +17,7 @@ from syncline.changesets.changeset import SaltedVersion, UploadCursor
 from syncline.errors import FileError, WriteTimeoutError
 from syncline.merge.footprint import Footprint
 from syncline.merge.integration import History
+from syncline.server.originals import Original
 from syncline.storage.transaction import WriteTransaction
 
 __all__ = ["STORAGE_FAILURES", "ClientFile", "LogEntry", "LogGroup", "LogStatus", "LogStore"]
@@ -87,6 +88,9 @@ class LogGroup(Protocol):
         self, origin: int, client_version: int, timestamp: int, changeset: bytes, footprint: Footprint | None
     ) -> LogEntry:
         """The next entry of the log. The footprint, if given, may be remembered for later merges."""
+
+    def keep_originals(self, originals: Sequence[Original]) -> None:
+        """Keep what was uploaded of entries just appended, if this log does (setting ``keep_originals``)."""
 
     def history(self, ident: int) -> History:
         """The log as the client file's uploads are merged with it."""

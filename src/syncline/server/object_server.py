@@ -60,7 +60,9 @@ class ObjectServer:
         #: passwords are checked, and wait for a processor, beside the threads that serve Realms
         self._doorkeepers = ThreadPoolExecutor(settings.hash_queue + 1, thread_name_prefix="syncline-login")
         footprints: FootprintCache = BoundedCache(settings.footprint_cache_bytes)
-        self.pool = StorePool(lambda realm: SqliteLogStore.open(realm.path, footprints), settings.max_open_realms)
+        self.pool = StorePool(
+            lambda realm: SqliteLogStore.open(realm.path, footprints, settings.keep_originals), settings.max_open_realms
+        )
         self.hubs = Hubs(HubResources(settings, self.pool, self._executor))
         self.connections: set[SyncConnection] = set()
         self.is_stopping = False

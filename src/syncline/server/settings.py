@@ -92,6 +92,7 @@ class Settings:
     tail_cache_bytes: int = setting(64 * MIB, "Newest changesets of active Realms kept in memory, all together.")
     body_cache_bytes: int = setting(64 * MIB, "Encoded DOWNLOAD bodies kept in memory, all together.")
     footprint_cache_bytes: int = setting(16 * MIB, "Knowledge of what changesets touch, which spares decoding them.")
+    keep_originals: bool = setting(True, "Keep uploads that merging changed as they were, for `syncline why`.")
     worker_threads: int = setting(0, "Threads for databases and compression; 0: by the number of processors.")
 
     # what is said

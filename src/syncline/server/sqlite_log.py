@@ -13,9 +13,11 @@ from syncline.changesets.changeset import SaltedVersion, UploadCursor
 from syncline.errors import NewerFormatError
 from syncline.merge.footprint import Footprint
 from syncline.merge.integration import WindowEntry
+from syncline.server import originals
 from syncline.server.bounded_cache import BoundedCache
 from syncline.server.identifiers import new_salt
 from syncline.server.log_store import STORAGE_FAILURES, ClientFile, LogEntry, LogStatus
+from syncline.server.originals import Original
 from syncline.storage.connection import translating
 from syncline.storage.dump import content_hash
 from syncline.storage.file import RealmFile
@@ -73,32 +75,36 @@ _WINDOW: Final = (
 class SqliteLogStore:
     """A :class:`~syncline.server.log_store.LogStore` in one Realm file.
 
-    ``footprints`` may be shared with other stores.
+    ``footprints`` may be shared with other stores. ``keeps_originals``: uploads that merging changed are kept as they
+    were (``server/originals.py``).
     """
 
-    def __init__(self, file: RealmFile, footprints: FootprintCache) -> None:
+    def __init__(self, file: RealmFile, footprints: FootprintCache, keeps_originals: bool = True) -> None:
         self._file = file
         self._footprints = footprints
+        self._keeps_originals = keeps_originals
         self._memory = _Memory()
 
     @classmethod
-    def open(cls, path: Path, footprints: FootprintCache | None = None) -> SqliteLogStore:
+    def open(cls, path: Path, footprints: FootprintCache | None = None, keeps_originals: bool = True) -> SqliteLogStore:
         """Open the Realm's file, or make it. Recovery after a crash is part of opening.
 
         Raises:
             FileError: it cannot be opened or made.
         """
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return cls.over(RealmFile.open(path, history=False, keep_asymmetric=True), footprints)
+        return cls.over(RealmFile.open(path, history=False, keep_asymmetric=True), footprints, keeps_originals)
 
     @classmethod
-    def over(cls, file: RealmFile, footprints: FootprintCache | None = None) -> SqliteLogStore:
+    def over(
+        cls, file: RealmFile, footprints: FootprintCache | None = None, keeps_originals: bool = True
+    ) -> SqliteLogStore:
         """The store in a file without history, which belongs to it from now on and closes with it.
 
         Raises:
             FileError: the log's tables cannot be made.
         """
-        store = cls(file, BoundedCache(0) if footprints is None else footprints)
+        store = cls(file, BoundedCache(0) if footprints is None else footprints, keeps_originals)
         try:
             store._make_tables()
         except BaseException:
@@ -109,12 +115,18 @@ class SqliteLogStore:
     def _make_tables(self) -> None:
         with self._file.looking() as connection:
             version = meta_value(connection, _FORMAT_KEY)
-        if version is None:
-            with self._file.write() as transaction:
-                transaction.connection.execute(_TABLES)
-                set_meta_value(transaction.connection, _FORMAT_KEY, _FORMAT)
-        elif version != _FORMAT:
+            kept_from = meta_value(connection, originals.KEPT_FROM)
+        if version not in (None, _FORMAT):
             raise NewerFormatError(f"{self._file.path} has log format {version!r}, this server knows {_FORMAT}")
+        if version is None or (kept_from is not None) != self._keeps_originals:
+            with self._file.write() as transaction:
+                connection = transaction.connection
+                connection.execute(_TABLES)
+                set_meta_value(connection, _FORMAT_KEY, _FORMAT)
+                if self._keeps_originals:
+                    connection.execute(originals.TABLE)
+                since = _status(connection).head.version + 1 if self._keeps_originals else None
+                set_meta_value(connection, originals.KEPT_FROM, since)
 
     # --- reading ----------------------------------------------------------------------------------------------------
 
@@ -155,7 +167,7 @@ class SqliteLogStore:
             if memory.file_version != transaction.version:
                 memory.forget()
                 memory.status = _status(transaction.connection)
-            group = SqliteLogGroup(transaction, memory, self._footprints, self._file.path)
+            group = SqliteLogGroup(transaction, memory, self._footprints, self._file.path, self._keeps_originals)
             yield group
         except BaseException as error:
             memory.forget()
@@ -190,7 +202,14 @@ class _Memory:
 class SqliteLogGroup:
     """A commit group: one SQLite transaction over the log's tables and the state. One salt for all its entries."""
 
-    def __init__(self, transaction: WriteTransaction, memory: _Memory, footprints: FootprintCache, path: str) -> None:
+    def __init__(
+        self,
+        transaction: WriteTransaction,
+        memory: _Memory,
+        footprints: FootprintCache,
+        path: str,
+        keeps_originals: bool,
+    ) -> None:
         self.state = transaction
         self.status = memory.status
         #: version, footprint and size of entries appended: to be remembered once they are durable
@@ -199,6 +218,7 @@ class SqliteLogGroup:
         self._memory = memory
         self._remembered = footprints
         self._path = path
+        self._keeps_originals = keeps_originals
         self._salt = new_salt()
 
     @contextmanager
@@ -254,6 +274,10 @@ class SqliteLogGroup:
         if footprint is not None:
             self.footprints.append((version, footprint, len(changeset)))
         return entry
+
+    def keep_originals(self, uploaded: Sequence[Original]) -> None:
+        if self._keeps_originals:
+            originals.keep(self._connection, uploaded)
 
     def history(self, ident: int) -> _ClientView:
         return _ClientView(self._connection, ident, self._memory, self._remembered, self._path)
