@@ -1,12 +1,18 @@
-"""What random histories are made of: schemas, keys, values, and how often each operation occurs."""
+"""What random histories are made of: schemas, keys, values, and how often each operation occurs.
+
+:data:`STANDARD` has everything. Two transactions on all of it seldom meet: give each history a domain of its own that
+:func:`focused` draws from it, and all peers of the history the same.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeAlias
 
-__all__ = ["KEYS", "STANDARD", "VALUES", "Domain"]
+from syncline.testing.choices import Choices
+
+__all__ = ["KEYS", "STANDARD", "VALUES", "Domain", "focused"]
 
 Json: TypeAlias = Any
 
@@ -139,6 +145,8 @@ class Domain:
     entries: Sequence[str] = ("a", "b", "")
     #: values by type, the simplest first
     values: Mapping[str, Sequence[Json]] = field(default_factory=lambda: VALUES)
+    #: which properties of which classes are used; classes that are not mentioned stay empty, but for embedded ones
+    focus: Mapping[str, Sequence[str]] | None = None
     #: collections grow no longer than this
     max_size: int = 4
     #: collections in a Mixed are nested no deeper than this
@@ -147,3 +155,19 @@ class Domain:
 
 #: Every type, every collection, every kind of class.
 STANDARD: Final = Domain(_CLASSES, _ADDITIONS)
+
+
+def focused(choices: Choices, domain: Domain, properties: int = 3) -> Domain:
+    """``domain`` reduced to a few objects of one class, ``properties`` of its properties, and what these link to."""
+    classes = {form["name"]: form for form in domain.classes}
+    names = [name for name, form in classes.items() if not form.get("embedded") and not form.get("asymmetric")]
+    focus: dict[str, list[str]] = {}
+    waiting = [choices.pick(names)]
+    while waiting:
+        form = classes[waiting.pop()]
+        props = list(form["props"])
+        chosen = [props.pop(choices.integer(0, len(props) - 1)) for _ in range(min(properties, len(props)))]
+        focus[form["name"]] = [prop["name"] for prop in chosen]
+        targets = {prop["target"]: None for prop in chosen if "target" in prop}
+        waiting += [name for name in targets if name not in focus and name not in waiting]
+    return replace(domain, focus=focus, keys=choices.integer(1, 2))

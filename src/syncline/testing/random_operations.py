@@ -2,7 +2,7 @@
 
 A driver that knows its peers only by their dumps asks for the next transaction with :func:`random_transaction`. A
 :class:`~syncline.testing.domains.Domain` says what may occur: few objects, keys and values, so that concurrent
-transactions meet.
+transactions meet; :func:`~syncline.testing.domains.focused` makes them meet often.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from syncline.changesets.json_form import key_to_json, text_to_json
 from syncline.testing.choices import Choices, pick_weighted
-from syncline.testing.domains import KEYS, STANDARD, Domain
+from syncline.testing.domains import KEYS, STANDARD, Domain, focused
 from syncline.testing.model import Model, ModelError
 from syncline.testing.model.schema import TYPE_NAMES, ClassDef, PropertyDef
 from syncline.testing.model.state import Place, element_rules
 from syncline.testing.model.values import Dictionary, Embedded, List, Scalar, Set
 from syncline.values import GlobalKey, Key, kinds
 
-__all__ = ["STANDARD", "Domain", "random_transaction"]
+__all__ = ["STANDARD", "Domain", "Writer", "focused", "random_transaction"]
 
 Json: TypeAlias = Any
 Operation: TypeAlias = "dict[str, Json]"
@@ -92,7 +92,7 @@ class Writer:
 
     def create(self) -> Operation | None:
         """Create an object, or find one with that key, and set some of its properties."""
-        classes = [info for info in self.state.classes.values() if not info.embedded]
+        classes = [info for info in self.state.classes.values() if not info.embedded and self.in_focus(info.name)]
         if not classes:
             return None
         info = self.choices.pick(classes)
@@ -117,13 +117,23 @@ class Writer:
 
     def usable(self, info: ClassDef) -> list[PropertyDef]:
         """The properties to work with."""
+        focus = self.domain.focus
+        wanted = focus[info.name] if focus is not None and info.name in focus else info.properties
         return [
             prop
             for prop in info.properties.values()
-            if self.domain.embedded_dictionaries
-            or prop.collection != kinds.DICTIONARY_COLLECTION
-            or not self.holds_embedded(prop)
+            if prop.name in wanted
+            and (
+                self.domain.embedded_dictionaries
+                or prop.collection != kinds.DICTIONARY_COLLECTION
+                or not self.holds_embedded(prop)
+            )
         ]
+
+    def in_focus(self, name: str) -> bool:
+        """May objects of the class be used?"""
+        focus = self.domain.focus
+        return focus is None or name in focus or all(form["name"] != name for form in self.domain.classes)
 
     def holds_embedded(self, rules: PropertyDef) -> bool:
         """Do embedded objects stand there?"""
@@ -182,7 +192,7 @@ class Writer:
 
     def erase_prop(self) -> Operation | None:
         """Erase a property, with its values."""
-        found = [(name, prop) for name, info in self.state.classes.items() for prop in info.properties]
+        found = [(name, prop.name) for name, info in self.state.classes.items() for prop in self.usable(info)]
         if not found:
             return None
         name, prop = self.choices.pick(found)

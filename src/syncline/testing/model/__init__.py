@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from syncline.changesets.changeset import Changeset
 from syncline.changesets.instructions import Instruction
-from syncline.errors import BadChangesetError
+from syncline.errors import InapplicableChangesetError
 from syncline.testing.model.applying import apply
 from syncline.testing.model.dumping import dump, load
 from syncline.testing.model.executing import execute
@@ -30,8 +30,7 @@ class Model:
     """The content of one Realm file. ``ident``: of the file, the high part of new GlobalKeys."""
 
     def __init__(self, ident: int = 0) -> None:
-        self.ident = ident
-        self.state = State()
+        self.state = State(ident)
 
     @classmethod
     def of(cls, dump: Mapping[str, Json], *, ident: int = 0, asymmetric: Collection[str] = ()) -> Model:
@@ -43,13 +42,13 @@ class Model:
             asymmetric: which classes are; a dump does not tell.
         """
         model = cls(ident)
-        model.state = load(dump, asymmetric)
+        model.state = load(dump, ident, asymmetric)
         return model
 
     def copy(self) -> Model:
         """One that changes independently."""
-        other = Model(self.ident)
-        other.state.assign(self.state)
+        other = Model()
+        other.state = self.state.copy()
         return other
 
     def execute(self, operation: Mapping[str, Json], key: Key = None) -> dict[str, Json]:
@@ -58,17 +57,17 @@ class Model:
         ``key`` is the GlobalKey that a new object without primary key gets; without it the model chooses one. Raises
         ModelError for what cannot be done, ValueError for values that are none; the state may be half changed then.
         """
-        return execute(self.state, operation, self.ident, key)
+        return execute(self.state, operation, key)
 
     def apply(self, changeset: Changeset | Iterable[Instruction]) -> None:
-        """Apply a changeset that was made elsewhere, whole or not at all. Raises BadChangesetError."""
+        """Apply a changeset that was made elsewhere, whole or not at all. Raises InapplicableChangesetError."""
         instructions = changeset.instructions if isinstance(changeset, Changeset) else changeset
-        state = self.copy().state
+        state = self.state.copy()
         for number, instruction in enumerate(instructions):
             try:
                 apply(state, instruction)
             except ModelError as error:
-                raise BadChangesetError(str(error), instruction=number) from error
+                raise InapplicableChangesetError(str(error), instruction=number) from error
         self.state = state
 
     def commit(self) -> None:
@@ -76,6 +75,14 @@ class Model:
         for name, info in self.state.classes.items():
             if info.kind == kinds.ASYMMETRIC:
                 self.state.objects[name].clear()
+
+    def embedded_property(self, table: str, field: str) -> tuple[int, str] | None:
+        """What merging asks of a schema; see :class:`syncline.merge.schema.Schema`."""
+        info = self.state.classes.get(table)
+        prop = info.properties.get(field) if info is not None else None
+        if prop is None or prop.target is None or not self.state.classes[prop.target].embedded:
+            return None
+        return prop.collection, prop.target
 
     def dump(self) -> dict[str, Json]:
         """The canonical dump, equal to :func:`syncline.storage.dump.dump` of a Realm with this content."""

@@ -65,12 +65,12 @@ def _to_json(state: State, place: Place, value: Value) -> Json:
     return {"set": sorted(members, key=lambda form: json.dumps(form, sort_keys=True, separators=(",", ":")))}
 
 
-def load(form: Mapping[str, Json], asymmetric: Collection[str] = ()) -> State:
+def load(form: Mapping[str, Json], ident: int, asymmetric: Collection[str]) -> State:
     """The state that a dump shows: without hidden links, and without objects of asymmetric classes.
 
     A dump does not tell which classes are asymmetric: ``asymmetric`` does.
     """
-    state = State()
+    state = State(ident)
     for name, class_form in form["schema"].items():
         state.add_class(class_from_dump(name, class_form, name in asymmetric))
     for name, entries in form["objects"].items():

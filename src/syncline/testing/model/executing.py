@@ -24,14 +24,14 @@ _KINDS: Final = {"list": List, "dict": Dictionary, "set": Set}
 _WRAP: Final = 1 << 64
 
 
-def execute(state: State, operation: Operation, ident: int, key: Key = None) -> Result:
+def execute(state: State, operation: Operation, key: Key = None) -> Result:
     """Carry out one operation; what it reports. Raises ModelError, ValueError for values that are none.
 
-    ``ident``: of the file, for new GlobalKeys. ``key``: the one that an object without primary key gets.
+    ``key``: the one that an object without primary key gets; without it the state chooses one.
     """
     name = operation["op"]
     if name == "create":
-        return _create(state, operation, ident, key)
+        return _create(state, operation, key)
     if name not in _OPERATIONS:
         raise ModelError(f"unknown operation {name!r}")
     return _OPERATIONS[name](state, operation) or {}
@@ -80,23 +80,18 @@ def _erase_property(state: State, operation: Operation) -> None:
 # --- objects ----------------------------------------------------------------------------------------------------------
 
 
-def _create(state: State, operation: Operation, ident: int, key: Key) -> Result:
+def _create(state: State, operation: Operation, key: Key) -> Result:
     cls = state.cls(text_from_json(operation["class"]))
     if "pk" in operation:
         key = key_from_json(operation["pk"])
     elif key is None and cls.primary_key is None:
-        key = _free_key(state, cls, ident)
+        key = GlobalKey(state.ident, state.numbers.get(cls.name, 0))
     created = key not in state.objects.get(cls.name, {})
     fields = state.create(cls, key)
     for part in ("defaults", "values"):
         _set_properties(state, fields, operation.get(part, {}))
     result = {"key": key_to_json(key)}
     return {"created": created, **result} if "pk" in operation else result
-
-
-def _free_key(state: State, cls: ClassDef, ident: int) -> GlobalKey:
-    used = [key.lo for key in state.objects[cls.name] if isinstance(key, GlobalKey) and key.hi == ident]
-    return GlobalKey(ident, max(used, default=-1) + 1)
 
 
 def _set_properties(state: State, fields: Fields, values: Mapping[str, Json]) -> None:

@@ -63,19 +63,28 @@ class Place(NamedTuple):
 
 
 class State:
-    """All classes by name, and of each class that is not embedded the objects by key."""
+    """All classes by name, and of each class that is not embedded the objects by key.
 
-    def __init__(self) -> None:
+    ``ident``: of the file. ``numbers``: how many objects each class ever had, the low part of the next GlobalKey
+    (spec/sdk.md §13.12).
+    """
+
+    def __init__(self, ident: int) -> None:
+        self.ident = ident
         self.classes: dict[str, ClassDef] = {}
         self.objects: dict[str, dict[Key, Fields]] = {}
+        self.numbers: dict[str, int] = {}
 
-    def assign(self, other: State) -> None:
-        """Become a copy of ``other``."""
-        self.classes = {name: info.copy() for name, info in other.classes.items()}
-        self.objects = {
+    def copy(self) -> State:
+        """One that changes independently."""
+        other = State(self.ident)
+        other.classes = {name: info.copy() for name, info in self.classes.items()}
+        other.objects = {
             name: {key: copy_fields(fields) for key, fields in objects.items()}
-            for name, objects in other.objects.items()
+            for name, objects in self.objects.items()
         }
+        other.numbers = dict(self.numbers)
+        return other
 
     # --- schema -----------------------------------------------------------------------------------------------------
 
@@ -92,6 +101,7 @@ class State:
             self.classes[info.name] = info
             if not info.embedded:
                 self.objects[info.name] = {}
+                self.numbers[info.name] = 0
         elif (existing.kind, existing.primary_key) != (info.kind, info.primary_key):
             raise ModelError(f"class {info.name!r} exists with another kind or primary key")
 
@@ -127,6 +137,7 @@ class State:
             if other is not cls and any(prop.target == cls.name for prop in other.properties.values()):
                 raise ModelError(f"class {cls.name!r} is linked to by {other.name!r}")
         self.objects.pop(cls.name, None)
+        self.numbers.pop(cls.name, None)
         del self.classes[cls.name]
 
     # --- objects ----------------------------------------------------------------------------------------------------
@@ -159,7 +170,12 @@ class State:
     def create(self, cls: ClassDef, key: Key) -> Fields:
         """A new object, or the one that exists. Links to it that led nowhere show again. Raises ModelError."""
         self.check_key(cls, key)
-        return self.objects[cls.name].setdefault(key, self._filled(Fields(cls.name)))
+        objects = self.objects[cls.name]
+        if key not in objects:
+            objects[key] = self._filled(Fields(cls.name))
+            taken = key.lo if isinstance(key, GlobalKey) and key.hi == self.ident else 0
+            self.numbers[cls.name] = max(self.numbers[cls.name], taken) + 1
+        return objects[key]
 
     def new_embedded(self, rules: PropertyDef) -> Embedded:
         """A new embedded object for a place. Raises ModelError."""
