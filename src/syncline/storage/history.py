@@ -31,7 +31,7 @@ from syncline.changesets.codec import decode, encode
 from syncline.errors import MismatchedConfigError, ProtocolViolationError
 from syncline.merge import integration
 from syncline.merge.observer import MergeObserver
-from syncline.storage import sync_state, system
+from syncline.storage import kept_changes, sync_state, system
 from syncline.storage.global_keys import complete_instructions, complete_rows
 from syncline.storage.sync_state import SyncCounters, SyncState, progress_values
 from syncline.storage.writer import RemoteOrigin
@@ -76,12 +76,19 @@ class ClientHistory:
     Methods ending in ``_in`` work in a transaction of the caller, who commits it, or rolls it back when they raise.
     """
 
-    def __init__(self, file: RealmFile, observer: MergeObserver | None = None) -> None:
-        """``observer`` is told every rule that decided something in a merge. Raises MismatchedConfigError."""
+    def __init__(
+        self, file: RealmFile, observer: MergeObserver | None = None, keep_bytes: int = kept_changes.KEEP_BYTES
+    ) -> None:
+        """``observer`` is told every rule that decided something in a merge.
+
+        ``keep_bytes``: how much is kept of what met what in merges, for explanations (``kept_changes``); 0: nothing.
+        Raises MismatchedConfigError.
+        """
         if not file.keeps_history:
             raise MismatchedConfigError(f"{file.path} was created without sync history and cannot be synced")
         self._file = file
         self._observer = observer
+        self._keep_bytes = keep_bytes
 
     # --- looking ------------------------------------------------------------------------------------------------------
 
@@ -196,6 +203,7 @@ class ClientHistory:
                 downloaded_bytes=sum(entry.original_size for entry in entries),
                 progress=progress,
                 downloadable_bytes=downloadable_bytes,
+                originals=[entry.changeset for entry in entries],
             )
             return self._file.commit(tx)
 
@@ -221,10 +229,12 @@ class ClientHistory:
         downloaded_bytes: int,
         progress: SyncProgress | None,
         downloadable_bytes: int | None,
+        originals: Sequence[bytes] = (),
     ) -> None:
         """Merge and apply ``changesets``, which change in place: bootstraps in slices, with what goes with them.
 
-        ``progress`` None leaves the cursors (all but the last slice of a bootstrap). Raises as :meth:`integrate`.
+        ``progress`` None leaves the cursors (all but the last slice of a bootstrap). ``originals``: the changesets as
+        they arrived; without them nothing is kept for explanations. Raises as :meth:`integrate`.
         """
         writer = self._file.writer
         state = writer.state
@@ -235,16 +245,13 @@ class ClientHistory:
             for changeset in changesets:
                 changeset.last_integrated_remote_version = max(changeset.last_integrated_remote_version, base)
             transformed: list[Changeset] = []
-            integration.integrate(
-                writer.own_changes,
-                ident,
-                tx.version,
-                changesets,
-                _collect(transformed),
-                self._observer,
-                tx.catalogue,
-            )
+            window = kept_changes.WatchedWindow(writer.own_changes)
+            apply = _collect(transformed)
+            integration.integrate(window, ident, tx.version, changesets, apply, self._observer, tx.catalogue)
             tx.apply_all(transformed)
+            if originals and self._keep_bytes and (window.is_rewritten or any(cs.dirty for cs in changesets)):
+                downloaded = list(zip(changesets, originals, strict=True))
+                kept_changes.keep(tx.connection, tx.version + 1, window.entries, downloaded, self._keep_bytes)
             last = changesets[-1]
             writer.integrated(RemoteOrigin(last.version, last.origin_file_ident, last.origin_timestamp))
             state.change(tx.connection, {sync_state.DOWNLOADED: state[sync_state.DOWNLOADED] + downloaded_bytes})
@@ -326,6 +333,7 @@ class ClientHistory:
             tx.flush()
             complete_rows(connection, tx.catalogue, ident)
         self._file.writer.own_changes.clear()
+        kept_changes.clear(connection)
         base = min(recovered) - 1 if recovered else tx.version
         connection.execute("DELETE FROM rlm_history WHERE version <= ?", (base,))
         connection.execute("UPDATE rlm_history SET remote_version = ?", (server_version.version,))

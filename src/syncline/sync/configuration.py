@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, urlsplit
 
 from syncline.errors import ConfigurationError, IllegalCombinationError
+from syncline.storage.kept_changes import KEEP_BYTES
 from syncline.sync.location import SOCKET_SCHEMES
 from syncline.sync.states import ClientResetMode, SyncStopPolicy, SyncUserState
 from syncline.values import ObjectId
@@ -51,6 +52,7 @@ class SyncConfiguration:
         recovery_directory: name of a directory inside the sync root for backups.
         url_prefix: path of the sync socket, for users that name a socket address; else without effect.
         pinned_certificate_path: certificates to trust for this Realm instead of the system's.
+        kept_conflict_bytes: how much of the changes that met others in merges the file keeps, for ``syncline why``.
 
     Raises ConfigurationError for a Realm that cannot exist and IllegalCombinationError for settings that exclude each
     other. Two configurations are equal if Realm, user, stop policy and ``full_synchronization`` are.
@@ -74,6 +76,7 @@ class SyncConfiguration:
     recovery_directory: str | None = dataclasses.field(default=None, kw_only=True)
     initial_subscriptions: Callable[..., Any] | None = dataclasses.field(default=None, kw_only=True)
     rerun_on_open: bool = dataclasses.field(default=False, kw_only=True)
+    kept_conflict_bytes: int = dataclasses.field(default=KEEP_BYTES, kw_only=True)
 
     def __post_init__(self) -> None:
         if self.user.state is SyncUserState.ERROR:
@@ -85,6 +88,8 @@ class SyncConfiguration:
             object.__setattr__(self, "pinned_certificate_path", pinned)
         if self.path is not None:
             object.__setattr__(self, "path", os.path.abspath(os.fspath(self.path)))
+        if self.kept_conflict_bytes < 0:
+            raise ConfigurationError(f"kept_conflict_bytes is {self.kept_conflict_bytes}; it cannot be negative")
         self._check_combination()
         self._check_names()
 

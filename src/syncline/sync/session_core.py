@@ -75,7 +75,7 @@ class SessionCore:
         """While False, commits are made in silence: uploaded with what is announced later (tests/vectors/PEER.md)."""
         self._lease = lease.share()
         self.file = self._lease.file
-        self.history = ClientHistory(self.file)
+        self.history = ClientHistory(self.file, keep_bytes=configuration.kept_conflict_bytes)
         self._lock = threading.RLock()
         self._state = InternalState.INACTIVE
         self._connection_state = ConnectionState.DISCONNECTED
