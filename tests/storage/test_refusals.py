@@ -9,6 +9,7 @@ from tests.storage.edits import column, insert, up
 from tests.storage.store import Store, people_store
 
 from syncline.changesets.changeset import Changeset
+from syncline.changesets.describe import describe
 from syncline.changesets.instructions import (
     AddInteger,
     AddTable,
@@ -24,8 +25,8 @@ from syncline.changesets.instructions import (
     SetInsert,
     Update,
 )
-from syncline.errors import BadChangesetError, TransactionError
-from syncline.values import GlobalKey, Link
+from syncline.errors import BadChangesetError, InapplicableChangesetError, TransactionError
+from syncline.values import GlobalKey, Link, Timestamp
 from syncline.values.kinds import (
     BOOL,
     DICTIONARY_COLLECTION,
@@ -44,6 +45,7 @@ from syncline.values.kinds import (
     SET,
     SET_COLLECTION,
     STRING,
+    TIMESTAMP,
     TOP_LEVEL,
 )
 
@@ -213,13 +215,61 @@ def test_failures(store: Store, instruction: Instruction) -> None:
     tables = [row[0] for row in store.connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
     before = {table: store.rows(table) for table in tables}
     with store.write() as tx:
-        with pytest.raises(BadChangesetError) as error, tx.savepoint():
+        with pytest.raises(InapplicableChangesetError) as caught, tx.savepoint():
             tx.apply(Changeset([up("age", INT, 77), CreateObject("Person", "Cid"), instruction], []))
-        assert error.value.instruction == 2
-        assert str(error.value).endswith("(instruction 2)")
+        error = caught.value
+        assert (error.instruction, error.culprit) == (2, instruction)
+        assert str(error) == f"{error.reason} (instruction 2: {describe(instruction)})"
         assert not tx.is_dirty
     assert {table: store.rows(table) for table in tables} == before
     assert store.changes.is_empty
+
+
+#: What users wrote: the only object's key, values, and keys of dictionaries.
+SECRET = "secret"
+TELLING: dict[str, Instruction] = {
+    "key of a missing object": Update("Person", SECRET, "age", (), INT, 1),
+    "key for a class without": CreateObject("Dog", SECRET),
+    "key of a missing link": up("dog", LINK, Link("Dog", SECRET)),
+    "link of another class": up("dog", LINK, Link("Person", SECRET)),
+    "value of another type": up("age", STRING, SECRET),
+    "element of another type": up("ints", STRING, SECRET, 0, prior=1),
+    "inserted element of another type": insert("ints", STRING, SECRET, 0, prior=1),
+    "member of another type": people(SetInsert, "iset", (), STRING, SECRET),
+    "key that is not allowed": up("idict", INT, 1, "$" + SECRET),
+    "key that is not allowed, on the way": up("mdict", INT, 1, "$" + SECRET, "x"),
+    "key that is not allowed, to be cleared": people(Clear, "mdict", ("$" + SECRET,), LIST_COLLECTION),
+    "key on the way": up("mdict", INT, 1, SECRET, "x"),
+    "key of a list": up("ints", INT, 1, SECRET),
+    "key below a list": up("mixes", INT, 1, SECRET, 0, prior=1),
+    "timestamp out of range": up("ts", TIMESTAMP, Timestamp(-(1 << 63), -123456789)),
+}
+
+
+@pytest.mark.parametrize("instruction", TELLING.values(), ids=TELLING.keys())
+def test_refusals_do_not_tell_what_users_wrote(store: Store, instruction: Instruction) -> None:
+    store.apply(*PREPARED)
+    with store.write() as tx, pytest.raises(InapplicableChangesetError) as caught, tx.savepoint():
+        tx.apply(Changeset([instruction], []))
+    for error in (caught.value, caught.value.__cause__):  # what a log with a traceback shows
+        assert SECRET not in str(error)
+        assert "123456789" not in str(error)
+
+
+def test_names_of_any_length_make_short_messages(store: Store) -> None:
+    name = "x" * 1_000_000
+    for instruction in (
+        CreateObject(name, 1),
+        up(name, INT, 1),
+        AddTable(name, TOP_LEVEL, "", GLOBAL_KEY, False),
+        column(name, INT),
+        column("x", LINK, 0, name),
+        EraseColumn("Dog", name),
+        EraseTable(name),
+    ):
+        with store.write() as tx, pytest.raises(InapplicableChangesetError) as caught, tx.savepoint():
+            tx.apply(Changeset([instruction], []))
+        assert len(str(caught.value)) < 1500
 
 
 def test_a_half_applied_changeset_cannot_be_committed(store: Store) -> None:

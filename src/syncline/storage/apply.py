@@ -1,8 +1,8 @@
 """Applier: carries out changesets that were made elsewhere (spec/changesets.md §10, spec/merge.md §7).
 
-Deterministic, unrecorded, and strict: whatever a peer could not have meant is a BadChangesetError that names the
-instruction. Runs of Updates of plain properties, which are most of all traffic, go straight into the row buffers; every
-other instruction first finds its place (:mod:`syncline.storage.places`).
+Deterministic, unrecorded, and strict: whatever a peer could not have meant is an InapplicableChangesetError that names
+the instruction, but nothing that users wrote. Runs of Updates of plain properties, which are most of all traffic, go
+straight into the row buffers; every other instruction first finds its place (:mod:`syncline.storage.places`).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Final, cast
 
 from syncline.changesets.changeset import Changeset
+from syncline.changesets.describe import describe, key_text, name_text
 from syncline.changesets.instructions import (
     ADD_COLUMN,
     ADD_INTEGER,
@@ -41,10 +42,10 @@ from syncline.changesets.instructions import (
     SetInsert,
     Update,
 )
-from syncline.errors import BadChangesetError, RealmError
+from syncline.errors import InapplicableChangesetError, RealmError, SchemaError, TypeMismatchError, ValueRangeError
+from syncline.merge.resets import reset_of
 from syncline.storage import evolution
 from syncline.storage.catalogue import NOT_INDEXED, ClassInfo, PropertyInfo
-from syncline.storage.collection_writer import dictionary_key
 from syncline.storage.columns import (
     DICTIONARY_TAG,
     INT_MAX,
@@ -58,8 +59,9 @@ from syncline.storage.columns import (
     link_cell,
 )
 from syncline.storage.links import bury, find_tombstone, link_target, revive
-from syncline.storage.places import COLLECTION, ELEMENT, ENTRY, PROPERTY, Spot, resolve
+from syncline.storage.places import COLLECTION, ELEMENT, ENTRY, PROPERTY, Spot, entry_key, resolve
 from syncline.storage.refs import CollectionRef
+from syncline.storage.resetting import carry_out
 from syncline.storage.rows import ClassRows
 from syncline.storage.workspace import Workspace
 from syncline.values import GlobalKey, Key, Link
@@ -88,6 +90,8 @@ __all__ = ["Applier"]
 #: Keys below which looking them up together is not worth it.
 _PREFETCH_MIN: Final = 4
 _WRAP: Final = 1 << 64
+#: What the parts that local writes use as well raise for things that do not fit.
+_REFUSALS: Final = (SchemaError, TypeMismatchError, ValueRangeError)
 
 
 class Applier:
@@ -129,19 +133,27 @@ class Applier:
                 self._workspace.rows(info.id).prefetch([key for key in found if fits(info, key)])
 
     def apply(self, changeset: Changeset) -> None:
-        """Carry out one changeset. Raises BadChangesetError; the workspace must be rolled back then."""
+        """Carry out one changeset. Raises InapplicableChangesetError; the workspace must be rolled back then."""
         self._forget()
         try:
             self._run(changeset.instructions)
-        except BadChangesetError as error:
+        except InapplicableChangesetError as error:
             self._workspace.broken = True
-            raise BadChangesetError(str(error), instruction=self._number) from error
-        except RealmError as error:
+            self._place(error, changeset.instructions[self._number])
+            raise
+        except _REFUSALS as refusal:
             self._workspace.broken = True
-            raise BadChangesetError(f"cannot be applied: {error}", instruction=self._number) from error
+            translated = InapplicableChangesetError(str(refusal))
+            self._place(translated, changeset.instructions[self._number])
+            raise translated from refusal
         except BaseException:
             self._workspace.broken = True
             raise
+
+    def _place(self, error: InapplicableChangesetError, instruction: Instruction) -> None:
+        error.instruction = self._number
+        error.subject = describe(instruction)
+        error.culprit = instruction
 
     def _forget(self) -> None:
         self._table = ""
@@ -168,14 +180,14 @@ class Applier:
     def _class(self, table: str) -> ClassInfo:
         info = self._workspace.catalogue.classes.get(table)
         if info is None:
-            raise BadChangesetError(f"class {table!r} does not exist")
+            raise InapplicableChangesetError(f"class {name_text(table)} does not exist")
         return info
 
     def _class_of_objects(self, table: str, key: Key) -> ClassInfo:
         """A class that has objects with such a key."""
         info = self._class(table)
         if info.embedded:
-            raise BadChangesetError(f"class {table!r} is embedded: its objects have no keys")
+            raise InapplicableChangesetError(f"class {table} is embedded: its objects have no keys")
         check_key(table, info.primary_key, key)
         return info
 
@@ -188,7 +200,7 @@ class Applier:
             rows = self._workspace.rows(info.id)
             k = rows.find(key)
             if k < 0:
-                raise BadChangesetError(f"there is no object {key!r} in class {table!r}")
+                raise InapplicableChangesetError(f"there is no object {table}{key_text(key)}")
             self._rows = rows
             self._table = table
             self._key = key
@@ -241,18 +253,18 @@ class Applier:
             info = self._class(column.table)
             prop = info.properties.get(column.field)
             if prop is None:
-                raise BadChangesetError(f"class {column.table!r} has no property {column.field!r}")
+                raise InapplicableChangesetError(f"class {info.name} has no property {name_text(column.field)}")
             evolution.erase_property(workspace, info, prop)
         elif opcode == ERASE_TABLE:
             evolution.erase_class(workspace, self._class(instruction.table), True)
         else:
-            raise BadChangesetError(f"unknown instruction {opcode}")
+            raise InapplicableChangesetError(f"unknown instruction {opcode}")
 
     def _add_column(self, column: AddColumn) -> None:
         if column.collection == DICTIONARY_COLLECTION and column.key_type != STRING:
-            raise BadChangesetError(f"dictionary {column.table}.{column.field} must have string keys")
+            raise InapplicableChangesetError("the keys of a dictionary are strings")
         if column.value_type < 0:
-            raise BadChangesetError(f"{column.table}.{column.field}: type {column.value_type} is no property type")
+            raise InapplicableChangesetError(f"{KIND_NAMES[column.value_type]} is no type of a property")
         evolution.add_property(
             self._workspace,
             self._class(column.table),
@@ -277,8 +289,8 @@ class Applier:
                 elif kind == NULL and prop.nullable:
                     value = None
                 else:
-                    raise BadChangesetError(
-                        f"{update.table}.{update.field} cannot be {KIND_NAMES[kind]}: it is {KIND_NAMES[prop.type]}"
+                    raise InapplicableChangesetError(
+                        f"property {prop.name} holds {KIND_NAMES[prop.type]} values, not {KIND_NAMES[kind]}"
                     )
                 k = self._k
                 row = rows.new.get(k)
@@ -289,24 +301,27 @@ class Applier:
                     self._workspace.note(rows, k, prop.id)
                 return
         spot = resolve(self._workspace, rows, self._k, update.field, update.path)
-        if spot.kind == PROPERTY:
+        reset = reset_of(update)
+        if reset is not None:
+            carry_out(self._workspace, spot, update, reset)
+        elif spot.kind == PROPERTY:
             self._update_property(spot, update.kind, update.value)
         elif spot.kind == ELEMENT:
             self._update_element(spot, update.kind, update.value)
         elif spot.kind == ENTRY:
             self._update_entry(spot, update.kind, update.value)
         else:
-            raise BadChangesetError(f"{update.table}.{update.field}: a whole collection cannot be updated")
+            raise InapplicableChangesetError(f"property {spot.prop.name}: a whole collection cannot be updated")
 
     def _update_property(self, spot: Spot, kind: int, value: object) -> None:
         prop = spot.prop
         if prop.is_primary_key:
-            raise BadChangesetError(f"property {prop.name!r} is the primary key and never changes")
+            raise InapplicableChangesetError(f"property {prop.name} is the primary key and never changes")
         workspace = self._workspace
         rows = spot.rows
         if kind == OBJECT:
             if not prop.embedded:
-                raise BadChangesetError(f"property {prop.name!r} does not hold embedded objects")
+                raise InapplicableChangesetError(f"property {prop.name} does not hold embedded objects")
             if rows.cell(spot.k, prop)[0] is None:
                 child = workspace.create_embedded(rows.info.id, spot.k, prop)
                 workspace.set_cell(rows, spot.k, prop, (child,))
@@ -325,7 +340,7 @@ class Applier:
         index = cast(int, spot.place)
         cell = workspace.member(ref, index)
         if cell is None:
-            raise BadChangesetError(f"index {index} is outside the list of {workspace.list_size(ref)}")
+            raise InapplicableChangesetError(f"index {index} is outside the list of {workspace.list_size(ref)}")
         if kind == OBJECT:
             return
         if kind in (LIST, DICTIONARY):
@@ -337,7 +352,7 @@ class Applier:
     def _update_entry(self, spot: Spot, kind: int, value: object) -> None:
         workspace = self._workspace
         ref = spot.collection
-        place = dictionary_key(cast(str, spot.place))
+        place = entry_key(cast(str, spot.place))
         prop = spot.prop
         if kind == ERASED:
             if workspace.member(ref, place) is not None:
@@ -345,7 +360,7 @@ class Applier:
             return
         if kind == OBJECT:
             if not prop.embedded:
-                raise BadChangesetError(f"property {prop.name!r} does not hold embedded objects")
+                raise InapplicableChangesetError(f"property {prop.name} does not hold embedded objects")
             cell: Cell = (workspace.create_embedded(prop.class_id, ref.owner, prop),)
         elif kind in (LIST, DICTIONARY):
             existing = workspace.member(ref, place)
@@ -367,27 +382,27 @@ class Applier:
                 self._workspace.note_incoming(target.id, root)
             return link_cell(prop, target.id, link_target(self._workspace, target, link.key))
         if kind < 0:
-            raise BadChangesetError(f"property {prop.name!r} cannot hold {KIND_NAMES.get(kind, str(kind))} here")
+            raise InapplicableChangesetError(f"property {prop.name} cannot hold {KIND_NAMES.get(kind, str(kind))} here")
         return encode(prop, kind, value)
 
     def _link_class(self, prop: PropertyInfo, link: Link) -> ClassInfo:
         """The class of a link's target, checked against the property (spec/changesets.md §10.3, §10.5)."""
         target = self._class_of_objects(link.table, link.key)
         if prop.type != MIXED and (prop.type != LINK or prop.target_id != target.id):
-            raise BadChangesetError(f"property {prop.name!r} cannot hold a link to class {link.table!r}")
+            raise InapplicableChangesetError(f"property {prop.name} cannot hold a link to class {target.name}")
         return target
 
     @staticmethod
     def _is_collection(cell: Cell, prop: PropertyInfo, kind: int) -> bool:
         """Whether a Mixed place holds a collection of that kind already. Raises for a place that cannot hold one."""
         if prop.type != MIXED:
-            raise BadChangesetError(f"property {prop.name!r} cannot hold a collection: it is not mixed")
+            raise InapplicableChangesetError(f"property {prop.name} cannot hold a collection: it is not mixed")
         return cell[0] == (LIST_TAG if kind == LIST else DICTIONARY_TAG)
 
     def _new_node(self, spot: Spot, kind: int) -> Cell:
         """A new empty collection for a Mixed place."""
         if spot.prop.type != MIXED:
-            raise BadChangesetError(f"property {spot.prop.name!r} cannot hold a collection: it is not mixed")
+            raise InapplicableChangesetError(f"property {spot.prop.name} cannot hold a collection: it is not mixed")
         collection = LIST_COLLECTION if kind == LIST else DICTIONARY_COLLECTION
         parent = 0
         if spot.kind != PROPERTY and spot.collection.property_id == 0:
@@ -417,16 +432,16 @@ class Applier:
             erasure = cast(SetErase, instruction)
             self._set_erase(spot, erasure.kind, erasure.value)
         else:
-            raise BadChangesetError(f"unknown instruction {opcode}")
+            raise InapplicableChangesetError(f"unknown instruction {opcode}")
 
     def _add_integer(self, spot: Spot, value: int) -> None:
         prop = spot.prop
         if spot.kind != PROPERTY or prop.type not in (INT, MIXED) or prop.is_primary_key:
-            raise BadChangesetError(f"property {prop.name!r} is no place to add an integer")
+            raise InapplicableChangesetError(f"property {prop.name} is no place to add an integer")
         cell = spot.rows.cell(spot.k, prop)
         if prop.type == MIXED:
             if cell[0] != INT_TAG:
-                raise BadChangesetError(f"the mixed property {prop.name!r} holds no integer to add to")
+                raise InapplicableChangesetError(f"the mixed property {prop.name} holds no integer to add to")
             number = cast(int, cell[1])
         elif cell[0] is None:
             return
@@ -440,22 +455,22 @@ class Applier:
     def _list(self, spot: Spot, prior_size: int) -> CollectionRef:
         """The list in which the spot is an element, of exactly that size."""
         if spot.kind != ELEMENT:
-            raise BadChangesetError("the path does not lead to a list element")
+            raise InapplicableChangesetError("the path does not lead to a list element")
         size = self._workspace.list_size(spot.collection)
         if size != prior_size:
-            raise BadChangesetError(f"the list has {size} elements, not {prior_size}")
+            raise InapplicableChangesetError(f"the list has {size} elements, not {prior_size}")
         return spot.collection
 
     def _array_insert(self, spot: Spot, instruction: ArrayInsert) -> None:
         ref = self._list(spot, instruction.prior_size)
         index = cast(int, spot.place)
         if index > instruction.prior_size:
-            raise BadChangesetError(f"index {index} is outside the list of {instruction.prior_size}")
+            raise InapplicableChangesetError(f"index {index} is outside the list of {instruction.prior_size}")
         kind = instruction.kind
         prop = spot.prop
         if kind == OBJECT:
             if not prop.embedded:
-                raise BadChangesetError(f"property {prop.name!r} does not hold embedded objects")
+                raise InapplicableChangesetError(f"property {prop.name} does not hold embedded objects")
             cell: Cell = (self._workspace.create_embedded(prop.class_id, ref.owner, prop),)
         elif kind in (LIST, DICTIONARY):
             cell = self._new_node(spot, kind)
@@ -468,29 +483,29 @@ class Applier:
         source = cast(int, spot.place)
         target = instruction.ndx_2
         if source >= instruction.prior_size or target >= instruction.prior_size:
-            raise BadChangesetError(f"a move from {source} to {target} leaves the list of {instruction.prior_size}")
+            raise InapplicableChangesetError(f"a move from {source} to {target} leaves the list")
         if source == target:
-            raise BadChangesetError(f"a move from {source} to the same place")
+            raise InapplicableChangesetError(f"a move from {source} to the same place")
         self._workspace.list_move(ref, source, target)
 
     def _array_erase(self, spot: Spot, instruction: ArrayErase) -> None:
         ref = self._list(spot, instruction.prior_size)
         index = cast(int, spot.place)
         if index >= instruction.prior_size:
-            raise BadChangesetError(f"index {index} is outside the list of {instruction.prior_size}")
+            raise InapplicableChangesetError(f"index {index} is outside the list of {instruction.prior_size}")
         self._workspace.list_erase(ref, index)
 
     def _clear(self, spot: Spot, collection: int) -> None:
         if spot.kind == COLLECTION:
             ref = spot.collection
             if collection not in (SINGLE_COLLECTION, ref.kind):
-                raise BadChangesetError(f"property {spot.prop.name!r} is a collection of another kind")
+                raise InapplicableChangesetError(f"property {spot.prop.name} is a collection of another kind")
             self._empty(ref)
             return
         if spot.prop.type != MIXED:
-            raise BadChangesetError(f"property {spot.prop.name!r} is no collection and cannot be cleared")
+            raise InapplicableChangesetError(f"property {spot.prop.name} is no collection and cannot be cleared")
         if collection not in (LIST_COLLECTION, DICTIONARY_COLLECTION):
-            raise BadChangesetError("a mixed value can become an empty list or dictionary, nothing else")
+            raise InapplicableChangesetError("a mixed value can become an empty list or dictionary, nothing else")
         self._clear_mixed(spot, LIST if collection == LIST_COLLECTION else DICTIONARY)
 
     def _clear_mixed(self, spot: Spot, kind: int) -> None:
@@ -501,10 +516,10 @@ class Applier:
             cell: Cell | None = spot.rows.cell(spot.k, spot.prop)
         else:
             if spot.kind == ENTRY:
-                place = dictionary_key(cast(str, place))
+                place = entry_key(cast(str, place))
             cell = workspace.member(spot.collection, place)
             if cell is None and spot.kind == ELEMENT:
-                raise BadChangesetError(f"index {place!r} is outside the list")
+                raise InapplicableChangesetError(f"index {place!r} is outside the list")
         if cell is not None and self._is_collection(cell, spot.prop, kind):
             collection = LIST_COLLECTION if kind == LIST else DICTIONARY_COLLECTION
             self._empty(CollectionRef(collection, 0, cast(int, cell[1])))
@@ -528,9 +543,9 @@ class Applier:
 
     def _set(self, spot: Spot, kind: int) -> CollectionRef:
         if spot.kind != COLLECTION or spot.collection.kind != SET_COLLECTION:
-            raise BadChangesetError(f"property {spot.prop.name!r} is no set")
+            raise InapplicableChangesetError(f"property {spot.prop.name} is no set")
         if kind in (OBJECT, LIST, DICTIONARY, SET, ERASED):
-            raise BadChangesetError(f"a set cannot hold {KIND_NAMES[kind]}")
+            raise InapplicableChangesetError(f"a set cannot hold {KIND_NAMES[kind]}")
         return spot.collection
 
     def _set_insert(self, spot: Spot, kind: int, value: object) -> None:

@@ -188,7 +188,7 @@ def _encode_timestamp(value: Timestamp) -> bytes:
     try:
         return value.to_bytes()
     except OverflowError:
-        raise ValueRangeError(f"{value} is out of range") from None
+        raise ValueRangeError("a timestamp of more than 2**63 seconds before 1970 is out of range") from None
 
 
 def _encode_float(value: float) -> SqlValue:
@@ -367,7 +367,9 @@ def check_key(class_name: str, key_prop: PropertyInfo | None, key: Key) -> None:
     """
     if key_prop is None:
         if not isinstance(key, GlobalKey):
-            raise TypeMismatchError(f"objects of class {class_name!r} have no primary key, but {key!r} was given")
+            raise TypeMismatchError(
+                f"objects of class {class_name!r} have no primary key, but a {type(key).__name__} was given"
+            )
         if not (0 <= key.hi <= MAX_KEY_HI and 0 <= key.lo <= MAX_KEY_LO):
             raise ValueRangeError(f"{key} is out of range")
         return

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final, cast
 
+from syncline.changesets.describe import name_text
 from syncline.changesets.instructions import Path
-from syncline.errors import BadChangesetError
+from syncline.errors import InapplicableChangesetError, ValueRangeError
 from syncline.storage.catalogue import PropertyInfo
 from syncline.storage.collection_writer import dictionary_key
 from syncline.storage.columns import DICTIONARY_TAG, LIST_TAG, Cell
@@ -21,7 +22,7 @@ from syncline.values.kinds import (
     SINGLE_COLLECTION,
 )
 
-__all__ = ["COLLECTION", "ELEMENT", "ENTRY", "PROPERTY", "Spot", "resolve"]
+__all__ = ["COLLECTION", "ELEMENT", "ENTRY", "PROPERTY", "Spot", "entry_key", "resolve"]
 
 #: a single property
 PROPERTY: Final = 0
@@ -62,13 +63,13 @@ class Spot:
 
 
 def resolve(workspace: Workspace, rows: ClassRows, k: int, field: str, path: Path) -> Spot:
-    """The place at ``path`` below property ``field`` of an object that exists. Raises BadChangesetError."""
+    """The place at ``path`` below property ``field`` of an object that exists. Raises InapplicableChangesetError."""
     position = 0
     length = len(path)
     while True:
         root = rows.info.properties.get(field)
         if root is None:
-            raise BadChangesetError(f"class {rows.info.name!r} has no property {field!r}")
+            raise InapplicableChangesetError(f"class {rows.info.name} has no property {name_text(field)}")
         prop = root
         if root.collection != SINGLE_COLLECTION:
             ref = CollectionRef(root.collection, root.id, k)
@@ -104,19 +105,27 @@ def resolve(workspace: Workspace, rows: ClassRows, k: int, field: str, path: Pat
 def _check_place(ref: CollectionRef, root: PropertyInfo, place: int | str) -> None:
     if ref.kind == LIST_COLLECTION:
         if isinstance(place, str):
-            raise BadChangesetError(f"property {root.name!r}: {place!r} is no index of a list")
+            raise InapplicableChangesetError(f"property {root.name}: a key is no index of a list")
     elif ref.kind == DICTIONARY_COLLECTION:
         if not isinstance(place, str):
-            raise BadChangesetError(f"property {root.name!r}: {place} is no key of a dictionary")
+            raise InapplicableChangesetError(f"property {root.name}: {place} is no key of a dictionary")
     elif ref.kind == SET_COLLECTION:
-        raise BadChangesetError(f"property {root.name!r}: nothing is inside a set")
+        raise InapplicableChangesetError(f"property {root.name}: nothing is inside a set")
 
 
 def _element(workspace: Workspace, ref: CollectionRef, place: int | str) -> Cell:
-    cell = workspace.member(ref, dictionary_key(place) if isinstance(place, str) else place)
+    cell = workspace.member(ref, entry_key(place) if isinstance(place, str) else place)
     if cell is None:
-        raise BadChangesetError(f"the collection has nothing at {place!r}")
+        raise InapplicableChangesetError("the path leads to an element that is not there")
     return cell
+
+
+def entry_key(key: str) -> str | bytes:
+    """A dictionary key as SQLite has it. Raises InapplicableChangesetError for one that is not allowed."""
+    try:
+        return dictionary_key(key)
+    except ValueRangeError:  # whose text has the key
+        raise InapplicableChangesetError("the key of an entry must not start with '$' nor contain '.'") from None
 
 
 def _nested(root: PropertyInfo, cell: Cell) -> CollectionRef:
@@ -125,15 +134,15 @@ def _nested(root: PropertyInfo, cell: Cell) -> CollectionRef:
         return CollectionRef(LIST_COLLECTION, 0, cast(int, cell[1]))
     if cell[0] == DICTIONARY_TAG:
         return CollectionRef(DICTIONARY_COLLECTION, 0, cast(int, cell[1]))
-    raise BadChangesetError(f"property {root.name!r}: the path goes on where the mixed value is no collection")
+    raise InapplicableChangesetError(f"property {root.name}: the path goes on where the mixed value is no collection")
 
 
 def _enter_object(workspace: Workspace, prop: PropertyInfo, cell: Cell, field: int | str) -> tuple[ClassRows, int, str]:
     """The embedded object in a place, and the name of the property that follows."""
     if not prop.embedded:
-        raise BadChangesetError(f"property {prop.name!r}: the path goes on where nothing is inside")
+        raise InapplicableChangesetError(f"property {prop.name}: the path goes on where nothing is inside")
     if cell[0] is None:
-        raise BadChangesetError(f"property {prop.name!r}: the path goes on where there is no embedded object")
+        raise InapplicableChangesetError(f"property {prop.name}: the path goes on where there is no embedded object")
     if not isinstance(field, str):
-        raise BadChangesetError(f"property {prop.name!r}: {field} is no property of an embedded object")
+        raise InapplicableChangesetError(f"property {prop.name}: {field} is no property of an embedded object")
     return workspace.rows(prop.target_id), cast(int, cell[0]), field
