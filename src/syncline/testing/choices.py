@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Protocol, TypeVar
 
-__all__ = ["Choices", "RandomChoices", "pick_weighted"]
+__all__ = ["BytesChoices", "Choices", "RandomChoices", "pick_weighted"]
 
 T = TypeVar("T")
 
@@ -59,3 +59,31 @@ def pick_weighted(choices: Choices, weights: Mapping[T, int]) -> T:
         if at < 0:
             return option
     raise ValueError("nothing to pick: no weight is positive")
+
+
+class BytesChoices:
+    """Choices read from bytes, one or more for each; after the last byte everything is the simplest.
+
+    For fuzzers, and for shrinking: zero bytes and missing ones choose the simplest, and each part of a history can have
+    bytes of its own, so that leaving one out changes no other.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._at = 0
+
+    def integer(self, low: int, high: int) -> int:
+        """See :meth:`Choices.integer`. Smaller bytes choose smaller numbers."""
+        count = high - low + 1
+        size = ((count - 1).bit_length() + 7) // 8
+        chunk = self._data[self._at : self._at + size].ljust(size, b"\0")
+        self._at += size
+        return low + (int.from_bytes(chunk, "big") * count >> 8 * size)
+
+    def pick(self, options: Sequence[T]) -> T:
+        """See :meth:`Choices.pick`."""
+        return options[self.integer(0, len(options) - 1)]
+
+    def chance(self, percent: int) -> bool:
+        """See :meth:`Choices.chance`."""
+        return self.integer(0, 99) >= 100 - percent

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from syncline.changesets.json_form import key_to_json, text_to_json
-from syncline.testing.choices import Choices, pick_weighted
+from syncline.testing.choices import BytesChoices, Choices, pick_weighted
 from syncline.testing.domains import KEYS, STANDARD, Domain, focused
 from syncline.testing.model import Model, ModelError
 from syncline.testing.model.schema import TYPE_NAMES, ClassDef, PropertyDef
@@ -50,8 +50,9 @@ def random_transaction(choices: Choices, domain: Domain, dump: Mapping[str, Json
     """
     if not dump["schema"]:
         return [{"op": "schema", "classes": list(domain.classes)}]
-    writer = Writer(choices, domain, dump)
-    return [operation for operation in (writer.operation() for _ in range(operations)) if operation is not None]
+    writer = Writer(domain, dump)
+    made = [writer.operation(choices) for _ in range(operations)]
+    return [operation for operation in made if operation is not None]
 
 
 class _Where(NamedTuple):
@@ -69,17 +70,18 @@ class _Where(NamedTuple):
 class Writer:
     """Chooses operations and carries them out on a model of the state."""
 
-    def __init__(self, choices: Choices, domain: Domain, dump: Mapping[str, Json]) -> None:
+    def __init__(self, domain: Domain, dump: Mapping[str, Json]) -> None:
         asymmetric = {form["name"] for form in (*domain.classes, *domain.additions) if form.get("asymmetric")}
-        self.choices = choices
         self.domain = domain
         self.model = Model.of(dump, ident=_NOBODY, asymmetric=asymmetric)
         self.state = self.model.state
         self.known = {name: set(objects) for name, objects in self.state.objects.items()}
+        self.choices: Choices = BytesChoices(b"")
         self.weights = {**domain.weights, **(_REMOVAL_WEIGHTS if domain.schema_removal else {})}
 
-    def operation(self) -> Operation | None:
+    def operation(self, choices: Choices) -> Operation | None:
         """The next operation, carried out on the model; None if there is nothing to do."""
+        self.choices = choices
         first = pick_weighted(self.choices, self.weights)
         for name in dict.fromkeys((first, "change", "create", "schema")):
             operation: Operation | None = getattr(self, name)()
