@@ -16,7 +16,7 @@ COMPILED = {
     "protocol": "head bodies from_client from_server checks turns server_outbox client_session server_session "
     "client server",
     "storage": "apply backlinks buffers catalogue changes collection_writer columns deletion evolution layout links "
-    "lists members places reader recording refs rows schema tables transaction workspace",
+    "lists members places reader recording refs resetting rows schema tables transaction workspace",
 }
 
 

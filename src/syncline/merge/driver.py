@@ -17,7 +17,7 @@ from syncline.merge.footprint import Footprint
 from syncline.merge.meeting import meet, meet_in_field, meet_in_object
 from syncline.merge.observer import MergeObserver
 from syncline.merge.operands import Operand
-from syncline.merge.partitions import COMPONENT, FIELD, OBJECT, Partition, Partitions
+from syncline.merge.partitions import FIELD, OBJECT, Partition, Partitions
 from syncline.merge.schema import Schema
 from syncline.turns import let_others_run
 
@@ -43,8 +43,8 @@ def merge(
     partitions = Partitions(ours, theirs, our_footprint, their_footprint, schema)
     _rank(partitions.operands)
     for partition in partitions.all:
-        if partition.scope == COMPONENT:
-            _run_component(partition, observer)
+        if partition.inserts:
+            _run_inserting(partition, observer)
         else:
             _run(partition, observer)
     _settle(partitions.operands)
@@ -69,7 +69,7 @@ def _rank(operands: list[Operand]) -> None:
 
 
 def _run(partition: Partition, observer: MergeObserver | None) -> None:
-    """Let all pairs of a partition meet where nothing is ever prepended."""
+    """Let all pairs of a partition meet where no operands are ever added."""
     scope = partition.scope
     minors = partition.minors
     pairs: i64 = 0
@@ -96,8 +96,8 @@ def _run(partition: Partition, observer: MergeObserver | None) -> None:
             minors = [minor for minor in minors if not minor.discarded]
 
 
-def _run_component(partition: Partition, observer: MergeObserver | None) -> None:
-    """Let all pairs meet where a class or property is erased, as the specification writes it (§3.1, §3.3)."""
+def _run_inserting(partition: Partition, observer: MergeObserver | None) -> None:
+    """Let all pairs meet where rules add operands, as the specification writes it (§3.1, §3.3)."""
     position: i64 = 0
     while position < len(partition.majors):
         let_others_run()
@@ -117,6 +117,15 @@ def _run_major(partition: Partition, position: i64, start: i64, observer: MergeO
         elif major.pending is not None:
             majors.insert(position, _prepend(major, major.pending))
             position = _run_major(partition, position, j + 1, observer)
+        if minor.replacement is not None:
+            minors[j : j + 1] = _replace(minor, minor.replacement)
+            continue
+        if major.replacement is not None:
+            erasures = _replace(major, major.replacement)
+            majors[position : position + 1] = erasures
+            for _ in erasures:
+                position = _run_major(partition, position, j, observer)
+            return position
         if minor.discarded:
             del minors[j]
         else:
@@ -136,6 +145,15 @@ def _prepend(operand: Operand, pending: Operand) -> Operand:
     return pending
 
 
+def _replace(operand: Operand, replacement: list[Operand]) -> list[Operand]:
+    """Put other operands in the place of ``operand``, which is discarded, for good."""
+    operand.replacement = None
+    if operand.prepended is None:
+        operand.prepended = []
+    operand.prepended += replacement
+    return replacement
+
+
 def _settle(operands: list[Operand]) -> None:
     """Write all changes back into the instructions and their changesets. The operands come changeset by changeset."""
     edits: dict[int, list[Instruction]] = {}
@@ -151,20 +169,22 @@ def _settle(operands: list[Operand]) -> None:
             current = changeset
         changeset.dirty = True
         if operand.discarded or operand.prepended is not None:
-            edits[operand.position] = _replacement(operand)
+            instructions: list[Instruction] = []
+            _collect(operand, instructions)
+            edits[operand.position] = instructions
         operand.write_back()
     if current is not None and edits:
         _rebuild(current, edits)
 
 
-def _replacement(operand: Operand) -> list[Instruction]:
-    """What stands in the changeset instead of an operand that was discarded or prepended to."""
-    instructions: list[Instruction] = []
+def _collect(operand: Operand, instructions: list[Instruction]) -> None:
+    """What stands in the changeset instead of an operand that was discarded, replaced or prepended to."""
     if operand.prepended is not None:
-        instructions = [before.instruction for before in operand.prepended if not before.discarded]
+        for before in operand.prepended:
+            _collect(before, instructions)
     if not operand.discarded:
+        operand.write_back()
         instructions.append(operand.instruction)
-    return instructions
 
 
 def _rebuild(changeset: Changeset, edits: dict[int, list[Instruction]]) -> None:

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 from syncline.changesets.changeset import Changeset
-from syncline.changesets.codec import decode, encode
+from syncline.changesets.codec import decode
 from syncline.merge.footprint import Footprint
 from syncline.merge.observer import MergeObserver
+from syncline.merge.resets import read_reciprocal, write_reciprocal
 from syncline.merge.schema import Schema
 from syncline.merge.transform import transform
 
@@ -141,7 +142,7 @@ class _Window:
         return found
 
     def _decode(self, entry: WindowEntry) -> Changeset:
-        changeset = decode(entry.changeset)
+        changeset = read_reciprocal(entry.changeset) if entry.is_reciprocal else decode(entry.changeset)
         changeset.version = entry.version
         changeset.origin_timestamp = entry.origin_timestamp
         changeset.origin_file_ident = entry.origin_file_ident or self._local_file_ident
@@ -156,4 +157,6 @@ class _Window:
         """Store the rewritten entries as reciprocals, ascending by version."""
         dirty = [version for version, changeset in self._decoded.items() if changeset.dirty]
         if dirty:
-            self._history.set_reciprocals([(version, encode(self._decoded[version])) for version in sorted(dirty)])
+            self._history.set_reciprocals(
+                [(version, write_reciprocal(self._decoded[version])) for version in sorted(dirty)]
+            )

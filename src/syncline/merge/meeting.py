@@ -106,7 +106,7 @@ def _watched(rule: Rule, left: Operand, right: Operand, observer: MergeObserver)
             | (RIGHT_CHANGED if right.changed else 0)
             | (LEFT_DISCARDED if left.discarded else 0)
             | (RIGHT_DISCARDED if right.discarded else 0)
-            | (PREPENDED if right.pending is not None else 0)
+            | (PREPENDED if left.pending is not None or right.pending is not None else 0)
         )
         observer.rule_fired(
             rule.number, WORDS[reason], left.instruction, left.changeset, right.instruction, right.changeset, effect

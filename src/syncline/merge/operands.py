@@ -43,7 +43,9 @@ class Operand:
     wants in front of this one, ``prepended`` are those that the driver has put there.
 
     Where the schema is known: ``replaces`` is set for an Update that puts a new embedded object under a key of a
-    dictionary; ``columns`` are the properties of embedded objects that the path leads through, if a property is erased.
+    dictionary; ``columns`` are the properties of embedded objects that the path leads through, if a property is erased;
+    ``resettable`` is set for an Update, which may become a reset (``merge/resets.py``). ``replacement`` are operands
+    that a rule puts in the place of this one, which is discarded.
     """
 
     __slots__ = (
@@ -64,7 +66,9 @@ class Operand:
         "prepended",
         "prior_size",
         "rank",
+        "replacement",
         "replaces",
+        "resettable",
         "table",
         "target",
     )
@@ -88,6 +92,8 @@ class Operand:
         self.discarded = False
         self.pending: Operand | None = None
         self.prepended: list[Operand] | None = None
+        self.replacement: list[Operand] | None = None
+        self.resettable = False
         self.replaces = False
         self.columns: list[Column] | None = None
         if isinstance(instruction, PathInstruction):

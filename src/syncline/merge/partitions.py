@@ -25,6 +25,7 @@ from syncline.merge.footprint import Footprint, components
 from syncline.merge.operands import PATHLESS, Operand
 from syncline.merge.schema import Columns, Schema
 from syncline.values import Key
+from syncline.values.kinds import DICTIONARY, LIST, SET
 from syncline.values.kinds import OBJECT as OBJECT_VALUE
 
 __all__ = ["ANYTHING", "COMPONENT", "FIELD", "OBJECT", "Partition", "Partitions"]
@@ -38,12 +39,16 @@ FIELD: Final = 3
 
 @mypyc_attr(acyclic=True)
 class Partition:
-    """The operands of both sides that may interact, each side in its order."""
+    """The operands of both sides that may interact, each side in its order.
 
-    __slots__ = ("majors", "minors", "scope")
+    ``inserts``: a rule may put new operands beside or in place of one.
+    """
+
+    __slots__ = ("inserts", "majors", "minors", "scope")
 
     def __init__(self, scope: int) -> None:
         self.scope: i64 = scope
+        self.inserts = scope == COMPONENT
         self.majors: list[Operand] = []
         self.minors: list[Operand] = []
 
@@ -102,21 +107,27 @@ class Partitions:
                 partition = self._find(instruction, is_major)
                 if partition is not None:
                     operand = Operand(instruction, changeset, position)
-                    if self._columns is not None and operand.depth > PATHLESS:
-                        self._look_along_path(operand, partition, self._columns)
+                    if self._columns is not None:
+                        self._use_schema(operand, partition, self._columns)
                     self.operands.append(operand)
                     if is_major:
                         partition.majors.append(operand)
                     else:
                         partition.minors.append(operand)
 
-    def _look_along_path(self, operand: Operand, partition: Partition, columns: Columns) -> None:
-        """Note what only the schema knows of the operand's place; only where a rule may ask for it."""
-        if partition.scope == COMPONENT:
+    def _use_schema(self, operand: Operand, partition: Partition, columns: Columns) -> None:
+        """Note what only the schema knows of the operand's place, where a rule may ask for it."""
+        is_inside = operand.depth > PATHLESS
+        if is_inside and partition.scope == COMPONENT:
             operand.columns = columns.inside(operand.table, operand.field, operand.path)
         update = operand.instruction
-        if isinstance(update, Update) and update.kind == OBJECT_VALUE and operand.index < 0:
-            operand.replaces = columns.ends_at_key(operand.table, operand.field, update.path)
+        if isinstance(update, Update):
+            kind = update.kind
+            operand.resettable = True
+            if kind in (LIST, DICTIONARY, SET):
+                partition.inserts = True
+            elif kind == OBJECT_VALUE and is_inside and operand.index < 0:
+                operand.replaces = columns.ends_at_key(operand.table, operand.field, update.path)
 
     def _find(self, instruction: Instruction, is_major: bool) -> Partition | None:
         """The partition of an instruction; None where the other side has nothing that it could meet."""

@@ -26,6 +26,9 @@ ELEMENT_ERASED: Final = 17
 LATER_MOVE: Final = 18
 FOLLOWS_MOVE: Final = 19
 LINK_LOST: Final = 20
+RESET_LIST: Final = 21
+RESET_ENTRY: Final = 22
+RESET_NEEDLESS: Final = 23
 
 WORDS: Final[tuple[str, ...]] = (
     "nothing to decide",
@@ -49,4 +52,7 @@ WORDS: Final[tuple[str, ...]] = (
     "the later move of the same list element wins",
     "the place in the list follows the moved element",
     "the class that the value links to was erased, so the value is null",
+    "the list won over a plain value, which had removed the elements that were in it before",
+    "the dictionary won over a plain value, which had removed all entries but those written since",
+    "nothing is left that the plain value had removed",
 )

@@ -9,10 +9,10 @@ from typing import Final
 
 from mypy_extensions import i64
 
-from syncline.changesets.instructions import AddInteger, Clear, Update
+from syncline.changesets.instructions import AddInteger, Clear, Instruction, Update
 from syncline.errors import TransformError
 from syncline.merge.messages import describe
-from syncline.merge.operands import Operand
+from syncline.merge.operands import PATHLESS, Operand
 from syncline.merge.paths import BELOW_INDEX, BELOW_NAME, NOT_BELOW, below, same_place
 from syncline.merge.reasons import (
     CLEARED,
@@ -24,8 +24,12 @@ from syncline.merge.reasons import (
     NOTHING,
     OBJECT_YIELDS,
     OUTER_WINS,
+    RESET_ENTRY,
+    RESET_LIST,
+    RESET_NEEDLESS,
     SAME_COLLECTION,
 )
+from syncline.merge.resets import Reset, erasures
 from syncline.merge.rule import Rule
 from syncline.values.kinds import (
     DICTIONARY,
@@ -35,6 +39,7 @@ from syncline.values.kinds import (
     LIST_COLLECTION,
     NULL,
     OBJECT,
+    SET,
 )
 
 _INT64_RANGE: Final = 1 << 64
@@ -48,6 +53,30 @@ def keep_later(left: Operand, right: Operand) -> i64:
     else:
         right.discarded = True
     return LATER_WINS
+
+
+def _give_way(loser: Operand, winner: Operand) -> None:
+    """Discard an Update that lost to another; to a collection, make it a reset (``merge/resets.py``)."""
+    update, other = loser.instruction, winner.instruction
+    assert isinstance(update, Update)
+    assert isinstance(other, Update)
+    if loser.resettable and other.kind in (LIST, DICTIONARY):
+        update.kind = SET
+        update.value = Reset(other.kind)
+        update.is_default = False
+        loser.changed = True
+    else:
+        loser.discarded = True
+
+
+def _meet_reset(reset: Operand, value: Reset, other: Operand) -> i64:
+    """A reset against another Update of its place: only what is no collection of that kind makes it needless."""
+    update = other.instruction
+    assert isinstance(update, Update)
+    if update.kind == value.kind or update.kind == SET:
+        return NOTHING
+    reset.discarded = True
+    return RESET_NEEDLESS
 
 
 class KeepLater(Rule):
@@ -68,6 +97,10 @@ class UpdateTwice(Rule):
         assert isinstance(theirs, Update)
         if left.index >= 0 and left.prior_size != right.prior_size:
             raise TransformError(f"Merge error: lists of different sizes: {describe(left)} against {describe(right)}")
+        if isinstance(ours.value, Reset):
+            return _meet_reset(left, ours.value, right)
+        if isinstance(theirs.value, Reset):
+            return _meet_reset(right, theirs.value, left)
         if ours.kind != theirs.kind:
             if ours.kind == OBJECT:
                 left.discarded = True
@@ -77,13 +110,13 @@ class UpdateTwice(Rule):
                 return OBJECT_YIELDS
         elif ours.kind == LIST or ours.kind == DICTIONARY:
             return SAME_COLLECTION
+        loser, winner = (left, right) if left.rank < right.rank else (right, left)
+        reason: i64 = LATER_WINS
         if _is_default(left) != _is_default(right):
-            if _is_default(left):
-                left.discarded = True
-            else:
-                right.discarded = True
-            return EXPLICIT_WINS
-        return keep_later(left, right)
+            loser, winner = (left, right) if _is_default(left) else (right, left)
+            reason = EXPLICIT_WINS
+        _give_way(loser, winner)
+        return reason
 
 
 def _is_default(operand: Operand) -> bool:
@@ -101,6 +134,8 @@ class AddToUpdate(Rule):
         increment, update = left.instruction, right.instruction
         assert isinstance(increment, AddInteger)
         assert isinstance(update, Update)
+        if isinstance(update.value, Reset):
+            return NOTHING
         if right.rank < left.rank or _is_default(right):
             if update.kind == NULL:
                 return INCREMENT_KEPT
@@ -132,6 +167,9 @@ class ClearAgainstUpdate(Rule):
         clear, update = left.instruction, right.instruction
         assert isinstance(clear, Clear)
         assert isinstance(update, Update)
+        if isinstance(update.value, Reset):
+            right.discarded = True
+            return CLEARED
         if (clear.collection == LIST_COLLECTION and update.kind == LIST) or (
             clear.collection == DICTIONARY_COLLECTION and update.kind == DICTIONARY
         ):
@@ -150,12 +188,49 @@ class UpdateDropsInner(Rule):
         next_step = below(left, right)
         if next_step == NOT_BELOW:
             return NOTHING
+        if isinstance(update.value, Reset):
+            return _reset_collection(left, update, update.value, right)
         if (update.kind == LIST and next_step == BELOW_INDEX) or (
             update.kind == DICTIONARY and next_step == BELOW_NAME
         ):
             return SAME_COLLECTION
         right.discarded = True
         return OUTER_WINS
+
+
+def _reset_collection(left: Operand, update: Update, reset: Reset, right: Operand) -> i64:
+    """A reset against what the other side did in the collection after it won."""
+    is_member = right.depth == left.depth + 1
+    if reset.kind == LIST:
+        if is_member and right.prior_size >= 0:
+            left.discarded = left.changed = True
+            if right.prior_size == 0:
+                return RESET_NEEDLESS
+            left.replacement = [_beside(left, step) for step in erasures(update, left.path, right.prior_size)]
+            return RESET_LIST
+    else:
+        step = right.name if is_member else right.container[left.depth - PATHLESS]
+        if isinstance(step, str) and (not is_member or right.index < 0):
+            if step in reset.keys:
+                return NOTHING
+            if is_member and isinstance(right.instruction, (Update, Clear)):
+                reset.keys.append(step)
+                left.changed = True
+                if isinstance(right.instruction, Update) and right.instruction.kind in (LIST, DICTIONARY):
+                    inner = Reset(right.instruction.kind)
+                    place = (*left.path, step)
+                    left.pending = _beside(left, Update(update.table, update.key, update.field, place, SET, inner))
+                return RESET_ENTRY
+    right.discarded = True
+    return OUTER_WINS
+
+
+def _beside(operand: Operand, instruction: Instruction) -> Operand:
+    """A new operand of the same changeset at the same place in it."""
+    new = Operand(instruction, operand.changeset, operand.position)
+    new.rank = operand.rank
+    new.resettable = True
+    return new
 
 
 class DropsInner(Rule):
