@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from syncline.storage.catalogue import Catalogue, PropertyInfo
+from syncline.storage.catalogue import Catalogue
 from syncline.storage.columns import DICTIONARY_TAG, LINK_TAG, LIST_TAG
 from syncline.storage.layout import NODE_DICTIONARY, NODE_LIST
 from syncline.storage.reader import Reader
@@ -38,18 +38,36 @@ class Invariants:
         if statement is None:
             if len(self._statements) >= _REMEMBERED:
                 self._statements.clear()
-            statement = self._statements[reader.catalogue] = " UNION ALL ".join(_questions(reader.catalogue))
+            statement = self._statements[reader.catalogue] = _question(reader.catalogue)
         reader.flush()
-        return [f"{complaint} {number}" for complaint, number in reader.connection.execute(statement)]
+        names = {0: "", **{info.id: f"{info.name} " for info in reader.catalogue.by_id.values()}}
+        return [f"{complaint}: {names[where]}{number}" for complaint, where, number in reader.connection.execute(statement)]
 
 
-def _questions(catalogue: Catalogue) -> Iterator[str]:
-    """Queries that give a complaint and a number for everything that is broken."""
-    yield from _lists_are_dense(catalogue)
-    yield from _owners_exist(catalogue)
-    yield from _links_lead_somewhere(catalogue)
-    yield from _embedded_objects_are_owned_once(catalogue)
-    yield from _nodes_are_owned_once(catalogue)
+def _question(catalogue: Catalogue) -> str:
+    """One query that gives a complaint, a class (0: none) and a number for everything that is broken."""
+    parts = {
+        "objects(c, k, embedded)": _objects(catalogue),
+        "mixed(t, v, c)": _mixed_cells(catalogue),
+        "links(c, k)": _links(catalogue),
+        "owned(node)": [f"SELECT v FROM mixed WHERE t IN ({LIST_TAG}, {DICTIONARY_TAG})"],
+    }
+    common = ", ".join(f"{name} AS MATERIALIZED ({' UNION ALL '.join(queries)})" for name, queries in parts.items())
+    return f"WITH {common} {' UNION ALL '.join([*_CHECKS, *_lists_are_dense(catalogue), *_owners_exist(catalogue)])}"
+
+
+_CHECKS: Final = (
+    "SELECT 'a link dangles to object', c, k FROM links WHERE k >= 0 AND (c, k) NOT IN (SELECT c, k FROM objects)",
+    "SELECT 'a link dangles to tombstone', c, k FROM links"
+    " WHERE k < 0 AND (c, -1 - k) NOT IN (SELECT class, key FROM rlm_tomb)",
+    "SELECT 'an embedded object has no owner', c, k FROM objects"
+    " WHERE embedded AND (c, k) NOT IN (SELECT c, k FROM links)",
+    "SELECT 'an embedded object has several owners', c, k FROM links NATURAL JOIN objects"
+    " WHERE embedded GROUP BY c, k HAVING count(*) > 1",
+    "SELECT 'a collection inside a Mixed has no owner', 0, id FROM rlm_node WHERE id NOT IN (SELECT node FROM owned)",
+    "SELECT 'a collection inside a Mixed has several owners', 0, node FROM owned GROUP BY node HAVING count(*) > 1",
+    "SELECT 'a collection inside a Mixed is missing', 0, node FROM owned WHERE node NOT IN (SELECT id FROM rlm_node)",
+)
 
 
 def _quoted(text: str) -> str:
@@ -57,83 +75,57 @@ def _quoted(text: str) -> str:
 
 
 def _lists_are_dense(catalogue: Catalogue) -> Iterator[str]:
-    tables = [("a list inside a Mixed", NODE_LIST.name, NODE_LIST.owner)]
+    tables = [("a list inside a Mixed", 0, NODE_LIST)]
     for info in catalogue.by_id.values():
         for prop in info.collections:
             if prop.collection == LIST_COLLECTION and prop.table is not None:
-                tables.append((f"list {info.name}.{prop.name}", prop.table.name, prop.table.owner))
-    for what, table, owner in tables:
-        complaint = _quoted(f"{what} has gaps: owner")
-        yield (
-            f"SELECT {complaint}, {owner} FROM {table} GROUP BY {owner} HAVING min(i) <> 0 OR max(i) + 1 <> count(*)"
-        )
+                tables.append((f"list {prop.name}", info.id, prop.table))
+    for what, class_id, table in tables:
+        complaint = _quoted(f"{what} has gaps")
+        dense = "min(i) = 0 AND max(i) + 1 = count(*)"
+        yield f"SELECT {complaint}, {class_id}, {table.owner} FROM {table.name} GROUP BY {table.owner} HAVING NOT ({dense})"
 
 
 def _owners_exist(catalogue: Catalogue) -> Iterator[str]:
     for info in catalogue.by_id.values():
         for prop in info.collections:
             assert prop.table is not None
-            complaint = _quoted(f"{info.name}.{prop.name} has elements of an object that does not exist:")
-            yield f"SELECT DISTINCT {complaint}, o FROM {prop.table.name} WHERE o NOT IN (SELECT k FROM {info.table})"
+            complaint = _quoted(f"{prop.name} has elements of an object that does not exist")
+            missing = f"o NOT IN (SELECT k FROM {info.table})"
+            yield f"SELECT {complaint}, {info.id}, o FROM {prop.table.name} WHERE {missing}"
     for table in (NODE_LIST, NODE_DICTIONARY):
-        complaint = _quoted(f"{table.name} has elements of a collection that does not exist:")
-        yield f"SELECT DISTINCT {complaint}, node FROM {table.name} WHERE node NOT IN (SELECT id FROM rlm_node)"
+        complaint = _quoted(f"{table.name} has elements of a collection that does not exist")
+        yield f"SELECT {complaint}, 0, node FROM {table.name} WHERE node NOT IN (SELECT id FROM rlm_node)"
 
 
-def _links_lead_somewhere(catalogue: Catalogue) -> Iterator[str]:
-    classes = {info.id: info for info in catalogue.by_id.values()}
-    for class_id, info in classes.items():
-        links = " UNION ALL ".join(_links_to(catalogue, class_id))
-        complaint = _quoted(f"a link dangles: to {info.name}, object")
-        yield f"SELECT {complaint}, k FROM ({links}) WHERE k >= 0 AND k NOT IN (SELECT k FROM {info.table})"
-        if not info.embedded:
-            complaint = _quoted(f"a link dangles: to {info.name}, tombstone")
-            buried = f"SELECT key FROM rlm_tomb WHERE class = {class_id}"
-            yield f"SELECT {complaint}, -1 - k FROM ({links}) WHERE k < 0 AND -1 - k NOT IN ({buried})"
+def _objects(catalogue: Catalogue) -> list[str]:
+    queries = [f"SELECT {info.id}, k, {int(info.embedded)} FROM {info.table}" for info in catalogue.by_id.values()]
+    return queries or ["SELECT 0, 0, 0 WHERE 0"]
 
 
-def _embedded_objects_are_owned_once(catalogue: Catalogue) -> Iterator[str]:
-    for info in catalogue.by_id.values():
-        if info.embedded:
-            links = " UNION ALL ".join(_links_to(catalogue, info.id))
-            complaint = _quoted(f"an embedded {info.name} has no owner:")
-            yield f"SELECT {complaint}, k FROM {info.table} WHERE k NOT IN (SELECT k FROM ({links}))"
-            complaint = _quoted(f"an embedded {info.name} has several owners:")
-            yield f"SELECT {complaint}, k FROM ({links}) GROUP BY k HAVING count(*) > 1"
-
-
-def _nodes_are_owned_once(catalogue: Catalogue) -> Iterator[str]:
-    tags = f"({LIST_TAG}, {DICTIONARY_TAG})"
-    cells = " UNION ALL ".join(f"SELECT p AS k FROM ({cells}) WHERE t IN {tags}" for cells in _mixed_cells(catalogue))
-    yield f"SELECT 'a collection inside a Mixed has no owner:', id FROM rlm_node WHERE id NOT IN ({cells})"
-    yield f"SELECT 'a collection inside a Mixed has several owners:', k FROM ({cells}) GROUP BY k HAVING count(*) > 1"
-    yield f"SELECT 'a collection inside a Mixed is missing:', k FROM ({cells}) WHERE k NOT IN (SELECT id FROM rlm_node)"
-
-
-def _links_to(catalogue: Catalogue, class_id: int) -> Iterator[str]:
-    """Queries for ``k``, the number in every link to a class."""
+def _links(catalogue: Catalogue) -> Iterator[str]:
+    """Queries for class and number of every link, also those that own an embedded object."""
+    yield f"SELECT c, v FROM mixed WHERE t = {LINK_TAG}"
     for info in catalogue.by_id.values():
         for prop in info.properties.values():
-            if prop.type == LINK and prop.target_id == class_id:
-                if prop.table is None:
-                    yield f"SELECT p{prop.id} AS k FROM {info.table} WHERE p{prop.id} IS NOT NULL"
-                else:
-                    yield f"SELECT v AS k FROM {prop.table.name} WHERE v IS NOT NULL"
-    for cells in _mixed_cells(catalogue):
-        yield f"SELECT p AS k FROM ({cells}) WHERE t = {LINK_TAG} AND l = {class_id}"
+            if prop.type == LINK:
+                column = f"p{prop.id}" if prop.table is None else "v"
+                table = info.table if prop.table is None else prop.table.name
+                yield f"SELECT {prop.target_id}, {column} FROM {table} WHERE {column} IS NOT NULL"
 
 
 def _mixed_cells(catalogue: Catalogue) -> Iterator[str]:
-    """Queries for all Mixed values as columns ``t, p, l``."""
+    """Queries for the tag, value and class of every Mixed value that ties the object to other rows."""
     for table in (NODE_LIST, NODE_DICTIONARY):
-        yield f"SELECT t, p, l FROM {table.name}"
+        yield _tied_cells("t", "p", "l", table.name)
     for info in catalogue.by_id.values():
         for prop in info.properties.values():
             if prop.type == MIXED:
-                yield _mixed_cells_of(prop, info.table)
+                if prop.table is None:
+                    yield _tied_cells(f"t{prop.id}", f"p{prop.id}", f"l{prop.id}", info.table)
+                else:
+                    yield _tied_cells("t", "v", "l", prop.table.name)
 
 
-def _mixed_cells_of(prop: PropertyInfo, class_table: str) -> str:
-    if prop.table is not None:
-        return f"SELECT t, v AS p, l FROM {prop.table.name}"
-    return f"SELECT t{prop.id} AS t, p{prop.id} AS p, l{prop.id} AS l FROM {class_table}"
+def _tied_cells(tag: str, value: str, target: str, table: str) -> str:
+    return f"SELECT {tag}, {value}, {target} FROM {table} WHERE {tag} IN ({LINK_TAG}, {LIST_TAG}, {DICTIONARY_TAG})"

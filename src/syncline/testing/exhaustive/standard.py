@@ -1,7 +1,7 @@
 """The domain that ships with Syncline: every operation of every type, on an object that has one of everything.
 
 One object of class ``T`` holds a value of every type, every collection, embedded objects in all three kinds of places,
-and nested collections; beside it are an object to link to, one without primary key, and a class nobody links to.
+and nested collections; beside it are objects to link to, one without primary key, and a class nobody links to.
 """
 
 from __future__ import annotations
@@ -47,17 +47,17 @@ _EVERYTHING: Final[dict[str, Any]] = {
         _prop("mx", "mixed"),
         _prop("ml", "mixed"),
         _prop("md", "mixed"),
-        _prop("lk", "link", target="T"),
+        _prop("lk", "link", target="L"),
         _prop("em", "link", target="E"),
         _prop("li", "int", "list"),
-        _prop("ll", "link", "list", target="T"),
+        _prop("ll", "link", "list", target="L"),
         _prop("lm", "mixed", "list"),
         _prop("le", "link", "list", target="E"),
         _prop("si", "int", "set"),
         _prop("sm", "mixed", "set"),
-        _prop("sl", "link", "set", target="T"),
+        _prop("sl", "link", "set", target="L"),
         _prop("di", "int", "dict"),
-        _prop("dl", "link", "dict", target="T"),
+        _prop("dl", "link", "dict", target="L"),
         _prop("dm", "mixed", "dict"),
         _prop("de", "link", "dict", target="E"),
     ],
@@ -65,12 +65,15 @@ _EVERYTHING: Final[dict[str, Any]] = {
 _SCHEMA: Final = [
     _EMBEDDED,
     _EVERYTHING,
-    {"name": "K", "props": [_prop("n", "int"), _prop("lk", "link", target="T")]},
+    {"name": "L", "pk": {"name": "_id", "type": "int"}, "props": [_prop("n", "int"), _prop("t", "link", target="T")]},
+    {"name": "K", "props": [_prop("n", "int"), _prop("lk", "link", target="L")]},
     {"name": "U", "pk": {"name": "_id", "type": "string"}, "props": [_prop("n", "int")]},
 ]
-_LINK: Final = {"link": ["T", {"int": 2}]}
+_LINK: Final = {"link": ["L", {"int": 2}]}
+_OTHER_LINK: Final = {"link": ["L", {"int": 3}]}
 _OBJECTS: Final = [
-    {"op": "create", "class": "T", "pk": 2},
+    {"op": "create", "class": "L", "pk": 2},
+    {"op": "create", "class": "L", "pk": 3},
     {
         "op": "create",
         "class": "T",
@@ -84,7 +87,7 @@ _OBJECTS: Final = [
             "md": {"dict": {"a": 1, "l": {"list": [1, 2]}}},
             "em": {"obj": {"v": 1, "li": {"list": [1, 2]}}},
             "li": {"list": [10, 11, 12]},
-            "ll": {"list": [_LINK, {"link": ["T", {"int": 1}]}]},
+            "ll": {"list": [_LINK, _OTHER_LINK]},
             "lm": {"list": [1, {"list": [1, 2]}, {"dict": {"a": 1}}]},
             "le": {"list": [{"obj": {"v": 1, "li": {"list": [1, 2]}}}, {"obj": {"v": 2}}]},
             "si": {"set": [1, 2]},
@@ -99,8 +102,6 @@ _OBJECTS: Final = [
     {"op": "create", "class": "K", "values": {"n": 1}},
     {"op": "create", "class": "U", "pk": "u", "values": {"n": 1}},
 ]
-#: The key of the one object without primary key: made by the third client file registered after two or three peers.
-_ANY_KEY: Final = 0
 
 
 def _on(op: str, *path: str | int, **operands: Any) -> dict[str, Any]:
@@ -162,10 +163,9 @@ def _list(name: str, *path: str | int, values: tuple[Any, Any], size: int) -> li
 
 
 def _lists() -> list[Edit]:
-    other = {"link": ["T", {"int": 1}]}
     return [
         *_list("li", "li", values=(5, 6), size=3),
-        *_list("ll", "ll", values=(_LINK, other), size=2),
+        *_list("ll", "ll", values=(_LINK, _OTHER_LINK), size=2),
         *_list("lm", "lm", values=(5, "x"), size=3),
         Edit("lm.insert0=list", [_on("list_insert", "lm", index=0, value={"list": [7]})]),
         Edit("lm.set1=list", [_on("list_set", "lm", index=1, value={"list": [7]})]),
@@ -247,7 +247,7 @@ def _sets() -> list[Edit]:
         Edit("sm.erase1", [_on("set_erase", "sm", value=1)]),
         Edit("sm.erase1.0", [_on("set_erase", "sm", value={"double": 1.0})]),
         Edit("sm.clear", [_on("set_clear", "sm")]),
-        Edit("sl.add1", [_on("set_insert", "sl", value={"link": ["T", {"int": 1}]})]),
+        Edit("sl.add3", [_on("set_insert", "sl", value=_OTHER_LINK)]),
         Edit("sl.erase2", [_on("set_erase", "sl", value=_LINK)]),
         Edit("sl.clear", [_on("set_clear", "sl")]),
     ]
@@ -259,7 +259,7 @@ def _dictionaries() -> list[Edit]:
         Edit("di.c=6", [_on("dict_set", "di", key="c", value=6)]),
         Edit("di.erase", [_on("dict_erase", "di", key="a")]),
         Edit("di.clear", [_on("dict_clear", "di")]),
-        Edit("dl.a=1", [_on("dict_set", "dl", key="a", value={"link": ["T", {"int": 1}]})]),
+        Edit("dl.a=3", [_on("dict_set", "dl", key="a", value=_OTHER_LINK)]),
         Edit("dl.b=2", [_on("dict_set", "dl", key="b", value=_LINK)]),
         Edit("dl.erase", [_on("dict_erase", "dl", key="a")]),
         Edit("dm.a=x", [_on("dict_set", "dm", key="a", value="x")]),
@@ -284,24 +284,26 @@ def _objects() -> list[Edit]:
     return [
         _one("create3", op="create", **{"class": "T"}, pk=3, values={"n": 3, "lk": _LINK}),
         _one("create3.defaults", op="create", **{"class": "T"}, pk=3, defaults={"n": 4, "s": "d"}),
-        _one("erase1", op="erase", **{"class": "T"}, obj=1),
-        _one("erase2", op="erase", **{"class": "T"}, obj=2),
-        _one("T2.n=5", op="set", **{"class": "T"}, obj=2, path=["n"], value=5),
+        _one("eraseT", op="erase", **{"class": "T"}, obj=1),
         _one("clear.T", op="clear_class", **{"class": "T"}),
+        _one("eraseL", op="erase", **{"class": "L"}, obj=2),
+        _one("clear.L", op="clear_class", **{"class": "L"}),
+        _one("L.n=5", op="set", **{"class": "L"}, obj=2, path=["n"], value=5),
+        _one("L.t=1", op="set", **{"class": "L"}, obj=2, path=["t"], value={"link": ["T", {"int": 1}]}),
         _one("createK", op="create", **{"class": "K"}, values={"n": 5, "lk": _LINK}),
         _one("clear.K", op="clear_class", **{"class": "K"}),
         _one("createU", op="create", **{"class": "U"}, pk="w", values={"n": 5}),
         _one("eraseU", op="erase", **{"class": "U"}, obj={"str": "u"}),
         _one("U.n=5", op="set", **{"class": "U"}, obj={"str": "u"}, path=["n"], value=5),
         Edit(
-            "again2",
+            "againL",
             [
-                {"op": "erase", "class": "T", "obj": 2},
-                {"op": "create", "class": "T", "pk": 2, "values": {"n": 9}},
+                {"op": "erase", "class": "L", "obj": 2},
+                {"op": "create", "class": "L", "pk": 2, "values": {"n": 9}},
             ],
         ),
         Edit(
-            "again1",
+            "againT",
             [
                 {"op": "erase", "class": "T", "obj": 1},
                 {"op": "create", "class": "T", "pk": 1, "values": {"n": 9, "li": {"list": [1]}}},

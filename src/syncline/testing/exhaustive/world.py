@@ -16,8 +16,8 @@ from syncline.server.downloads import Tail, scan
 from syncline.server.integrator import Integrated, UploadPart, integrate_alone
 from syncline.server.permissions import Level
 from syncline.server.sqlite_log import SqliteLogStore
+from syncline.storage.catalogue import Catalogue
 from syncline.storage.history import ClientHistory
-from syncline.storage.reader import Reader
 from syncline.testing.exhaustive.nested import NestedFile
 from syncline.testing.operations import execute_all
 
@@ -84,6 +84,8 @@ class Peer:
         self.file = NestedFile(history=True)
         self.history = ClientHistory(self.file, observer)
         self.history.set_file_ident(ident, 1)
+        #: the schema after the last own commit
+        self.catalogue = Catalogue([], 0)
         self.forget()
 
     def forget(self) -> None:
@@ -96,6 +98,11 @@ class Peer:
         """One transaction. Raises what executing the operations raises."""
         with self.file.write(origin_timestamp=timestamp) as tx:
             execute_all(tx, operations)
+            self.catalogue = tx.catalogue
+
+    def local_changes(self) -> list[UploadChangeset]:
+        """What there is to upload."""
+        return self.history.uploadable(self._cursor)[0]
 
     def upload(self, server: Server, count: int | None = None) -> tuple[list[UploadChangeset], UploadCursor]:
         """Send the next ``count`` changesets, all there are if None; what was sent. Raises RefusedError."""
