@@ -15,6 +15,7 @@ from syncline.changesets.codec import decode, encode
 from syncline.errors import BadChangesetError, RealmError, SynclineError
 from syncline.merge.footprint import Footprint
 from syncline.merge.integration import integrate
+from syncline.merge.resets import spell_out
 from syncline.protocol.errors import ErrorAction, ErrorCode
 from syncline.server.inspection import Inspection
 from syncline.server.log_store import STORAGE_FAILURES, ClientFile, LogEntry, LogGroup, LogStore
@@ -161,6 +162,8 @@ def _apply(group: LogGroup, changesets: Sequence[Changeset]) -> None:
 
 
 def _append(group: LogGroup, file: ClientFile, changeset: Changeset) -> LogEntry:
+    if changeset.dirty:
+        spell_out(changeset)
     data = encode(changeset)
     footprint = Footprint.of([changeset]) if len(data) <= _FOOTPRINT_BYTES else None
     return group.append(file.ident, changeset.version, changeset.origin_timestamp, data, footprint)
