@@ -363,7 +363,7 @@ _ERRORS = {
     "erase beyond the end, move": ("Del 1.l[2] ⟨2⟩", "Mov 1.l[0]⇒1 ⟨2⟩", "beyond the end"),
     "erase, move beyond the end": ("Del 1.l[0] ⟨2⟩", "Mov 1.l[2]⇒1 ⟨2⟩", "beyond the end"),
     "erase beyond the end, erase": ("Del 1.l[2] ⟨2⟩", "Del 1.l[0] ⟨2⟩", "beyond the end"),
-    "a name among insertions": ("Ins 1.m[0]=1 ⟨1⟩", "Set 1.m.a=1", r"one side works on a list.*T\[1\].m.a"),
+    "a name among insertions": ("Ins 1.m[0]=1 ⟨1⟩", "Set 1.m.a=1", r"one side works on a list.*T\[1\].m\[…\]"),
     "a name among moves": ("Mov 1.m[0]⇒1 ⟨2⟩", "Set 1.m.a=1", "one side works on a list"),
     "a name among erasures": ("Del 1.m[0] ⟨2⟩", "Set 1.m.a=1", "one side works on a list"),
     "a name within an insertion": ("Ins 1.m[0]=1 ⟨1⟩", "Set 1.m.a.b=1", "Inconsistent paths"),

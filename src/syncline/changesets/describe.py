@@ -23,7 +23,7 @@ from syncline.changesets.instructions import (
 )
 from syncline.values import GlobalKey, Key
 
-__all__ = ["describe", "key_text", "name_text", "place_text"]
+__all__ = ["describe", "key_text", "name_text", "place_text", "source_text"]
 
 #: Longer names are cut; those that can exist are shorter (spec/changesets.md §7).
 _MAX_NAME: Final = 64
@@ -49,6 +49,11 @@ def describe(instruction: Instruction) -> str:
     elif isinstance(instruction, (AddColumn, EraseColumn)):
         text += "." + name_text(instruction.field)
     return text
+
+
+def source_text(version: int, origin_file_ident: int) -> str:
+    """A changeset by its version, as its sender counts, and the file in which it was made."""
+    return f"version {version} (client file {origin_file_ident})"
 
 
 def place_text(table: str, key: Key, field: str, path: Path) -> str:

@@ -2,40 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Final
-
-from syncline.changesets.instructions import (
-    ADD_INTEGER,
-    ARRAY_ERASE,
-    ARRAY_INSERT,
-    ARRAY_MOVE,
-    CLEAR,
-    SET_ERASE,
-    SET_INSERT,
-    UPDATE,
-)
+from syncline.changesets.describe import place_text, source_text
+from syncline.changesets.instructions import ARRAY_MOVE, INSTRUCTION_NAMES
 from syncline.merge.operands import Operand
 from syncline.values.kinds import KIND_NAMES
 
-#: The instructions that change something inside an object, by opcode.
-_NAMES: Final[dict[int, str]] = {
-    UPDATE: "Update",
-    ADD_INTEGER: "AddInteger",
-    ARRAY_INSERT: "ArrayInsert",
-    ARRAY_MOVE: "ArrayMove",
-    ARRAY_ERASE: "ArrayErase",
-    CLEAR: "Clear",
-    SET_INSERT: "SetInsert",
-    SET_ERASE: "SetErase",
-}
-
 
 def describe(operand: Operand) -> str:
-    """A change with its place, as in ``ArrayErase of Person[7].dogs[2] (list of 3)``."""
-    steps = "".join([f"[{step}]" if isinstance(step, int) else f".{step}" for step in operand.path])
+    """A change with its place and changeset: ``ArrayErase of Person[7].dogs[2] (list of 3) in version 9 (client …)``.
+
+    Strings that users wrote are left out (:mod:`syncline.changesets.describe`).
+    """
+    place = place_text(operand.table, operand.key, operand.field, operand.path)
     target = f" to [{operand.target}]" if operand.opcode == ARRAY_MOVE else ""
     size = f" (list of {operand.prior_size})" if operand.prior_size >= 0 else ""
-    return f"{_NAMES[operand.opcode]} of {operand.table}[{operand.key!r}].{operand.field}{steps}{target}{size}"
+    return f"{INSTRUCTION_NAMES[operand.opcode]} of {place}{target}{size} in {source(operand)}"
+
+
+def source(operand: Operand) -> str:
+    """The changeset of a change."""
+    return source_text(operand.changeset.version, operand.changeset.origin_file_ident)
 
 
 def kind_name(kind: int) -> str:

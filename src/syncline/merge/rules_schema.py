@@ -12,6 +12,7 @@ from typing import Final, cast
 
 from mypy_extensions import i64
 
+from syncline.changesets.describe import name_text
 from syncline.changesets.instructions import (
     AddColumn,
     AddTable,
@@ -22,7 +23,7 @@ from syncline.changesets.instructions import (
     Update,
 )
 from syncline.errors import TransformError
-from syncline.merge.messages import kind_name
+from syncline.merge.messages import kind_name, source
 from syncline.merge.operands import Operand
 from syncline.merge.reasons import BOTH_MADE, ERASED_CLASS, ERASED_COLUMN, ERASED_TARGET, LINK_LOST, NOTHING
 from syncline.merge.rule import Rule
@@ -44,8 +45,8 @@ class AddTableTwice(Rule):
         problem = _class_difference(ours, theirs)
         if problem:
             raise TransformError(
-                f"Schema mismatch: class '{ours.table}' {problem}: "
-                f"{_class_text(ours)} on one side, {_class_text(theirs)} on the other"
+                f"Schema mismatch: class '{name_text(ours.table)}' {problem}: "
+                f"{_class_text(ours)} in {source(left)}, {_class_text(theirs)} in {source(right)}"
             )
         left.discarded = right.discarded = True
         return BOTH_MADE
@@ -74,7 +75,7 @@ def _class_text(definition: AddTable) -> str:
     if definition.pk_type == GLOBAL_KEY:
         return text + "no primary key"
     nullable = ", nullable" if definition.pk_nullable else ""
-    return f"{text}primary key '{definition.pk_field}' ({kind_name(definition.pk_type)}{nullable})"
+    return f"{text}primary key '{name_text(definition.pk_field)}' ({kind_name(definition.pk_type)}{nullable})"
 
 
 class EraseTableDropsAddTable(Rule):
@@ -150,8 +151,8 @@ class AddColumnTwice(Rule):
         problem = _property_difference(ours, theirs)
         if problem:
             raise TransformError(
-                f"Schema mismatch: property '{ours.table}.{ours.field}' {problem}: "
-                f"{_property_text(ours)} on one side, {_property_text(theirs)} on the other"
+                f"Schema mismatch: property '{name_text(ours.table)}.{name_text(ours.field)}' {problem}: "
+                f"{_property_text(ours)} in {source(left)}, {_property_text(theirs)} in {source(right)}"
             )
         left.discarded = right.discarded = True
         return BOTH_MADE
@@ -172,7 +173,7 @@ def _property_difference(ours: AddColumn, theirs: AddColumn) -> str:
 def _property_text(definition: AddColumn) -> str:
     text = _COLLECTION_NAMES[definition.collection] if 0 <= definition.collection <= 3 else "unknown collection"
     nullable = "nullable " if definition.nullable else ""
-    target = f" to '{definition.link_target}'" if definition.value_type == LINK else ""
+    target = f" to '{name_text(definition.link_target)}'" if definition.value_type == LINK else ""
     return f"{text} {nullable}{kind_name(definition.value_type)}{target}"
 
 
