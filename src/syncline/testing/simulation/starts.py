@@ -34,8 +34,8 @@ _OBJECTS: Final = 8
 class Options:
     """What is simulated.
 
-    ``backwards``: clocks also go backwards within one device, as when their user sets them (spec/merge.md §13, trap 14):
-    the original's rules do not promise convergence then. ``faults``: connections break, programs and machines die.
+    ``backwards``: clocks also go backwards within one device, as when their user sets them (spec/merge.md §13, trap
+    14): the original's rules do not promise convergence then. ``faults``: connections break, programs and machines die.
     """
 
     fewest_devices: int = 2
