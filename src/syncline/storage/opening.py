@@ -61,7 +61,10 @@ def connect_reader(settings: FileSettings, lock: LockFile | None) -> apsw.Connec
     with a write-ahead log left there it has to, or commits would be missing.
     """
     immutable = lock is None and not os.path.exists(settings.path + "-wal")
-    return connect(settings.path, settings.key, writable=False, immutable=immutable, vfs=settings.vfs)
+    connection = connect(settings.path, settings.key, writable=False, immutable=immutable, vfs=settings.vfs)
+    if settings.read_only:  # what a crash has left in the write-ahead log stays there
+        connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+    return connection
 
 
 def open_parts(settings: FileSettings, history: bool | None, create: bool) -> OpenParts:
