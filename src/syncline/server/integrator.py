@@ -10,8 +10,9 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
+from syncline.changesets.arrival import Arrivals, decode_arrival
 from syncline.changesets.changeset import Changeset, UploadChangeset, UploadCursor
-from syncline.changesets.codec import decode, encode
+from syncline.changesets.codec import encode
 from syncline.errors import BadChangesetError, RealmError, SynclineError
 from syncline.merge.footprint import Footprint
 from syncline.merge.integration import integrate
@@ -132,8 +133,9 @@ def _integrate(group: LogGroup, part: UploadPart) -> Integrated:
             changesets = [_decode(entry, file, head, part, inspection) for entry in run]
             schema = group.state.catalogue
             history = WatchedHistory(group.history(file.ident))
-            integrate(history, SERVER_IDENT, head, changesets, _go_on, schema=schema)
-            _apply(group, changesets)
+            with Arrivals(changesets, [entry.changeset for entry in run]):
+                integrate(history, SERVER_IDENT, head, changesets, _go_on, schema=schema)
+                _apply(group, changesets)
             logged = [_append(group, file, changeset) for changeset in changesets]
             if history.is_rewritten or any(changeset.dirty for changeset in changesets):
                 group.keep_originals(_originals(run, changesets, logged))
@@ -193,11 +195,13 @@ def _decode(entry: UploadChangeset, file: ClientFile, head: int, part: UploadPar
         raise UploadRefusedError(ErrorCode.BAD_ORIGIN_FILE_IDENT, "the origin of a changeset is another client file")
     if not file.upload.last_integrated_server_version <= entry.last_integrated_server_version <= head:
         raise UploadRefusedError(ErrorCode.BAD_SERVER_VERSION, "a changeset is based on a version out of range")
-    changeset = decode(entry.changeset)
-    changeset.version = entry.client_version
-    changeset.last_integrated_remote_version = entry.last_integrated_server_version
-    changeset.origin_timestamp = entry.origin_timestamp
-    changeset.origin_file_ident = file.ident
+    changeset = decode_arrival(
+        entry.changeset,
+        version=entry.client_version,
+        base=entry.last_integrated_server_version,
+        timestamp=entry.origin_timestamp,
+        origin_file_ident=file.ident,
+    )
     erased = inspection.look_at(changeset)
     if erased is not None and not (part.schema_policy == "admin" and part.level() >= Level.ADMIN):
         raise UploadRefusedError(ErrorCode.INVALID_SCHEMA_CHANGE, f"{erased} is not allowed on this server")

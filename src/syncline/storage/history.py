@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import apsw
 
+from syncline.changesets.arrival import Arrivals, decode_arrival
 from syncline.changesets.changeset import (
     Changeset,
     DownloadChangeset,
@@ -196,14 +197,15 @@ class ClientHistory:
         kept.
         """
         changesets = self.decode(entries)
-        with self._file.write() as tx:
+        originals = [entry.changeset for entry in entries]
+        with Arrivals(changesets, originals), self._file.write() as tx:
             self.integrate_in(
                 tx,
                 changesets,
                 downloaded_bytes=sum(entry.original_size for entry in entries),
                 progress=progress,
                 downloadable_bytes=downloadable_bytes,
-                originals=[entry.changeset for entry in entries],
+                originals=originals,
             )
             return self._file.commit(tx)
 
@@ -212,11 +214,13 @@ class ClientHistory:
         """Decode and number the entries of a DOWNLOAD; needs no lock. Raises BadChangesetError."""
         changesets: list[Changeset] = []
         for sequence, entry in enumerate(entries):
-            changeset = decode(entry.changeset)
-            changeset.version = entry.server_version
-            changeset.last_integrated_remote_version = entry.last_integrated_client_version
-            changeset.origin_timestamp = entry.origin_timestamp
-            changeset.origin_file_ident = entry.origin_file_ident
+            changeset = decode_arrival(
+                entry.changeset,
+                version=entry.server_version,
+                base=entry.last_integrated_client_version,
+                timestamp=entry.origin_timestamp,
+                origin_file_ident=entry.origin_file_ident,
+            )
             changeset.sequence = sequence
             changesets.append(changeset)
         return changesets
