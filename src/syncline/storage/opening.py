@@ -60,9 +60,10 @@ def connect_reader(settings: FileSettings, lock: LockFile | None) -> apsw.Connec
     Without a lock file (a read-only medium) nobody can be writing, and SQLite must not try to make its shared memory;
     with a write-ahead log left there it has to, or commits would be missing.
     """
-    immutable = lock is None and not os.path.exists(settings.path + "-wal")
+    log = settings.path + "-wal"
+    immutable = lock is None and not os.path.exists(log)
     connection = connect(settings.path, settings.key, writable=False, immutable=immutable, vfs=settings.vfs)
-    if settings.read_only:  # what a crash has left in the write-ahead log stays there
+    if settings.read_only and os.path.exists(log):  # what a crash has left there stays there
         connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
     return connection
 
