@@ -92,6 +92,10 @@ class Operations:
             raise OperationError(f"{name} needs {', '.join(sorted(missing))}")
         if unknown := operands - required - optional:
             raise OperationError(f"{name} has no operand {', '.join(sorted(unknown))}")
+        for operand, kinds_of_it in _OPERANDS.items():
+            if operand in operands and type(operation[operand]) not in kinds_of_it:
+                wanted = " or ".join(_JSON_NAMES[kind] for kind in kinds_of_it)
+                raise OperationError(f"{name}: {operand} must be {wanted}, not {operation[operand]!r:.60}")
         return method(self, operation) or {}
 
     # --- schema -----------------------------------------------------------------------------------------------------
@@ -399,6 +403,28 @@ _OPERATIONS: Final = {
     "dict_set": _entry(Operations.dict_set, "class obj path key value"),
     "dict_erase": _entry(Operations.dict_erase, "class obj path key"),
     "dict_clear": _entry(Operations.dict_clear, "class obj path"),
+}
+
+_JSON_NAMES: Final[dict[type, str]] = {
+    str: "a string",
+    int: "an integer",
+    bool: "true or false",
+    list: "a list",
+    dict: "an object",
+}
+#: What operands must be, where what they are used for does not tell.
+_OPERANDS: Final[dict[str, tuple[type, ...]]] = {
+    "class": (str, dict),
+    "classes": (list,),
+    "prop": (str, dict),
+    "path": (list,),
+    "index": (int,),
+    "from": (int,),
+    "to": (int,),
+    "key": (str, dict),
+    "is_default": (bool,),
+    "defaults": (dict,),
+    "values": (dict,),
 }
 
 #: All values of ``op``.

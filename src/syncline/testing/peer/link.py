@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from typing import Any, Final, NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
@@ -28,6 +29,8 @@ DEFAULT_SERVICE: Final = "/realm-sync"
 #: A wait looks this often whether the connection is down, and skips the delay before the next attempt.
 _POKE_S: Final = 0.25
 _END_S: Final = 30.0
+#: So many errors and states are remembered, the latest ones.
+_REMEMBERED: Final = 10_000
 
 
 class WaitTimeoutError(TimeoutError):
@@ -79,8 +82,8 @@ class Link:
         Raises MultipleSyncAgentsError if another process syncs the file, MismatchedConfigError if this one does,
         with something else.
         """
-        self.errors: list[dict[str, Json]] = []
-        self.states: list[str] = []
+        self.errors: deque[dict[str, Json]] = deque(maxlen=_REMEMBERED)
+        self.states: deque[str] = deque(maxlen=_REMEMBERED)
         self._manager = manager
         self._path = lease.file.path
         self._fatal: SyncError | None = None
@@ -97,10 +100,10 @@ class Link:
         core = manager.registry.core_at(self._path)
         assert core is not None  # it was attached just now
         self._core = core
-        self._session: SyncSession = manager.session_of(core)
+        self.session: SyncSession = manager.session_of(core)
         self._observer: NotificationToken | None = None
         if not core.is_invalid:
-            self._observer = self._session.observe_connection_state(self._state_changed)
+            self._observer = self.session.observe_connection_state(self._state_changed)
             self._note_state(core.connection_state)
 
     def close(self) -> None:
@@ -122,12 +125,12 @@ class Link:
 
     def suspend(self) -> None:
         """Disconnect until :meth:`resume`."""
-        self._session.suspend()
+        self.session.suspend()
 
     def resume(self) -> None:
         """Go on."""
         self._fatal = None
-        self._session.resume()
+        self.session.resume()
 
     # --- what it says -------------------------------------------------------------------------------------------------
 
@@ -187,9 +190,13 @@ class Link:
                 return
             if stop_on_error:
                 raise error
-            time.sleep(max(0.0, min(_POKE_S, deadline - time.monotonic())))
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise self._timed_out(kind) from error
+            time.sleep(min(_POKE_S, left))
 
     def _wait_once(self, kind: WaitKind, deadline: float, stop_on_error: bool) -> Exception | None:
+        """Wait until it is over, well or not: what ended it otherwise, None for success. Raises WaitTimeoutError."""
         ended = threading.Event()
         outcome: list[Exception | None] = []
 
@@ -207,7 +214,10 @@ class Link:
                     self._core.reconnect()
                 left = deadline - time.monotonic()
                 if not ended.wait(max(0.0, min(_POKE_S, left))) and left <= 0:
-                    raise WaitTimeoutError(f"the {kind.value} of {self._path} was not complete in time")
+                    raise self._timed_out(kind)
         finally:
             self._core.forget_wait(wait)
         return outcome[0]
+
+    def _timed_out(self, kind: WaitKind) -> WaitTimeoutError:
+        return WaitTimeoutError(f"the {kind.value} of {self._path} was not complete in time")

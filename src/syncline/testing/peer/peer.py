@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias
@@ -164,7 +165,7 @@ class Peer:
         link = self._database(fields).reported
         if link is None:
             return {"errors": [], "states": []}
-        self._sync_manager().notify_thread.drain(_DRAIN_S)  # what has happened has been reported then
+        self._settle()
         return {"errors": list(link.errors), "states": list(link.states)}
 
     def _progress(self, fields: Mapping[str, Json]) -> Reply:
@@ -189,10 +190,18 @@ class Peer:
             self._manager.error_handler = self._report
         return self._manager
 
+    def _settle(self) -> None:
+        """Return when what has happened so far has been reported: first by the event loop, then by the notifier."""
+        manager = self._sync_manager()
+        turned = threading.Event()
+        manager.client.post(turned.set)
+        turned.wait(_DRAIN_S)
+        manager.notify_thread.drain(_DRAIN_S)
+
     def _report(self, error: SyncError, session: SyncSession | None) -> None:
         for database in list(self._databases.values()):
-            if database.link is not None and session is not None and database.lease.file.path == session.path:
-                database.link.failed(error, session)
+            if database.reported is not None and database.reported.session == session:
+                database.reported.failed(error, session)
 
     # --- content ------------------------------------------------------------------------------------------------------
 
