@@ -27,7 +27,7 @@ from syncline.values.kinds import (
     SINGLE_COLLECTION,
 )
 
-__all__ = ["Json", "content_hash", "dump", "dump_pieces"]
+__all__ = ["Json", "content_hash", "dump", "dump_pieces", "value_form"]
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
@@ -127,7 +127,7 @@ def _properties(reader: Reader, info: ClassInfo, k: int, row: tuple[Value, ...])
     form: dict[str, Json] = {}
     for prop, value in zip(info.singles, row, strict=True):
         if not prop.is_primary_key:
-            form[prop.name] = _value(reader, prop.type, value)
+            form[prop.name] = value_form(reader, prop.type, value)
     for prop in info.collections:
         form[prop.name] = _collection(reader, prop.type, reader.collection(info, k, prop))
     return form
@@ -135,14 +135,14 @@ def _properties(reader: Reader, info: ClassInfo, k: int, row: tuple[Value, ...])
 
 def _collection(reader: Reader, kind: int, ref: CollectionRef) -> Json:
     if ref.kind == LIST_COLLECTION:
-        return {"list": [_value(reader, kind, value) for value in reader.list_slice(ref)]}
+        return {"list": [value_form(reader, kind, value) for value in reader.list_slice(ref)]}
     if ref.kind == SET_COLLECTION:
-        return {"set": sorted((_value(reader, kind, value) for value in reader.set_values(ref)), key=_compact)}
-    return {"dict": {key: _value(reader, kind, value) for key, value in reader.dict_items(ref)}}
+        return {"set": sorted((value_form(reader, kind, value) for value in reader.set_values(ref)), key=_compact)}
+    return {"dict": {key: value_form(reader, kind, value) for key, value in reader.dict_items(ref)}}
 
 
-def _value(reader: Reader, kind: int, value: Value) -> Json:
-    """``kind`` is the declared one: it tells a float from a double."""
+def value_form(reader: Reader, kind: int, value: Value) -> Json:
+    """One value, with all that it owns. ``kind`` is the declared one: it tells a float from a double."""
     if value is None:
         return None
     if isinstance(value, ObjectRef):
