@@ -154,7 +154,7 @@ def _is_possible(history: History, world: World) -> bool:
         try:
             for transaction in history:
                 world.peers[0].commit([operation for edit in transaction for operation in edit.operations], 1)
-        except (OperationError, RealmError, IndexError):
+        except (OperationError, RealmError, LookupError):
             return False
     return True
 

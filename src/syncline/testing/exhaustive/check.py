@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from syncline.changesets.changeset import Changeset, DownloadChangeset, SyncProgress, UploadChangeset, UploadCursor
 from syncline.changesets.codec import decode, encode
-from syncline.errors import BadChangesetError, ProtocolViolationError, SynclineError, TransformError
+from syncline.errors import ProtocolViolationError, SynclineError, TransformError
 from syncline.merge.transform import transform
 from syncline.protocol.checks import check_download
 from syncline.protocol.messages import Download

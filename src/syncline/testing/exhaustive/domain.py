@@ -16,7 +16,7 @@ Everything is in the JSON form of ``testing/operations.py`` (tests/vectors/READM
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, TypeAlias
 
 __all__ = ["Domain", "DomainError", "Edit", "Operation"]
 
@@ -30,16 +30,20 @@ class DomainError(ValueError):
     """A domain, or a name in it, that cannot be: the message says what is wrong."""
 
 
-class Edit(NamedTuple):
-    """Something a peer does in one transaction, by name: usually one operation."""
+class Edit:
+    """Something a peer does in one transaction, by name: usually one operation. Equal only to itself."""
 
-    name: str
-    operations: Sequence[Operation]
+    def __init__(self, name: str, operations: Sequence[Operation]) -> None:
+        self.name = name
+        self.operations = operations
 
     @property
     def kind(self) -> str:
         """Which operation it is (``op`` of the first)."""
         return str(self.operations[0]["op"])
+
+    def __repr__(self) -> str:
+        return f"Edit({self.name!r}, {self.operations!r})"
 
 
 class Domain:

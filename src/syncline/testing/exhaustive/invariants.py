@@ -41,7 +41,9 @@ class Invariants:
             statement = self._statements[reader.catalogue] = _question(reader.catalogue)
         reader.flush()
         names = {0: "", **{info.id: f"{info.name} " for info in reader.catalogue.by_id.values()}}
-        return [f"{complaint}: {names[where]}{number}" for complaint, where, number in reader.connection.execute(statement)]
+        return [
+            f"{complaint}: {names[where]}{number}" for complaint, where, number in reader.connection.execute(statement)
+        ]
 
 
 def _question(catalogue: Catalogue) -> str:
@@ -82,8 +84,8 @@ def _lists_are_dense(catalogue: Catalogue) -> Iterator[str]:
                 tables.append((f"list {prop.name}", info.id, prop.table))
     for what, class_id, table in tables:
         complaint = _quoted(f"{what} has gaps")
-        dense = "min(i) = 0 AND max(i) + 1 = count(*)"
-        yield f"SELECT {complaint}, {class_id}, {table.owner} FROM {table.name} GROUP BY {table.owner} HAVING NOT ({dense})"
+        grouped = f"{table.name} GROUP BY {table.owner} HAVING min(i) <> 0 OR max(i) + 1 <> count(*)"
+        yield f"SELECT {complaint}, {class_id}, {table.owner} FROM {grouped}"
 
 
 def _owners_exist(catalogue: Catalogue) -> Iterator[str]:

@@ -78,7 +78,7 @@ class _Connection(apsw.Connection):
         return super().execute(statements, *arguments, **options)
 
     @property
-    def in_transaction(self) -> bool:
+    def in_transaction(self) -> bool:  # type: ignore[override]
         """Whether a transaction, not only a trial, runs."""
         return self._depth > 0 if self._in_trial else super().in_transaction
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from syncline.testing.exhaustive.cases import Plan
 from syncline.testing.exhaustive.domain import Domain, Edit
 
-__all__ = ["STANDARD", "edits"]
+__all__ = ["STANDARD", "standard_plans"]
 
 _SCALARS: Final[dict[str, Any]] = {
     "b": ("bool", True),
@@ -62,7 +63,7 @@ _EVERYTHING: Final[dict[str, Any]] = {
         _prop("de", "link", "dict", target="E"),
     ],
 }
-_SCHEMA: Final = [
+_SCHEMA: Final[list[dict[str, Any]]] = [
     _EMBEDDED,
     _EVERYTHING,
     {"name": "L", "pk": {"name": "_id", "type": "int"}, "props": [_prop("n", "int"), _prop("t", "link", target="T")]},
@@ -71,7 +72,7 @@ _SCHEMA: Final = [
 ]
 _LINK: Final = {"link": ["L", {"int": 2}]}
 _OTHER_LINK: Final = {"link": ["L", {"int": 3}]}
-_OBJECTS: Final = [
+_OBJECTS: Final[list[dict[str, Any]]] = [
     {"op": "create", "class": "L", "pk": 2},
     {"op": "create", "class": "L", "pk": 3},
     {
@@ -353,3 +354,49 @@ STANDARD: Final = Domain(
         *_schema_changes(),
     ],
 )
+
+#: Edits that have much to do with each other: longer histories and three peers are tried with these.
+_FAMILIES: Final[dict[str, str]] = {
+    "values": "n=5 n=6 n:=7 n.add2 ni=5 ni=null ni.add2",
+    "mixed": "mx=5 mx=null mx=link mx=list mx=dict mx.add2",
+    "list": "li.insert0 li.insert1 li.set0 li.erase0 li.erase1 li.move01 li.move20 li.clear",
+    "links": "ll.insert0 ll.erase0 ll.set1 ll.move01 lk=2 dl.b=2 eraseL againL",
+    "mixed-list": "lm.insert0 lm.erase1 lm.move01 lm.set1 lm.set1=list lm[1].insert0 lm[1].clear lm.clear",
+    "list-in-mixed": "ml=list ml=dict ml=5 ml.insert0 ml.erase0 ml.move01 ml.clear",
+    "dict-in-mixed": "md=dict md=list md=null md.a=5 md.erase md.clear md.l.insert0 md.l.clear",
+    "embedded": "em=obj em=null em.v=5 em.v.add2 em.li.insert0 em.li.clear em.e=obj",
+    "embedded-list": "le.insert0 le.set0 le.erase0 le.move01 le.clear le[0].v=5 le[1].v=6 le[0].li.insert0",
+    "embedded-dict": "de.a=obj de.a=null de.erase de.clear de.a.v=5 de.a.v.add2 de.a.li.insert0",
+    "sets": "si.add9 si.erase1 si.clear sm.add2 sm.add2.0 sm.erase1 sl.erase2",
+    "dictionary": "di.a=5 di.erase di.clear dm.l=5 dm.l=list dm.l.insert0 dm.erasel dm.clear",
+    "objects": "eraseT againT clear.T create3 create3.defaults n=5 li.insert0 L.t=1",
+    "schema": "add.N add.T.x drop.T.li drop.U U.n=5 li.insert0 mx=U drop.E.v em.v=5",
+}
+
+
+def standard_plans() -> list[Plan]:
+    """Every pair of edits; then, in each family, longer histories of two peers and single edits of three."""
+    everything = tuple(STANDARD.edits.values())
+    plans = [Plan("pairs", STANDARD, everything, ((1,), (1,)), ("1-2", "2-1", "1-1"), ("AB", "BA"))]
+    for family, names in _FAMILIES.items():
+        edits = tuple(map(STANDARD.edit, names.split()))
+        plans += [
+            Plan(f"{family}-two", STANDARD, edits, ((2,), (1,)), ("1-2", "2-1"), ("AB", "BA")),
+            Plan(
+                f"{family}-then",
+                STANDARD,
+                edits,
+                ((1, 1), (1,)),
+                ("12-3", "13-2", "23-1"),
+                ("AAB", "ABA", "BAA", "aba", "baa"),
+            ),
+            Plan(
+                f"{family}-three",
+                STANDARD,
+                edits,
+                ((1,), (1,), (1,)),
+                ("1-2-3", "1-3-2", "2-1-3", "2-3-1", "3-1-2", "3-2-1", "1-1-1"),
+                ("ABC", "ACB", "BAC", "BCA", "CAB", "CBA", "abc", "cba"),
+            ),
+        ]
+    return plans

@@ -1,7 +1,7 @@
 """A server and its client files with one common state, in which a history is tried and undone again.
 
-Everything is real (``storage/history.py``, ``server/integrator.py``, ``server/sqlite_log.py``, ``server/downloads.py``),
-but the messages between them are handed over as they are, and the files are in memory (``nested.py``).
+Everything is real (``storage/history.py``; ``server/`` ``integrator.py``, ``sqlite_log.py``, ``downloads.py``), but the
+messages between them are handed over as they are, and the files are in memory (``nested.py``).
 """
 
 from __future__ import annotations
