@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from syncline.cli.serve import serve
+from syncline.cli.why import why
 from syncline.version import __version__
 
 __all__ = ["build_app"]
@@ -24,6 +25,7 @@ def build_app() -> typer.Typer:
     )
     app.callback()(_root)
     app.command()(serve)
+    app.command()(why)
     app.command()(doctor)
     app.command()(demo)
     return app

@@ -33,11 +33,12 @@ from syncline.changesets.instructions import (
 )
 from syncline.errors import TransformError
 from syncline.merge.explain import Change, Explanation, Json, Recorder, Subject
+from syncline.merge.resets import reset_of
 from syncline.merge.schema import Schema
 from syncline.merge.transform import transform
 from syncline.merge.wording import words
 from syncline.values import Key
-from syncline.values.kinds import DICTIONARY, LINK, LIST, OBJECT
+from syncline.values.kinds import DICTIONARY, ERASED, LINK, LIST, OBJECT
 
 __all__ = ["Entry", "Event", "Outcome", "concerning", "tell"]
 
@@ -200,12 +201,16 @@ class _Replay:
             except TransformError:
                 event.is_exact = False
         event.decisions = recorder.found[before:]
-        final = made
-        if entry.logged is not None and _differ(made, entry.logged):
-            event.is_exact = False
-            final = recorder.copy(entry.logged)
+        result = final = made
+        if entry.logged is not None:
+            logged = _as_logged(made, entry.logged)
+            if logged is None:
+                event.is_exact = False
+                result = final = recorder.copy(entry.logged)
+            else:
+                final = recorder.copy(entry.logged, [recorder.change_of(instruction, made) for instruction in logged])
         self._past.append((entry, final))
-        event.outcomes = self._outcomes(changes, final)
+        event.outcomes = self._outcomes(changes, result)
         self.events.append(event)
 
     def _window(self, entry: Entry) -> list[Changeset]:
@@ -233,11 +238,35 @@ class _Replay:
         return [Outcome(change, survivors.get(id(change))) for change in changes] + added
 
 
-def _differ(one: Changeset, other: Changeset) -> bool:
-    """By their text: NaN is as good as NaN."""
-    return [repr(instruction) for instruction in one.instructions] != [
-        repr(instruction) for instruction in other.instructions
-    ]
+def _as_logged(merged: Changeset, logged: Changeset) -> list[Instruction] | None:
+    """For each logged instruction the merged one that it stands for; None if they do not fit together.
+
+    They are the same, except that the log has in place of a reset the instructions that carried it out, if any
+    (``merge/resets.py``).
+    """
+    found: list[Instruction] = []
+    surplus = len(logged.instructions) - len([i for i in merged.instructions if reset_of(i) is None])
+    for instruction in merged.instructions:
+        place = len(found)
+        if reset_of(instruction) is not None:
+            while surplus > 0 and place < len(logged.instructions) and _carries_out(instruction, logged, place):
+                found.append(instruction)
+                surplus -= 1
+                place += 1
+        elif place < len(logged.instructions) and repr(instruction) == repr(logged.instructions[place]):
+            found.append(instruction)  # compared as text: NaN is as good as NaN
+        else:
+            return None
+    return found if len(found) == len(logged.instructions) else None
+
+
+def _carries_out(reset: Instruction, logged: Changeset, place: int) -> bool:
+    """Whether a logged instruction removes something from the collection that a reset empties."""
+    step = logged.instructions[place]
+    if not isinstance(reset, PathInstruction) or not isinstance(step, PathInstruction):
+        return False
+    removes = isinstance(step, (ArrayErase, Clear)) or (isinstance(step, Update) and step.kind == ERASED)
+    return removes and step.field == reset.field and step.path[: len(reset.path)] == reset.path
 
 
 # --- what stands ------------------------------------------------------------------------------------------------------

@@ -28,6 +28,7 @@ from syncline.changesets.instructions import (
     SetInsert,
     Update,
 )
+from syncline.merge.resets import reset_of
 from syncline.values import GlobalKey, Key, Link, ObjectId, Timestamp
 from syncline.values.kinds import DICTIONARY, ERASED, FLOAT, LIST, NULL, OBJECT, SET
 
@@ -53,6 +54,8 @@ def words(instruction: Instruction) -> str:
         place = place_text(instruction.field, instruction.path)
         if instruction.kind == ERASED:
             return f"remove {place}"
+        if reset_of(instruction) is not None:
+            return f"remove what was in {place} before"
         default = "its default, " if instruction.is_default else ""
         return f"set {place} to {default}{value_text(instruction.kind, instruction.value)}"
     if isinstance(instruction, AddInteger):
