@@ -37,7 +37,7 @@ from syncline.testing.disk import Disk, Everything, Survival
 from syncline.testing.operations import OperationError, execute
 from syncline.testing.simulation.failures import SimulationError
 from syncline.testing.simulation.images import DEVICE_FILE, OWN_CLASS, OWN_LIST, own_numbers
-from syncline.testing.simulation.reading import Looker
+from syncline.testing.simulation.reading import Looker, close_dead
 
 __all__ = ["Device"]
 
@@ -71,6 +71,7 @@ class Device:
         self._newest_sent = 0
         self._settings = ClientSettings(upload_activation_delay=delays_uploads)
         self._observer = observer
+        self._is_new = True
         self._sessions = 0
         self._clock_ns = _START_NS
         self._in_doubt: int | None = None
@@ -104,6 +105,9 @@ class Device:
             raise SimulationError(
                 "lost", f"device {self.number}: its ident was {self.file_ident}, now it is {file_ident}"
             )
+        if self._is_new:
+            self._is_new = False
+            return
         with self.reading() as reader:
             found = own_numbers(dump(reader), self.number)
         if self._in_doubt is not None and found == [*self.ledger, self._in_doubt]:
@@ -118,8 +122,7 @@ class Device:
 
     def lose_power(self, survival: Survival) -> None:
         """The process ends where it is, and the disk keeps what survives."""
-        self.disk.silence()
-        self.file.close()
+        self.abandon()
         self.disk.restore(survival)
 
     def restart_after_crash(self, survival: Survival, recovery_steps: int | None) -> None:
@@ -134,6 +137,11 @@ class Device:
             self.lose_power(Everything())
             self.start()
         self.disk.cut_power_after(None)
+
+    def abandon(self) -> None:
+        """End the process for good."""
+        self.disk.silence()
+        close_dead(self.file)
 
     def set_clock(self, now_ms: int) -> None:
         """Set the device's clock: what commits are stamped with. ``now_ms`` includes its skew."""

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple, TypeAlias
 
-__all__ = ["KILLED", "Event", "describe"]
+__all__ = ["KILLED", "Event", "Operation", "describe"]
 
 Operation: TypeAlias = "Mapping[str, Any]"
 

@@ -7,6 +7,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 from syncline.testing.choices import Choices, RandomChoices
@@ -22,7 +23,6 @@ __all__ = ["Failure", "Outcome", "replay", "simulate"]
 
 #: How often which action is tried; faults come on top.
 _WEIGHTS: Final = {
-    "connect": 6,
     "speak": 22,
     "listen": 22,
     "work": 22,
@@ -32,18 +32,11 @@ _WEIGHTS: Final = {
     "time": 2,
 }
 _FAULTS: Final = (
-    "cut",
-    "cut",
-    "hang",
-    "crash",
-    "restart",
-    "checkpoint",
-    "server_crash",
-    "server_crash",
-    "server_restart",
+    *("cut", "cut", "hang", "crash", "crash", "server_crash", "server_crash"),
+    *("restart", "server_restart", "checkpoint"),
 )
 _SEEDS: Final = 1 << 31
-#: A transaction touches only these classes' chosen properties, so that devices meet.
+#: So much focus and so many objects are no restriction.
 _MANY: Final = 4
 
 
@@ -138,8 +131,10 @@ class _Driver:
         self._commits_left = plan.commits
         self._stamps = [0] * plan.devices
         self._focus: dict[str, set[str]] | None = None
-        commits = max(1, sum(_WEIGHTS.values()) * plan.commits // max(1, plan.steps - plan.commits))
-        self._table = [action for action, weight in _WEIGHTS.items() for _ in range(weight)] + ["commit"] * commits
+        weights = {**_WEIGHTS, "connect": plan.sociability}
+        weights["commit"] = max(1, 2 * sum(weights.values()) * plan.commits // plan.steps)
+        self._table = [action for action, weight in weights.items() for _ in range(weight)]
+        self._domain = replace(domain(plan.theme), schema_removal=plan.schema_removal)
 
     def next_event(self) -> Event | None:
         """What is tried next; None: nothing."""
@@ -170,7 +165,7 @@ class _Driver:
 
     def _crash(self) -> tuple[int, ...]:
         choices = self._choices
-        steps = 0 if choices.chance(15) else choices.integer(1, 40)
+        steps = 0 if choices.chance(15) else choices.integer(1, 18)
         survival = KILLED if choices.chance(20) else choices.integer(0, _SEEDS)
         again = choices.integer(0, 6) if choices.chance(15) else -1
         return (steps, survival, again)
@@ -181,9 +176,8 @@ class _Driver:
         self._commits_left -= 1
         device = self._world.devices[who]
         dump = self._focused(device.dump())
-        operations = random_transaction(
-            self._choices, domain(self._plan.theme), dump, self._choices.integer(1, self._plan.operations)
-        )
+        count = self._choices.integer(1, self._plan.operations)
+        operations = random_transaction(self._choices, self._domain, dump, count)
         stamp = self._world.now_ms + device.skew_ms + 10_000
         if self._options.backwards:
             stamp += self._choices.integer(-20, 20)
@@ -196,12 +190,10 @@ class _Driver:
         """The dump without the own objects, and without most properties: the fewer there are, the more devices meet."""
         dump = without_own(dump)
         schema, objects = dump["schema"], dump["objects"]
-        if self._plan.focus >= _MANY:
-            return dump
         if self._focus is None:
             self._focus = {name: self._chosen(form) for name, form in schema.items() if not form["embedded"]}
         for name, kept in self._focus.items():
-            if name not in schema:
+            if name not in schema or self._plan.focus == _MANY:
                 continue
             form = schema[name]
             schema[name] = {**form, "props": {prop: text for prop, text in form["props"].items() if prop in kept}}
@@ -209,6 +201,8 @@ class _Driver:
                 {**entry, "props": {prop: value for prop, value in entry["props"].items() if prop in kept}}
                 for entry in objects[name]
             ]
+        if self._plan.objects < _MANY:
+            objects = {name: forms[: self._plan.objects] for name, forms in objects.items()}
         return {"schema": schema, "objects": objects}
 
     def _chosen(self, form: dict[str, Any]) -> set[str]:

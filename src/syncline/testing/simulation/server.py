@@ -33,7 +33,7 @@ from syncline.storage.reader import Reader
 from syncline.testing.disk import Disk, Everything, Survival
 from syncline.testing.simulation.failures import SimulationError
 from syncline.testing.simulation.images import SERVER_FILE
-from syncline.testing.simulation.reading import Looker
+from syncline.testing.simulation.reading import Looker, close_dead
 from syncline.testing.simulation.virtual_loop import VirtualLoop
 
 __all__ = ["ServerSide", "Socket", "Traits"]
@@ -216,11 +216,16 @@ class ServerSide:
 
     def lose_power(self, survival: Survival) -> None:
         """The process ends where it is."""
+        self.abandon()
+        self.disk.restore(survival)
+
+    def abandon(self) -> None:
+        """End the process for good."""
         self.disk.silence()
         self.loop.stop_everything()
         self._tasks.clear()
+        close_dead(self.file)
         self.pool.close()
-        self.disk.restore(survival)
 
     def restart_after_crash(self, survival: Survival, recovery_steps: int | None, now_ms: int) -> None:
         """Crash, come back, and perhaps crash again while coming back."""

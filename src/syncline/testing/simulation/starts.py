@@ -69,10 +69,13 @@ def make_plan(choices: Choices, options: Options) -> Plan:
             footprint_cache_bytes=choices.pick((1 << 20, 1)),
             group_uploads=choices.pick((512, 1, 2)),
         ),
-        steps=choices.integer(60, 300),
-        commits=choices.integer(4, 14),
+        steps=choices.integer(50, 220),
+        commits=choices.integer(5, 14),
         operations=choices.integer(1, 4),
         focus=choices.integer(1, 4),
+        objects=choices.integer(1, 4),
+        sociability=choices.pick((1, 2, 4, 8)),
+        schema_removal=choices.chance(10),
         fault_percent=choices.pick((0, 2, 6, 12)) if options.faults else 0,
     )
 
@@ -86,7 +89,7 @@ def new_world(plan: Plan, lenient: bool = False) -> World:
 @cache
 def _synced_images(theme: str) -> tuple[dict[str, bytes], ...]:
     """Everybody has the same state: the schema, an own object each, a few objects."""
-    plan = Plan(DEVICES, theme, True, (0,) * DEVICES, False, _CALM, 0, 0, 0, 0, 0)
+    plan = Plan(DEVICES, theme, True, (0,) * DEVICES, False, _CALM, 0, 0, 0, 0, 0, 0, False, 0)
     world = new_world(plan)
     world.settle()
     creations = replace(domain(theme), weights={"create": 1})

@@ -30,7 +30,11 @@ _MOST_LINKS: Final = 3
 
 
 class Plan(NamedTuple):
-    """What the seed decides once: the participants of a run. ``fresh``: nobody has synced before."""
+    """What the seed decides once. ``fresh``: nobody has synced before. ``operations``: most in one transaction.
+
+    ``focus`` and ``objects``: how many properties and objects of each class are touched. ``sociability``: how soon
+    devices connect. ``schema_removal``: classes and properties are erased.
+    """
 
     devices: int
     theme: str
@@ -42,6 +46,9 @@ class Plan(NamedTuple):
     commits: int
     operations: int
     focus: int
+    objects: int
+    sociability: int
+    schema_removal: bool
     fault_percent: int
 
 
@@ -106,10 +113,8 @@ class World:
     def close(self) -> None:
         """Close every file, whatever state it is in."""
         for device in self.devices:
-            device.disk.silence()
-            device.file.close()
-        self.server.disk.silence()
-        self.server.shut_down()
+            device.abandon()
+        self.server.abandon()
 
     # --- power ------------------------------------------------------------------------------------------------------
 
