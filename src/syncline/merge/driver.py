@@ -17,6 +17,7 @@ from syncline.merge.footprint import Footprint
 from syncline.merge.meeting import meet, meet_in_field, meet_in_object
 from syncline.merge.observer import MergeObserver
 from syncline.merge.operands import Operand
+from syncline.merge.pace import Pace
 from syncline.merge.partitions import FIELD, OBJECT, Partition, Partitions
 from syncline.merge.schema import Schema
 from syncline.turns import let_others_run
@@ -61,7 +62,9 @@ def _rank(operands: list[Operand]) -> None:
     ranks = {discriminant: rank for rank, discriminant in enumerate(sorted(discriminants))}
     rank: i64 = 0
     current = None
+    pace = Pace()
     for operand in operands:
+        pace.spend(1)
         if operand.changeset is not current:
             current = operand.changeset
             rank = ranks[(current.origin_timestamp, current.origin_file_ident)]
@@ -158,7 +161,9 @@ def _settle(operands: list[Operand]) -> None:
     """Write all changes back into the instructions and their changesets. The operands come changeset by changeset."""
     edits: dict[int, list[Instruction]] = {}
     current: Changeset | None = None
+    pace = Pace()
     for operand in operands:
+        pace.spend(1)
         if not (operand.changed or operand.discarded or operand.prepended):
             continue
         changeset = operand.changeset
@@ -189,7 +194,9 @@ def _collect(operand: Operand, instructions: list[Instruction]) -> None:
 
 def _rebuild(changeset: Changeset, edits: dict[int, list[Instruction]]) -> None:
     instructions: list[Instruction] = []
+    pace = Pace()
     for position, instruction in enumerate(changeset.instructions):
+        pace.spend(1)
         replacement = edits.get(position)
         if replacement is None:
             instructions.append(instruction)

@@ -25,6 +25,7 @@ from syncline.changesets.instructions import (
     SetInsert,
     Update,
 )
+from syncline.merge.pace import Pace
 from syncline.merge.schema import Columns
 from syncline.values import Key, Link
 from syncline.values.kinds import LINK
@@ -51,8 +52,11 @@ class Footprint:
     def of(cls, changesets: Sequence[Changeset]) -> Footprint:
         """The footprint of all these changesets together."""
         footprint = cls()
+        pace = Pace()
         for changeset in changesets:
-            footprint.add(changeset.instructions)
+            for part in pace.parts(changeset.instructions):
+                pace.spend(len(part))
+                footprint.add(part)
         return footprint
 
     @property
@@ -158,19 +162,25 @@ def _unite(component: dict[str, str], table: str, known: str) -> None:
 def _owners(changesets: list[Changeset], columns: Columns) -> list[tuple[str, str]]:
     """(class, embedded class) of all changes inside embedded objects."""
     found: set[tuple[str, str]] = set()
+    pace = Pace()
     for changeset in changesets:
-        for instruction in changeset.instructions:
-            if isinstance(instruction, PathInstruction) and instruction.path:
-                for owned, _ in columns.inside(instruction.table, instruction.field, instruction.path):
-                    found.add((instruction.table, owned))
+        for part in pace.parts(changeset.instructions):
+            pace.spend(len(part))
+            for instruction in part:
+                if isinstance(instruction, PathInstruction) and instruction.path:
+                    for owned, _ in columns.inside(instruction.table, instruction.field, instruction.path):
+                        found.add((instruction.table, owned))
     return list(found)
 
 
 def _linking_values(changesets: list[Changeset]) -> list[tuple[str, str]]:
     """(class, target class) of all values that are links."""
     found: set[tuple[str, str]] = set()
+    pace = Pace()
     for changeset in changesets:
-        for instruction in changeset.instructions:
-            if isinstance(instruction, (Update, ArrayInsert, SetInsert, SetErase)) and instruction.kind == LINK:
-                found.add((instruction.table, cast(Link, instruction.value).table))
+        for part in pace.parts(changeset.instructions):
+            pace.spend(len(part))
+            for instruction in part:
+                if isinstance(instruction, (Update, ArrayInsert, SetInsert, SetErase)) and instruction.kind == LINK:
+                    found.add((instruction.table, cast(Link, instruction.value).table))
     return list(found)

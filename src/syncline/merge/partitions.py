@@ -23,6 +23,7 @@ from syncline.changesets.instructions import (
 )
 from syncline.merge.footprint import Footprint, components
 from syncline.merge.operands import PATHLESS, Operand
+from syncline.merge.pace import Pace
 from syncline.merge.schema import Columns, Schema
 from syncline.values import Key
 from syncline.values.kinds import DICTIONARY, LIST, SET
@@ -72,6 +73,7 @@ class Partitions:
         self.operands: list[Operand] = []
         self._erased_objects = our.erased_objects | their.erased_objects
         self._shared_additions = our.additions & their.additions
+        self._pace = Pace()
         self._columns = None if schema is None else Columns(schema)
         self._component_of: dict[str, str] = {}
         if our.is_destructive or their.is_destructive:
@@ -94,26 +96,34 @@ class Partitions:
     def _expect(self, minor: list[Changeset]) -> None:
         """Note which fields of the shared objects the minor side touches: the major side need not look at others."""
         for changeset in minor:
-            for instruction in changeset.instructions:
-                if isinstance(instruction, ObjectInstruction):
-                    fields = self._fields_of(instruction)
-                    if fields is not None:
-                        fields.setdefault(self._field_of(instruction), None)
+            for part in self._pace.parts(changeset.instructions):
+                self._pace.spend(len(part))
+                for instruction in part:
+                    if isinstance(instruction, ObjectInstruction):
+                        fields = self._fields_of(instruction)
+                        if fields is not None:
+                            fields.setdefault(self._field_of(instruction), None)
 
     def _gather(self, changesets: list[Changeset], is_major: bool) -> None:
         """Make the operands of one side, in the order in which it takes part; the major side comes first."""
         for changeset in changesets:
-            for position, instruction in enumerate(changeset.instructions):
-                partition = self._find(instruction, is_major)
-                if partition is not None:
-                    operand = Operand(instruction, changeset, position)
-                    if self._columns is not None:
-                        self._use_schema(operand, partition, self._columns)
-                    self.operands.append(operand)
-                    if is_major:
-                        partition.majors.append(operand)
-                    else:
-                        partition.minors.append(operand)
+            position: i64 = 0
+            for part in self._pace.parts(changeset.instructions):
+                self._pace.spend(len(part))
+                for instruction in part:
+                    partition = self._find(instruction, is_major)
+                    if partition is not None:
+                        self._take_part(partition, Operand(instruction, changeset, position), is_major)
+                    position += 1
+
+    def _take_part(self, partition: Partition, operand: Operand, is_major: bool) -> None:
+        if self._columns is not None:
+            self._use_schema(operand, partition, self._columns)
+        self.operands.append(operand)
+        if is_major:
+            partition.majors.append(operand)
+        else:
+            partition.minors.append(operand)
 
     def _use_schema(self, operand: Operand, partition: Partition, columns: Columns) -> None:
         """Note what only the schema knows of the operand's place, where a rule may ask for it."""
