@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +37,10 @@ def free_port() -> int:
 class ServerProcess:
     """``syncline serve --dev`` on a loopback port with a data folder; may be killed and started again."""
 
-    def __init__(self, folder: Path, port: int | None = None) -> None:
+    def __init__(self, folder: Path, port: int | None = None, environment: Mapping[str, str] | None = None) -> None:
+        """``environment``: of the process, by default that of this one."""
         self.folder = folder
+        self._environment = environment
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.peak_memory = 0
@@ -57,7 +59,11 @@ class ServerProcess:
         command = [sys.executable, "-m", "syncline.cli.main", "serve", "--dev", "--port", str(self.port)]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*command, "--data", str(self.folder)], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                [*command, "--data", str(self.folder)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=self._environment,
             )
         deadline = time.monotonic() + PATIENCE_S
         while True:
