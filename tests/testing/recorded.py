@@ -8,6 +8,7 @@ from tests.storage.store import Store
 
 from syncline.changesets.changeset import Changeset
 from syncline.changesets.codec import decode, encode, encode_recorded
+from syncline.merge.resets import spell_out
 from syncline.storage.dump import dump
 from syncline.testing.model import Model
 from syncline.testing.operations import execute_all
@@ -35,10 +36,11 @@ class Peer:
         return changeset
 
     def apply(self, changesets: list[Changeset]) -> None:
-        """Apply changesets of others."""
+        """Apply changesets of others: storage, what merging left to it, and the model, what storage made of it."""
         with self.store.write() as tx:
             tx.apply_all(changesets)
         for changeset in changesets:
+            spell_out(changeset)
             self.model.apply(changeset)
         self.model.commit()
 

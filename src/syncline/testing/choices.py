@@ -52,13 +52,20 @@ class RandomChoices:
 
 
 def pick_weighted(choices: Choices, weights: Mapping[T, int]) -> T:
-    """One of the keys, each as often as its weight says; the first is the simplest. The sum must not be 0."""
-    at = choices.integer(0, sum(weights.values()) - 1)
-    for option, weight in weights.items():
+    """One of the keys, each as often as its weight says; the first is the simplest.
+
+    Raises ValueError if no weight is positive.
+    """
+    total = sum(weights.values())
+    if total <= 0:
+        raise ValueError("nothing to pick: no weight is positive")
+    at = choices.integer(0, total - 1)
+    options = iter(weights.items())
+    option, weight = next(options)
+    while at >= weight:
         at -= weight
-        if at < 0:
-            return option
-    raise ValueError("nothing to pick: no weight is positive")
+        option, weight = next(options)
+    return option
 
 
 class BytesChoices:
