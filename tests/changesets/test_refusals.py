@@ -1,19 +1,11 @@
-"""What the decoder must refuse, and that nothing makes it fail in another way (spec/changesets.md §2.3, §3, §6.1)."""
+"""What the decoder must refuse, and what it says then (spec/changesets.md §2.3, §3, §6.1)."""
 
 from __future__ import annotations
 
-import random
-import time
-import tracemalloc
-
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from tests.changesets import strategies
-from tests.changesets.test_specification import EXAMPLES
 
-from syncline.changesets.codec import decode, encode, encode_integer, encode_recorded
-from syncline.changesets.instructions import CreateObject, EraseTable, Instruction, Update
+from syncline.changesets.codec import decode, encode_integer, encode_recorded
+from syncline.changesets.instructions import CreateObject, EraseTable, Update
 from syncline.changesets.limits import MAX_STRING_SIZE
 from syncline.errors import BadChangesetError, ChangesetLimitError, MalformedChangesetError, TruncatedChangesetError
 from syncline.values import kinds
@@ -172,85 +164,3 @@ def test_limits_can_be_set() -> None:
     assert len(decode(path, max_path_length=3).instructions) == 1
     with pytest.raises(BadChangesetError, match="a path of 3 elements, more than 2"):
         decode(path, max_path_length=2)
-
-
-def test_every_example_fails_when_cut_inside_a_record() -> None:
-    for example in EXAMPLES:
-        whole = decode(example.data)
-        for size in range(len(example.data)):
-            try:
-                part = decode(example.data[:size])
-            except BadChangesetError:
-                continue
-            assert part.instructions == [] or len(part.instructions) <= len(whole.instructions)  # cut between records
-            assert part.strings == whole.strings[: len(part.strings)]
-
-
-def test_announced_sizes_allocate_nothing() -> None:
-    tracemalloc.start()
-    for data in (
-        bytes.fromhex(I + "04000101010004") + encode_integer(2**62),
-        bytes.fromhex("3f00") + encode_integer(MAX_STRING_SIZE),
-        bytes.fromhex(I + "0400010101") + encode_integer(1000),
-    ):
-        with pytest.raises(BadChangesetError):
-            decode(data)
-    assert tracemalloc.get_traced_memory()[1] < 100_000
-    tracemalloc.stop()
-
-
-def test_deep_paths_need_no_recursion() -> None:
-    deep = Update("A", 1, "f", tuple(range(1000)), kinds.INT, 1, prior_size=1)
-    again = decode(encode_recorded([deep])).instructions[0]
-    assert isinstance(again, Update)
-    assert again.path == deep.path
-
-
-def test_many_small_records_take_linear_time() -> None:
-    data = bytes.fromhex(P) + b"\x01\x00" * 200_000
-    start = time.process_time()
-    assert len(decode(data).instructions) == 200_000
-    assert time.process_time() - start < 20  # a second at most; quadratic would take hours
-
-
-def _survives(data: bytes) -> None:
-    """Decoding either works, and encoding again too, or raises the one error."""
-    try:
-        changeset = decode(data)
-    except BadChangesetError:
-        return
-    again = decode(encode(changeset))
-    assert len(again.instructions) == len(changeset.instructions)
-
-
-def test_random_mutations_of_the_examples() -> None:
-    generator = random.Random(20)
-    samples = [example.data for example in EXAMPLES]
-    for _ in range(20_000):
-        data = bytearray(generator.choice(samples))
-        for _ in range(generator.randint(1, 3)):
-            position = generator.randrange(len(data) + 1)
-            choice = generator.randrange(4)
-            if choice == 0:
-                data.insert(position, generator.randrange(256))
-            elif choice == 1:
-                del data[position : position + generator.randint(1, 3)]
-            elif choice == 2 and position < len(data):
-                data[position] = generator.randrange(256)
-            else:
-                data += generator.choice(samples)[: generator.randrange(20)]
-        _survives(bytes(data))
-
-
-@given(st.binary(max_size=60))
-def test_random_bytes(data: bytes) -> None:
-    _survives(data)
-    _survives(bytes.fromhex(I) + data)
-
-
-@settings(max_examples=50)
-@given(st.lists(strategies.instructions, min_size=1, max_size=3))
-def test_random_instructions_cut_anywhere(made: list[Instruction]) -> None:
-    data = encode_recorded(made)
-    for size in range(len(data)):
-        _survives(data[:size])
