@@ -10,12 +10,13 @@ SOURCES := $(shell find src -name '*.py')
 # How many processes run the tests.
 JOBS ?= 2
 
-.PHONY: demo test test-pure test-compiled vectors check format bench docs clean help
+.PHONY: demo test test-pure test-compiled vectors exhaustive check format bench docs clean help
 
 help:
 	@echo "make demo    a real data set through a real server, two devices, with the plug pulled"
 	@echo "make test    all tests, interpreted; then those of the kernel and of the whole, compiled"
 	@echo "make vectors every recorded vector of the original, all of them with databases"
+	@echo "make exhaustive all short histories of two and three peers: minutes"
 	@echo "make check   lint, format, types, import contracts, documentation and its snippets"
 	@echo "make bench   the figures of docs/explanation/performance.md"
 
@@ -53,6 +54,9 @@ test-compiled: $(COMPILED)/.ready
 
 vectors: $(COMPILED)/.ready
 	$(COMPILED)/bin/python -m syncline.testing.vectors tests/vectors/fixtures.json tests/vectors/*.jsonl tests/vectors/*.gz
+
+exhaustive: $(COMPILED)/.ready
+	$(COMPILED)/bin/python -m syncline.testing.exhaustive --jobs $(JOBS)
 
 check: $(VENV)/.ready
 	$(VENV)/bin/ruff check .
