@@ -10,7 +10,9 @@ from typing import Final, NamedTuple
 from rich.console import Console
 from rich.text import Text
 
+from syncline.changesets.json_form import payload_from_json
 from syncline.merge.story import Event, Outcome
+from syncline.merge.wording import value_text
 from syncline.storage.dump import Json
 
 __all__ = ["Report", "as_json", "show"]
@@ -80,7 +82,7 @@ def _headline(report: Report) -> Text:
     if not report.is_there:
         text.append(" does not exist now")
     elif report.has_value:
-        value = json.dumps(report.value, ensure_ascii=False)
+        value = value_words(report.value)
         text.append(" is now ")
         text.append(value if len(value) <= _MAX_VALUE else value[:_MAX_VALUE] + "…", style="bold")
     else:
@@ -89,11 +91,22 @@ def _headline(report: Report) -> Text:
     return text
 
 
+def value_words(form: Json) -> str:
+    """A value of a dump as people write it: ``9``, ``"Rex"``, ``["park", Dog[2]]``."""
+    if isinstance(form, dict):
+        (kind, inner), *_ = form.items()
+        if isinstance(inner, list) and kind in ("list", "set"):
+            text = ", ".join(map(value_words, inner))
+            return f"[{text}]" if kind == "list" else f"{{{text}}}"
+        if isinstance(inner, dict) and kind in ("dict", "obj"):
+            return "{" + ", ".join(f"{name}: {value_words(value)}" for name, value in sorted(inner.items())) + "}"
+    return value_text(*payload_from_json(form))
+
+
 def _event(event: Event, report: Report) -> list[Text]:
-    when = event.outcomes[0].change.when if event.outcomes else event.decisions[0].left.when
     name = report.names.get(event.author) or f"client file {event.author}"
     head = Text(f"{report.counts} {event.version}", style="bold cyan")
-    head.append(f" · {name} · {when}", style="default")
+    head.append(f" · {name} · {event.when}", style="default")
     lines = [head]
     for outcome in event.outcomes:
         line = Text(f"  {outcome.change.text}")

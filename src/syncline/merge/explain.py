@@ -15,7 +15,6 @@ It is the ordinary merge (``transform``) of copies, watched by an observer. ``me
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Final, TypeAlias
 
 from syncline.changesets.changeset import Changeset
@@ -32,13 +31,11 @@ from syncline.merge.observer import LEFT_DISCARDED, RIGHT_DISCARDED
 from syncline.merge.reasons import BOTH_MADE, FOLLOWS_MOVE, SHIFTED, WORDS
 from syncline.merge.schema import Schema
 from syncline.merge.transform import transform
-from syncline.merge.wording import object_text, words
+from syncline.merge.wording import object_text, time_text, words
 from syncline.values import Key
 
 __all__ = ["ANY_KEY", "AnyKey", "Change", "Explanation", "Recorder", "Subject", "explain"]
 
-#: Origin timestamps are milliseconds since then (spec/merge.md §2.1).
-_EPOCH: Final = datetime(2015, 1, 1, tzinfo=UTC)
 #: The server's own ident (spec/merge.md §8.4).
 _SERVER_IDENT: Final = 1
 
@@ -131,17 +128,9 @@ class Change:
         return instruction.table
 
     @property
-    def at(self) -> datetime:
-        """When it was made, by its author's clock, in UTC."""
-        try:
-            return _EPOCH + timedelta(milliseconds=self.timestamp)
-        except OverflowError:  # nobody checks timestamps (spec/merge.md §2.1)
-            return datetime.max.replace(tzinfo=UTC)
-
-    @property
     def when(self) -> str:
-        """:attr:`at` as text."""
-        return f"{self.at.strftime('%Y-%m-%d %H:%M:%S')}.{self.at.microsecond // 1000:03d} UTC"
+        """When it was made, by its author's clock: ``2024-05-01 12:00:05.000 UTC``."""
+        return time_text(self.timestamp)
 
     def to_json(self) -> dict[str, Json]:
         """As JSON values."""
@@ -149,7 +138,7 @@ class Change:
             "object": self.object,
             "text": self.text,
             "author": self.author,
-            "at": self.at.isoformat(timespec="milliseconds"),
+            "at": self.when,
             "version": self.version,
         }
 

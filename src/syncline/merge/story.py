@@ -36,7 +36,7 @@ from syncline.merge.explain import Change, Explanation, Json, Recorder, Subject
 from syncline.merge.resets import reset_of
 from syncline.merge.schema import Schema
 from syncline.merge.transform import transform
-from syncline.merge.wording import words
+from syncline.merge.wording import time_text, words
 from syncline.values import Key
 from syncline.values.kinds import DICTIONARY, ERASED, LINK, LIST, OBJECT
 
@@ -104,12 +104,18 @@ class Event:
         self.decisions: list[Explanation] = []
         self.is_exact = True
 
+    @property
+    def when(self) -> str:
+        """When it was made, by its author's clock, in UTC."""
+        return time_text(self.timestamp)
+
     def to_json(self) -> dict[str, Json]:
         """As JSON values."""
         return {
             "version": self.version,
             "remote_version": self.remote_version,
             "author": self.author,
+            "at": self.when,
             "changes": [outcome.to_json() for outcome in self.outcomes],
             "decisions": [decision.to_json() for decision in self.decisions],
             "exact": self.is_exact,

@@ -7,6 +7,7 @@ Realm anyway.
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID as Uuid
 
@@ -32,7 +33,10 @@ from syncline.merge.resets import reset_of
 from syncline.values import GlobalKey, Key, Link, ObjectId, Timestamp
 from syncline.values.kinds import DICTIONARY, ERASED, FLOAT, LIST, NULL, OBJECT, SET
 
-__all__ = ["key_text", "object_text", "place_text", "value_text", "words"]
+__all__ = ["key_text", "object_text", "place_text", "time_text", "value_text", "words"]
+
+#: Origin timestamps are milliseconds since then (spec/merge.md §2.1).
+_EPOCH: Final = datetime(2015, 1, 1, tzinfo=UTC)
 
 #: Longer strings and binaries are cut (characters, bytes).
 _MAX_TEXT: Final = 60
@@ -139,6 +143,15 @@ def value_text(kind: int, value: object) -> str:
     if isinstance(value, (ObjectId, Uuid)):
         return str(value)
     return str(value)
+
+
+def time_text(timestamp: int) -> str:
+    """An origin timestamp, milliseconds since 2015-01-01T00:00:00Z: ``2024-05-01 12:00:05.000 UTC``."""
+    try:
+        moment = _EPOCH + timedelta(milliseconds=timestamp)
+    except OverflowError:  # nobody checks what a client says (spec/merge.md §2.1)
+        return f"{timestamp} ms after 2015"
+    return f"{moment.strftime('%Y-%m-%d %H:%M:%S')}.{moment.microsecond // 1000:03d} UTC"
 
 
 def _time(value: Timestamp) -> str:
