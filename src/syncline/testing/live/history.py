@@ -228,7 +228,7 @@ def check_equal(stage: Stage) -> None:
         if dumps[name] != dumps[names[0]]:
             place, expected, actual = first_difference(dumps[names[0]], dumps[name])
             raise Failure(f"at {place}: peer {names[0]} has {_brief(expected)}, peer {name} has {_brief(actual)}")
-    raise Failure(f"the dumps of the peers are equal, but not the hashes: {hashes}")
+    raise Failure(f"the dumps of the peers are equal, the hashes are not: {hashes}")
 
 
 def _check_ok(name: str, cmd: str, reply: Reply) -> None:

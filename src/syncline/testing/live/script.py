@@ -14,8 +14,8 @@ __all__ = ["EVERYTHING", "GENTLE", "Plan", "Status", "domain_of", "next_event"]
 #: How often what happens; what is not possible in a moment is left out.
 _WEIGHTS: Final[Mapping[str, int]] = {
     "transaction": 100,
-    "connect": 24,
-    "disconnect": 8,
+    "connect": 18,
+    "disconnect": 12,
     "suspend": 4,
     "resume": 12,
     "sync": 10,
@@ -27,10 +27,12 @@ _WEIGHTS: Final[Mapping[str, int]] = {
     "kill_server": 2,
 }
 
-#: Classes and properties are erased too: the server must allow it.
-EVERYTHING: Final = replace(STANDARD, schema_removal=True)
+#: Classes and properties are erased too: the server must allow it. No asymmetric objects: only the server keeps them.
+EVERYTHING: Final = replace(
+    STANDARD, classes=[form for form in STANDARD.classes if not form.get("asymmetric")], schema_removal=True
+)
 #: Without what realm-core itself does not survive (tests/vectors/NOTES.md).
-GENTLE: Final = replace(STANDARD, nested_moves=False, embedded_dictionaries=False, schema_removal=False)
+GENTLE: Final = replace(EVERYTHING, nested_moves=False, embedded_dictionaries=False, schema_removal=False)
 
 
 @dataclass(frozen=True)
