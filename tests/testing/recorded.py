@@ -8,6 +8,7 @@ from tests.storage.store import Store
 
 from syncline.changesets.changeset import Changeset
 from syncline.changesets.codec import decode, encode, encode_recorded
+from syncline.changesets.instructions import Instruction
 from syncline.merge.resets import spell_out
 from syncline.storage.dump import dump
 from syncline.testing.model import Model
@@ -43,6 +44,10 @@ class Peer:
             spell_out(changeset)
             self.model.apply(changeset)
         self.model.commit()
+
+    def apply_instructions(self, instructions: list[Instruction]) -> None:
+        """Apply a changeset of these instructions."""
+        self.apply([Changeset(instructions, [])])
 
     def dump(self) -> dict[str, Any]:
         """The state, on which storage and model agree."""

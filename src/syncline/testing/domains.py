@@ -6,11 +6,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeAlias
 
-from syncline.testing.choices import Choices
+from syncline.testing.choices import Choices, pick_weighted
 
 __all__ = ["KEYS", "STANDARD", "VALUES", "Domain", "focused"]
 
@@ -120,7 +120,7 @@ _ADDITIONS: Final[tuple[Json, ...]] = (
 )
 
 #: What a transaction consists of. Where an operation is not possible, another one takes its place.
-_WEIGHTS: Final[Mapping[str, int]] = {"change": 80, "create": 12, "erase": 5, "clear_class": 1, "schema": 2}
+_WEIGHTS: Final[Mapping[str, int]] = {"change": 180, "create": 12, "erase": 4, "clear_class": 1, "schema": 3}
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ class Domain:
     additions: Sequence[Json] = ()
     #: how often an operation is one of ``change``, ``create``, ``erase``, ``clear_class``, ``schema`` (additions)
     weights: Mapping[str, int] = field(default_factory=lambda: _WEIGHTS)
-    #: may classes and properties be erased, and added again? How often: 4 of 100 operations
+    #: may classes and properties be erased, and added again? How often: 6 of 200 operations
     schema_removal: bool = False
     #: may elements be moved in lists of Mixed and of embedded objects? Against realm-core they must not
     nested_moves: bool = True
@@ -160,14 +160,25 @@ STANDARD: Final = Domain(_CLASSES, _ADDITIONS)
 def focused(choices: Choices, domain: Domain, properties: int = 3) -> Domain:
     """``domain`` reduced to a few objects of one class, ``properties`` of its properties, and what these link to."""
     classes = {form["name"]: form for form in domain.classes}
-    names = [name for name, form in classes.items() if not form.get("embedded") and not form.get("asymmetric")]
+    embedded = {name for name, form in classes.items() if form.get("embedded")}
+    tops = {name: len(form["props"]) for name, form in classes.items() if not form.keys() & {"embedded", "asymmetric"}}
     focus: dict[str, list[str]] = {}
-    waiting = [choices.pick(names)]
+    waiting = [pick_weighted(choices, tops)]
     while waiting:
-        form = classes[waiting.pop()]
-        props = list(form["props"])
-        chosen = [props.pop(choices.integer(0, len(props) - 1)) for _ in range(min(properties, len(props)))]
-        focus[form["name"]] = [prop["name"] for prop in chosen]
-        targets = {prop["target"]: None for prop in chosen if "target" in prop}
-        waiting += [name for name in targets if name not in focus and name not in waiting]
+        name = waiting.pop()
+        left = {prop["name"]: prop for prop in classes[name]["props"]}
+        focus[name] = []
+        for _ in range(min(properties, len(left))):
+            chosen = left.pop(pick_weighted(choices, {one: _interest(prop, embedded) for one, prop in left.items()}))
+            focus[name].append(chosen["name"])
+            target = chosen.get("target")
+            if target is not None and target not in focus and target not in waiting:
+                waiting.append(target)
     return replace(domain, focus=focus, keys=choices.integer(1, 2))
+
+
+def _interest(prop: Json, embedded: Collection[str]) -> int:
+    """How often a property is chosen: the more, the more can happen inside it."""
+    if prop["type"] == "mixed" or prop.get("target") in embedded:
+        return 6
+    return 2 if "collection" in prop else 1

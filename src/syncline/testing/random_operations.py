@@ -16,7 +16,7 @@ from syncline.testing.domains import KEYS, STANDARD, Domain, focused
 from syncline.testing.model import Model, ModelError
 from syncline.testing.model.schema import TYPE_NAMES, ClassDef, PropertyDef
 from syncline.testing.model.state import Place, element_rules
-from syncline.testing.model.values import Dictionary, Embedded, List, Scalar, Set
+from syncline.testing.model.values import Dictionary, Embedded, Fields, List, Scalar, Set, Value
 from syncline.values import GlobalKey, Key, kinds
 
 __all__ = ["STANDARD", "Domain", "Writer", "focused", "random_transaction"]
@@ -102,17 +102,16 @@ class Writer:
         if info.primary_key is not None:
             keys = list(KEYS[TYPE_NAMES[info.primary_key.type]][: self.domain.keys])
             operation["pk"] = self.choices.pick([*keys, None] if info.primary_key.nullable else keys)
-        for part in ("values", "defaults"):
-            values = self.properties(info, 0, info.kind != kinds.ASYMMETRIC) if self.choices.chance(30) else {}
-            if values:
-                operation[part] = values
+        for part, percent in (("values", 60), ("defaults", 20)):
+            if self.choices.chance(percent):
+                operation[part] = self.properties(info, 0, info.kind != kinds.ASYMMETRIC)
         return operation
 
     def properties(self, info: ClassDef, depth: int, links: bool) -> dict[str, Json]:
         """Values for some properties of a new object."""
         values = {}
         props = self.usable(info)
-        for _ in range(self.choices.integer(0, 2) if props else 0):
+        for _ in range(self.choices.integer(0, 3) if props else 0):
             prop = self.choices.pick(props)
             values[prop.name] = self.content(prop, depth, links)
         return values
@@ -226,18 +225,18 @@ class Writer:
             return None
         info = self.state.classes[self.choices.pick(tables)]
         key = self.choices.pick(self.objects(info.name))
-        prop = self.pick_property(info)
-        place = Place(self.state.objects[info.name][key], prop.name, prop)
-        where = _Where(text_to_json(info.name), key_to_json(key), (text_to_json(prop.name),), place)
+        place = self.pick_property(self.state.objects[info.name][key])
+        where = _Where(text_to_json(info.name), key_to_json(key), (text_to_json(place.rules.name),), place)
         return self.change_place(where)
 
-    def pick_property(self, info: ClassDef) -> PropertyDef:
-        """A property to change: one of the plain ones more seldom."""
-        weights = {
-            prop: 3 if prop.collection != kinds.SINGLE_COLLECTION or self.has_inside(prop) else 1
-            for prop in self.usable(info)
-        }
-        return pick_weighted(self.choices, weights)
+    def pick_property(self, fields: Fields) -> Place:
+        """A property of an object to change: rather one that there is something in, plain ones more seldom."""
+        weights = {}
+        for prop in self.usable(self.state.class_of(fields)):
+            plain = prop.collection == kinds.SINGLE_COLLECTION and not self.has_inside(prop)
+            weights[prop] = 1 if plain else 3 + 7 * richness(fields[prop.name])
+        prop = pick_weighted(self.choices, weights)
+        return Place(fields, prop.name, prop)
 
     def changeable(self, table: str) -> bool:
         return self.state.classes[table].kind != kinds.ASYMMETRIC and bool(self.usable(self.state.classes[table]))
@@ -249,8 +248,8 @@ class Writer:
         inside = own or (not isinstance(held, Scalar) and not self.choices.chance(20))
         if isinstance(held, Embedded) and inside:
             if self.usable(self.state.class_of(held)):
-                prop = self.pick_property(self.state.class_of(held))
-                return self.change_place(self.enter(where, text_to_json(prop.name), Place(held, prop.name, prop)))
+                place = self.pick_property(held)
+                return self.change_place(self.enter(where, text_to_json(place.rules.name), place))
         elif isinstance(held, List) and inside:
             return self.change_list(where, held)
         elif isinstance(held, Dictionary) and inside:
@@ -278,10 +277,12 @@ class Writer:
         rules = element_rules(where.place)
         shown = [at for at, element in enumerate(elements) if not self.state.hidden(rules, element)]
         size = len(shown)
+        nested = [index for index in range(size) if not isinstance(elements[shown[index]], Scalar)]
         fillable = self.is_fillable(rules)
         weights = {"list_insert": 6 if fillable and size < self.domain.max_size else 0, "list_clear": 1}
         if size:
-            weights |= {"list_erase": 2, "list_set": 2 * fillable, "inside": 4 * self.has_inside(rules)}
+            weights |= {"list_erase": 2, "list_set": 2 * fillable, "inside": 1 * self.has_inside(rules)}
+            weights["nested"] = 8 if nested else 0
             weights["list_move"] = 3 if size > 1 and self.may_move(rules) else 0
         name = pick_weighted(self.choices, weights)
         if name == "list_clear":
@@ -292,6 +293,9 @@ class Writer:
             if index == size and self.choices.chance(50):
                 return where.operation(name, value=value)
             return where.operation(name, index=index, value=value)
+        if name == "nested":
+            index = self.choices.pick(nested)
+            return self.change_place(self.enter(where, index, Place(elements, shown[index], rules)))
         index = self.choices.integer(0, size - 1)
         if name == "list_move":
             other = self.choices.integer(0, size - 2)
@@ -321,14 +325,16 @@ class Writer:
     def change_dictionary(self, where: _Where, entries: Dictionary) -> Operation:
         """Change a dictionary, or something in an entry of it."""
         rules = element_rules(where.place)
-        name = pick_weighted(self.choices, {"dict_set": 4, "inside": 4, "dict_erase": 2, "dict_clear": 1})
+        nested = [key for key, held in entries.items() if not isinstance(held, Scalar)]
+        weights = {"dict_set": 4, "inside": 8 if nested else 0, "dict_erase": 2, "dict_clear": 1}
+        name = pick_weighted(self.choices, weights)
         if name == "dict_clear":
             return where.operation(name)
-        key = self.choices.pick(self.domain.entries)
+        key = self.choices.pick(nested if name == "inside" else self.domain.entries)
         if name == "dict_erase":
             return where.operation(name, key=key)
-        if name == "inside" and key in entries:
-            return self.change_place(self.enter(where, key, Place(entries, key, rules)))
+        if name == "inside":
+            return self.change_place(self.enter(where, text_to_json(key), Place(entries, key, rules)))
         return where.operation("dict_set", key=key, value=self.content(rules, len(where.path) + 1))
 
     def change_set(self, where: _Where, members: Set) -> Operation:
@@ -385,3 +391,14 @@ class Writer:
             return None
         table, key = self.choices.pick(targets)
         return {"link": [text_to_json(table), key_to_json(key)]}
+
+
+def richness(value: Value) -> int:
+    """How much there is inside: 0 nothing, 1 plain values, 2 collections or embedded objects with something inside."""
+    if isinstance(value, Scalar) or not value:
+        return 0
+    if isinstance(value, Embedded):
+        return 2
+    return (
+        2 if any(not isinstance(held, Scalar) for held in (value if isinstance(value, List) else value.values())) else 1
+    )
