@@ -28,7 +28,7 @@ from syncline.changesets.instructions import (
     fields_of,
 )
 from syncline.merge.observer import LEFT_DISCARDED, RIGHT_DISCARDED
-from syncline.merge.reasons import BOTH_MADE, FOLLOWS_MOVE, SHIFTED, WORDS
+from syncline.merge.reasons import BOTH_MADE, FOLLOWS_MOVE, LATER_MOVE, LATER_WINS, SAME_TARGET, SHIFTED, WORDS
 from syncline.merge.schema import Schema
 from syncline.merge.transform import transform
 from syncline.merge.wording import object_text, time_text, words
@@ -41,6 +41,8 @@ _SERVER_IDENT: Final = 1
 
 #: Of decisions that only move a place in a list along with the other side's change.
 _SHIFTS: Final = frozenset({WORDS[SHIFTED], WORDS[FOLLOWS_MOVE]})
+#: Of decisions that go by time (spec/merge.md §2.2).
+_BY_TIME: Final = frozenset({WORDS[LATER_WINS], WORDS[LATER_MOVE], WORDS[SAME_TARGET]})
 
 Json: TypeAlias = "str | int | bool | list[Json] | dict[str, Json] | None"
 
@@ -191,7 +193,10 @@ class Explanation:
             f"{one[:1].upper()}{one[1:]} wanted to {first.text} ({first.when}), "
             f"{other} wanted to {second.text} ({second.when})."
         )
-        return f"{told} {self.reason[:1].upper()}{self.reason[1:]}: {self._verdict(names)}. (Rule {self.rule})"
+        reason = self.reason[:1].upper() + self.reason[1:]
+        if first.timestamp == second.timestamp and self.reason in _BY_TIME:
+            reason += " (of equal times, that of the client file with the greater number)"
+        return f"{told} {reason}: {self._verdict(names)}. (Rule {self.rule})"
 
     def _verdict(self, names: Mapping[int, str]) -> str:
         winner, loser = self.winner, self.loser
@@ -333,9 +338,9 @@ def explain(
         recorder,
         schema,
     )
-    return sorted([found for found in recorder.found if shifts or not found.is_shift], key=_by_time)
+    return sorted([found for found in recorder.found if shifts or not found.is_shift], key=_times)
 
 
-def _by_time(explanation: Explanation) -> tuple[int, int]:
+def _times(explanation: Explanation) -> tuple[int, int]:
     times = (explanation.left.timestamp, explanation.right.timestamp)
     return max(times), min(times)
