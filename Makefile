@@ -17,6 +17,7 @@ help:
 	@echo "make test    all tests, interpreted; then those of the kernel and of the whole, compiled"
 	@echo "make vectors every recorded vector of the original, all of them with databases"
 	@echo "make exhaustive all short histories of two and three peers: minutes"
+	@echo "make coverage branch coverage of the codec and the merge by their own tests"
 	@echo "make check   lint, format, types, import contracts, documentation and its snippets"
 	@echo "make bench   the figures of docs/explanation/performance.md"
 
@@ -58,6 +59,12 @@ vectors: $(COMPILED)/.ready
 exhaustive: $(COMPILED)/.ready
 	$(COMPILED)/bin/python -m syncline.testing.exhaustive --jobs $(JOBS)
 
+# What the codec and the merge are tested for by their own tests alone: every branch, or nearly (pyproject.toml).
+coverage: $(VENV)/.ready
+	rm -f .coverage.*
+	SYNCLINE_PURE=1 $(VENV)/bin/coverage run -m pytest -q -p no:cacheprovider tests/changesets tests/merge
+	$(VENV)/bin/coverage report
+
 check: $(VENV)/.ready
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
@@ -72,6 +79,7 @@ format: $(VENV)/.ready
 
 bench: $(COMPILED)/.ready
 	$(COMPILED)/bin/python bench/whole.py
+	$(COMPILED)/bin/python bench/merge.py
 
 docs: $(VENV)/.ready
 	$(VENV)/bin/mkdocs serve

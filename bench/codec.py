@@ -3,7 +3,7 @@
     python bench/codec.py [--objects N]
 
 Measures decoding and both ways of encoding for changesets of typical shapes; says whether the compiled modules were
-in use (``SYNCLINE_PURE=1`` forces the interpreted ones). Figures are the best of five runs.
+in use (``SYNCLINE_PURE=1`` forces the interpreted ones). Figures are processor time, the best of several runs.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from syncline.changesets.codec import decode, encode, encode_recorded
 from syncline.changesets.instructions import ArrayErase, ArrayInsert, CreateObject, Instruction, Update
 from syncline.compilation import is_compiled
 from syncline.values import GlobalKey, Key, Link, ObjectId, Timestamp, kinds
+
+RUNS = 10
 
 
 def four_properties(objects: int) -> list[Instruction]:
@@ -63,23 +65,20 @@ def keys_of_all_kinds(objects: int) -> list[Instruction]:
 
 
 def best(action: Callable[[], object], instructions: int) -> float:
-    """Nanoseconds per instruction, best of five."""
+    """Nanoseconds of processor time per instruction, best of many."""
     times: list[float] = []
-    for _ in range(5):
+    for _ in range(RUNS):
         gc.collect()
-        start = time.perf_counter()
+        start = time.process_time()
         result = action()
-        times.append(time.perf_counter() - start)
+        times.append(time.process_time() - start)
         del result
     return min(times) / instructions * 1e9
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--objects", type=int, default=2_000)
-    objects = parser.parse_args().objects
-    print(f"codec, {'compiled' if is_compiled() else 'interpreted'}, ns per instruction")
-    print(f"{'':24}{'decode':>8}{'encode':>8}{'recorded':>10}{'bytes':>8}")
+def measure(objects: int = 2_000) -> dict[str, float]:
+    """All figures, by what they say; ``bench/merge.py`` prints them too."""
+    figures: dict[str, float] = {}
     for title, make in (
         ("four properties", four_properties),
         ("lists", lists),
@@ -89,10 +88,19 @@ def main() -> None:
         data = encode_recorded(instructions)
         count = len(instructions)
         changeset: Changeset = decode(data)
-        decoding = best(partial(decode, data), count)
-        encoding = best(partial(encode, changeset), count)
-        recording = best(partial(encode_recorded, instructions), count)
-        print(f"{title:24}{decoding:8.0f}{encoding:8.0f}{recording:10.0f}{len(data) / count:8.1f}")
+        figures[f"decode {title}, ns an instruction"] = best(partial(decode, data), count)
+        figures[f"encode {title}, ns an instruction"] = best(partial(encode, changeset), count)
+        figures[f"record {title}, ns an instruction"] = best(partial(encode_recorded, instructions), count)
+    return figures
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--objects", type=int, default=2_000)
+    figures = measure(parser.parse_args().objects)
+    print(f"codec, {'compiled' if is_compiled() else 'interpreted'}")
+    for name, figure in figures.items():
+        print(f"{name:48}{figure:8.0f}")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""How long merging takes: disjoint work, one list, overlapping work, many clients; and how it grows.
+"""How long coding and merging take: disjoint work, one list, overlapping work, many clients; and how it grows.
 
     python bench/merge.py
 
 Prints processor time, the best of several runs, for the modules in use and, if those are compiled, for the interpreted
-ones beside them. A merge of one list is k · n pairs of small changes (docs/spec/merge.md §11.7), so it is shown per
-pair.
+ones beside them; and what we aim at. A merge of one list is k · n pairs of small changes (docs/spec/merge.md §11.7), so
+it is shown per pair. At the end: how long the kernel keeps other threads waiting, and its memory (bench/turns.py).
 """
 
 from __future__ import annotations
@@ -17,110 +17,24 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from random import Random
 
-from syncline.changesets.changeset import Changeset
+import codec
+import turns
+from sides import Sides, new_objects, offline_edits, other_fields, same_fields, same_list, typing
+
 from syncline.changesets.codec import decode, encode
-from syncline.changesets.instructions import (
-    AddInteger,
-    ArrayErase,
-    ArrayInsert,
-    CreateObject,
-    Instruction,
-    SetInsert,
-    Update,
-)
 from syncline.compilation import is_compiled
 from syncline.merge import WindowEntry, integrate, transform
-from syncline.values import kinds
 
-Sides = tuple[list[Changeset], list[Changeset]]
 GROWTH = (1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 64_000)
-
-
-def side(ident: int, transactions: Sequence[list[Instruction]]) -> list[Changeset]:
-    """One changeset per transaction, with times that interleave with the other side's; as decoded from bytes."""
-    changesets = []
-    for number, instructions in enumerate(transactions, 1):
-        changeset = decode(encode(Changeset(instructions, [])))
-        changeset.version = number
-        changeset.origin_timestamp = number
-        changeset.origin_file_ident = ident
-        changesets.append(changeset)
-    return changesets
-
-
-def new_object(ident: int, number: int) -> list[Instruction]:
-    """A created object with three values."""
-    key = f"{ident}-{number}"
-    values = [Update("Dog", key, field, (), kinds.INT, number) for field in ("age", "weight", "owner")]
-    return [CreateObject("Dog", key), *values]
-
-
-def new_objects(count: int) -> Sides:
-    """Both sides create objects, one per transaction."""
-    return (
-        side(2, [new_object(2, number) for number in range(count)]),
-        side(3, [new_object(3, number) for number in range(count)]),
-    )
-
-
-def other_fields(count: int) -> Sides:
-    """Both sides change four values of the same objects, in different fields."""
-
-    def change(fields: str, number: int) -> list[Instruction]:
-        return [Update("Dog", number, field, (), kinds.INT, number) for field in fields]
-
-    return (
-        side(2, [change("abcd", number) for number in range(count)]),
-        side(3, [change("efgh", number) for number in range(count)]),
-    )
-
-
-def same_fields(count: int) -> Sides:
-    """Both sides change the same four values of the same objects."""
-
-    def change(number: int) -> list[Instruction]:
-        return [Update("Dog", number, field, (), kinds.INT, number) for field in "abcd"]
-
-    return side(2, [change(number) for number in range(count)]), side(3, [change(number) for number in range(count)])
-
-
-def typing(ident: int, count: int) -> list[Changeset]:
-    """One insertion per transaction, each behind the one before, into a list of ten."""
-    return side(ident, [[ArrayInsert("Text", 1, "letters", (5 + n,), kinds.INT, n, 10 + n)] for n in range(count)])
-
-
-def same_list(count: int) -> Sides:
-    """Both sides write into the middle of one list."""
-    return typing(2, count), typing(3, count)
-
-
-def offline_edits(count: int) -> Sides:
-    """Two devices that were offline: edits of all kinds, three in ten of objects that the other edits too."""
-    random = Random(1)
-
-    def edit(ident: int, number: int, sizes: dict[str, int]) -> list[Instruction]:
-        key = f"shared {random.randrange(count // 10)}" if random.random() < 0.3 else f"{ident}-{number}"
-        size = sizes.get(key, 3)
-        kind = random.randrange(6)
-        if kind == 0:
-            sizes[key] = size + 1
-            return [ArrayInsert("Dog", key, "walks", (random.randrange(size + 1),), kinds.INT, number, size)]
-        if kind == 1 and size:
-            sizes[key] = size - 1
-            return [ArrayErase("Dog", key, "walks", (random.randrange(size),), size)]
-        if kind == 2:
-            return [AddInteger("Dog", key, "age", (), 1)]
-        if kind == 3:
-            return [SetInsert("Dog", key, "tags", (), kinds.INT, random.randrange(5))]
-        return [Update("Dog", key, random.choice(("age", "name", "owner")), (), kinds.INT, number)]
-
-    def device(ident: int) -> list[Changeset]:
-        sizes: dict[str, int] = {}
-        return side(ident, [edit(ident, number, sizes) for number in range(count)])
-
-    return device(2), device(3)
+#: What compiled code should take at most, by how a figure's name begins.
+AIMS = {
+    "decode": 250,
+    "encode": 250,
+    "record": 250,
+    "1,000 × 1,000 transactions, other objects, ns": 150,
+    "growth": 150,
+}
 
 
 class Log:
@@ -171,7 +85,7 @@ def seconds(sides: Callable[[int], Sides], count: int, runs: int = 5) -> float:
 
 def measure() -> dict[str, float]:
     """All figures, by what they say."""
-    figures: dict[str, float] = {}
+    figures = codec.measure()
     for name, sides, instructions in (
         ("1,000 × 1,000 transactions, other objects", new_objects, 8_000),
         ("1,000 × 1,000 transactions, same objects, other fields", other_fields, 8_000),
@@ -198,7 +112,7 @@ def measure() -> dict[str, float]:
         figures[f"growth, other objects: {count:,} × {count:,} transactions, ns an instruction"] = (
             seconds(new_objects, count, 3) / (count * 8) * 1e9
         )
-    return figures
+    return {**figures, **turns.measure()}
 
 
 def measure_interpreted() -> dict[str, float]:
@@ -221,10 +135,11 @@ def main() -> None:
         columns["interpreted"] = measure_interpreted()
     names = list(dict.fromkeys(name for figures in columns.values() for name in figures))
     width = max(map(len, names))
-    print(f"{'merge':{width}}" + "".join(f"{column:>14}" for column in columns))
+    print(f"{'codec and merge':{width}}" + "".join(f"{column:>14}" for column in columns) + "   aim, compiled")
     for name in names:
         cells = [f"{figures[name]:14,.1f}" if name in figures else " " * 14 for figures in columns.values()]
-        print(f"{name:{width}}" + "".join(cells))
+        aim = next((f"{aim:16,.0f}" for beginning, aim in AIMS.items() if name.startswith(beginning)), "")
+        print(f"{name:{width}}" + "".join(cells) + aim)
 
 
 if __name__ == "__main__":

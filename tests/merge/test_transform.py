@@ -7,8 +7,8 @@ from tests.merge.notation import contents, expected, side
 
 from syncline.changesets.changeset import Changeset
 from syncline.changesets.codec import decode, encode
-from syncline.changesets.instructions import ArrayInsert, Instruction
-from syncline.merge import Footprint, driver, transform
+from syncline.changesets.instructions import ArrayInsert, Instruction, Update
+from syncline.merge import Footprint, pace, transform
 from syncline.merge.observer import LEFT_CHANGED, LEFT_DISCARDED, PREPENDED, RIGHT_CHANGED, RIGHT_DISCARDED
 from syncline.values import kinds
 
@@ -185,7 +185,20 @@ def test_other_threads_get_a_turn_during_a_long_merge(monkeypatch: pytest.Monkey
         for ident in (2, 3)
     )
     turns: list[None] = []
-    monkeypatch.setattr(driver, "let_others_run", lambda: turns.append(None))
+    monkeypatch.setattr(pace, "let_others_run", lambda: turns.append(None))
     transform(ours, theirs)
-    assert len(turns) >= 400 * 400 // 30_000
+    assert len(turns) >= 400 * 400 // 6_000
     assert theirs[0].instructions[-1].path == (799,)
+
+
+def test_other_threads_get_a_turn_while_many_short_fields_meet(monkeypatch: pytest.MonkeyPatch) -> None:
+    count = 6_000
+    ours, theirs = (
+        [Changeset([Update("T", n, "i", (), kinds.INT, n) for n in range(count)], [], 1, 0, ident, ident)]
+        for ident in (2, 3)
+    )
+    notes = _Notes()
+    turns: list[int] = []
+    monkeypatch.setattr(pace, "let_others_run", lambda: turns.append(len(notes.fired)))
+    transform(ours, theirs, notes)
+    assert [met for met in turns if 0 < met < count], "no turn between the first pair and the last one"

@@ -7,8 +7,6 @@ each, so that the result is the same.
 
 from __future__ import annotations
 
-from typing import Final
-
 from mypy_extensions import i64
 
 from syncline.changesets.changeset import Changeset
@@ -23,9 +21,6 @@ from syncline.merge.schema import Schema
 from syncline.turns import let_others_run
 
 __all__ = ["merge"]
-
-#: After so many pairs (a millisecond) other threads get a turn.
-_PAIRS_AT_A_TIME: Final = 20_000
 
 
 def merge(
@@ -43,11 +38,12 @@ def merge(
     """
     partitions = Partitions(ours, theirs, our_footprint, their_footprint, schema)
     _rank(partitions.operands)
+    pace = Pace()
     for partition in partitions.all:
         if partition.inserts:
             _run_inserting(partition, observer)
         else:
-            _run(partition, observer)
+            _run(partition, observer, pace)
     _settle(partitions.operands)
 
 
@@ -71,18 +67,14 @@ def _rank(operands: list[Operand]) -> None:
         operand.rank = rank
 
 
-def _run(partition: Partition, observer: MergeObserver | None) -> None:
+def _run(partition: Partition, observer: MergeObserver | None, pace: Pace) -> None:
     """Let all pairs of a partition meet where no operands are ever added."""
     scope = partition.scope
     minors = partition.minors
-    pairs: i64 = 0
     for major in partition.majors:
         if not minors:
             return
-        pairs += len(minors)
-        if pairs > _PAIRS_AT_A_TIME:
-            pairs = 0
-            let_others_run()
+        pace.spend(len(minors))
         lost = False
         for minor in minors:
             if scope == FIELD:

@@ -1,4 +1,4 @@
-"""Turns for other threads while all instructions of huge changesets are looked at (``syncline.turns``)."""
+"""Turns for other threads while all instructions of huge changesets are looked at and meet (``syncline.turns``)."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from syncline.turns import let_others_run
 
 __all__ = ["Pace"]
 
-#: After so many instructions (a millisecond or two, compiled) other threads get a turn.
-_AT_A_TIME: Final = 20_000
+#: After so many instructions or pairs of them (a millisecond or two, compiled) other threads get a turn.
+_AT_A_TIME: Final = 5_000
 
 
 class Pace:
@@ -24,7 +24,7 @@ class Pace:
         self._left: i64 = _AT_A_TIME
 
     def spend(self, work: int) -> None:
-        """Note that so many instructions were, or are about to be, looked at."""
+        """Note that so many instructions, or pairs, were or are about to be looked at."""
         self._left -= work
         if self._left <= 0:
             self._left = _AT_A_TIME
