@@ -217,6 +217,7 @@ EFFECTS: dict[str, tuple[str, object, list[Instruction]]] = {
         [up("age", INT, (1 << 63) - 1), AddInteger("Person", "Ann", "age", (), 1)],
     ),
     "add to null": ("nage", None, [AddInteger("Person", "Ann", "nage", (), 1)]),
+    "add to a Mixed that is null": ("mix", None, [AddInteger("Person", "Ann", "mix", (), 2)]),
     "add to a Mixed": ("mix", 5, [up("mix", INT, 3), AddInteger("Person", "Ann", "mix", (), 2)]),
     "set": (
         "iset",

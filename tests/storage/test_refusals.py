@@ -167,7 +167,6 @@ FAILURES: dict[str, Instruction] = {
     "set in a dictionary of Mixed": up("mdict", SET, None, "k"),
     # AddInteger
     "add to a string": people(AddInteger, "addr", ("street",), 1),
-    "add to a null Mixed": people(AddInteger, "mix", (), 1),
     "add to an element": people(AddInteger, "ints", (0,), 1),
     "add to an entry": people(AddInteger, "mdict", ("int",), 1),
     "add to a double": people(AddInteger, "d", (), 1),

@@ -336,7 +336,6 @@ REFUSED: list[Instruction] = [
     update("e", kinds.INT, 1, path=("i",)),
     update("s", kinds.INT, 1, path=(0,)),
     AddInteger("A", 1, "f", (), 1),
-    AddInteger("A", 1, "m", (), 1),
     AddInteger("A", 1, "d", ("a",), 1),
     ArrayInsert("A", 1, "l", (0,), kinds.INT, 1, 1),
     ArrayInsert("A", 1, "l", (1,), kinds.INT, 1, 0),

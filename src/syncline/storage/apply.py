@@ -439,12 +439,12 @@ class Applier:
         if spot.kind != PROPERTY or prop.type not in (INT, MIXED) or prop.is_primary_key:
             raise InapplicableChangesetError(f"property {prop.name} is no place to add an integer")
         cell = spot.rows.cell(spot.k, prop)
+        if cell[0] is None:  # what was there may have become null on the other side meanwhile (spec/merge.md §5.6)
+            return
         if prop.type == MIXED:
             if cell[0] != INT_TAG:
                 raise InapplicableChangesetError(f"the mixed property {prop.name} holds no integer to add to")
             number = cast(int, cell[1])
-        elif cell[0] is None:
-            return
         else:
             number = cast(int, cell[0])
         number = (number + value) % _WRAP
@@ -552,7 +552,8 @@ class Applier:
         ref = self._set(spot, kind)
         cell = self._cell(spot.prop, spot.root, kind, value)
         member = cell_sort_key(spot.prop, cell)
-        if self._workspace.member(ref, member) is None:
+        # an equal value may be written in another way (1 and 1.00): as merging decided, the one that comes stays
+        if self._workspace.member(ref, member) != cell:
             self._workspace.member_put(ref, member, cell)
 
     def _set_erase(self, spot: Spot, kind: int, value: object) -> None:

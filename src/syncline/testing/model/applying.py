@@ -161,7 +161,7 @@ def _add_integer(instruction: AddInteger, place: Place) -> None:
         raise ModelError("there is no integer to add to")
     if isinstance(held.value, int) and held.kind == kinds.INT:
         place.put(Scalar(kinds.INT, wrapped(held.value + instruction.value)))
-    elif place.rules.type == kinds.MIXED:
+    elif held.value is not None:
         raise ModelError("the mixed value is no integer")
 
 
