@@ -24,7 +24,8 @@ from syncline.storage.dump import dump
 from syncline.testing.exhaustive.cases import LETTERS, Case, History
 from syncline.testing.exhaustive.domain import Domain
 from syncline.testing.exhaustive.invariants import Invariants
-from syncline.testing.exhaustive.world import Peer, RefusedError, World
+from syncline.testing.exhaustive.nested import NestedFile
+from syncline.testing.exhaustive.world import Peer, RefusedError, Server, World
 
 __all__ = ["Checker", "Problem", "Run", "check"]
 
@@ -32,6 +33,8 @@ State: TypeAlias = "dict[str, Any]"
 
 #: When the histories of a case happen: this and its digit, in milliseconds.
 _START: Final = 1_000
+#: Final states that are remembered.
+_FINDINGS: Final = 500
 
 
 class Problem(NamedTuple):
@@ -66,7 +69,7 @@ class Checker:
     def __init__(self) -> None:
         self._world: World | None = None
         self._world_of: tuple[Domain, int] | None = None
-        self._invariants = Invariants()
+        self._findings = _Findings()
         self._expected: State | None = None
         self._expected_of: tuple[Domain, tuple[History, ...], tuple[str, ...]] | None = None
 
@@ -92,7 +95,7 @@ class Checker:
         """Carry the case out and check what can be seen of it alone."""
         world = self._at(case)
         with world.trial():
-            trial = _Trial(case, world, self._invariants)
+            trial = _Trial(case, world, self._findings)
             trial.carry_out()
             return trial.result
 
@@ -107,6 +110,7 @@ class Checker:
         """Give the memory back."""
         if self._world is not None:
             self._world.close()
+            self._findings.forget()
         self._world = None
 
     def __enter__(self) -> Checker:
@@ -118,13 +122,41 @@ class Checker:
         self.close()
 
 
+class _Findings:
+    """What files hold, and what is broken in it: looked at once for everything that was done to a file.
+
+    The cases of one group often do the same to a file: whatever their times and order, where the edits do not meet.
+    """
+
+    def __init__(self) -> None:
+        self._invariants = Invariants()
+        self._known: dict[tuple[NestedFile, object], tuple[State, list[str]]] = {}
+
+    def of(self, file: NestedFile, done: object) -> tuple[State, list[str]]:
+        """The state and the complaints of a file; ``done`` is what was done to it since the common state."""
+        found = self._known.get((file, done))
+        if found is None:
+            if len(self._known) >= _FINDINGS:
+                self._known.clear()
+            tx = file.begin()
+            try:
+                found = self._known[file, done] = dump(tx), self._invariants.broken(tx)
+            finally:
+                file.rollback(tx)
+        return found
+
+    def forget(self) -> None:
+        """The files are gone."""
+        self._known.clear()
+
+
 class _Trial:
     """One case being carried out in a world."""
 
-    def __init__(self, case: Case, world: World, invariants: Invariants) -> None:
+    def __init__(self, case: Case, world: World, findings: _Findings) -> None:
         self._case = case
         self._world = world
-        self._invariants = invariants
+        self._findings = findings
         self.result = Run({}, {}, {}, [], world.observer.last)
         self._sent: list[tuple[Peer, list[UploadChangeset], UploadCursor]] = []
 
@@ -210,17 +242,16 @@ class _Trial:
 
     def _compare(self) -> None:
         states = self.result.states
-        files = [("S", self._world.server.file), *zip(LETTERS, (peer.file for peer in self._world.peers), strict=False)]
-        for name, file in files:
-            tx = file.begin()
-            try:
-                states[name] = dump(tx)
-                for complaint in self._invariants.broken(tx):
-                    self._complain("invariant", f"at {name}: {complaint}")
-            finally:
-                file.rollback(tx)
+        server = self._world.server
+        files: list[tuple[str, Server | Peer, object]] = [("S", server, tuple(server.applied))]
+        for letter, peer, history in zip(LETTERS, self._world.peers, self._case.histories, strict=False):
+            files.append((letter, peer, (history, tuple(peer.applied))))
+        for name, owner, key in files:
+            states[name], complaints = self._findings.of(owner.file, key)
+            for complaint in complaints:
+                self._complain("invariant", f"at {name}: {complaint}")
         for name, state in states.items():
-            if state != states["S"]:
+            if state is not states["S"] and state != states["S"]:
                 self._complain("convergence", f"{name} differs from the server: {difference(states['S'], state)}")
 
     # --- mirror -------------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, Final, TypeAlias
 
 from syncline.changesets.changeset import DownloadChangeset, SyncProgress, UploadChangeset, UploadCursor
+from syncline.changesets.codec import encode
 from syncline.merge.observer import MergeObserver
 from syncline.server.downloads import Tail, scan
 from syncline.server.integrator import Integrated, UploadPart, integrate_alone
@@ -41,6 +42,8 @@ class Server:
         self.file = NestedFile(history=False)
         self._store = SqliteLogStore.over(self.file)
         self._tail = Tail(_NO_LIMIT)
+        #: what was applied in this trial, in order
+        self.applied: list[tuple[bytes, ...]] = []
 
     def register(self) -> int:
         """A new client file; its ident."""
@@ -53,6 +56,7 @@ class Server:
         if result.refusal is not None:
             raise RefusedError(result.refusal.message)
         self._tail.extend(result.entries)
+        self.applied.append(tuple(entry.changeset for entry in result.entries))
         return result
 
     def since(self, ident: int, progress: SyncProgress) -> tuple[list[DownloadChangeset], SyncProgress]:
@@ -73,6 +77,7 @@ class Server:
         """See :meth:`NestedFile.trial`."""
         with self.file.trial():
             self._tail = Tail(_NO_LIMIT)
+            self.applied = []
             yield
 
 
@@ -86,6 +91,8 @@ class Peer:
         self.history.set_file_ident(ident, 1)
         #: the schema after the last own commit
         self.catalogue = Catalogue([], 0)
+        #: what was received and applied in this trial, in order
+        self.applied: list[tuple[bytes, ...]] = []
         self.forget()
 
     def forget(self) -> None:
@@ -119,7 +126,10 @@ class Peer:
         """Integrate what the server has; what was received. Raises BadChangesetError."""
         entries, progress = server.since(self.ident, self.progress)
         if progress != self.progress:
-            self.history.integrate(progress, entries, 0)
+            changesets = self.history.decode(entries)
+            with self.file.write() as tx:
+                self.history.integrate_in(tx, changesets, downloaded_bytes=0, progress=progress, downloadable_bytes=0)
+            self.applied.append(tuple(encode(changeset) for changeset in changesets))
             self.progress = progress
         return entries, progress
 
@@ -147,6 +157,7 @@ class World:
             stack.enter_context(self.server.trial())
             for peer in self.peers:
                 stack.enter_context(peer.file.trial())
+                peer.applied = []
                 peer.forget()
             self.observer.last.clear()
             yield
