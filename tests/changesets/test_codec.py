@@ -13,6 +13,7 @@ from tests.changesets import strategies
 
 from syncline.changesets.changeset import Changeset
 from syncline.changesets.codec import decode, decode_detached_key, encode, encode_detached_key, encode_recorded
+from syncline.changesets.describe import describe
 from syncline.changesets.instructions import (
     AddColumn,
     CreateObject,
@@ -22,8 +23,8 @@ from syncline.changesets.instructions import (
     Update,
     fields_of,
 )
-from syncline.changesets.limits import MAX_STRING_SIZE, RECORDS_PER_TURN
-from syncline.errors import BadChangesetError
+from syncline.changesets.limits import MAX_INSTRUCTIONS, MAX_STRING_SIZE, RECORDS_PER_TURN
+from syncline.errors import BadChangesetError, ChangesetLimitError, MalformedChangesetError
 from syncline.values import Decimal128, GlobalKey, Key, Link, ObjectId, Timestamp, kinds
 
 
@@ -222,10 +223,22 @@ def test_any_non_zero_boolean_is_true() -> None:
 
 
 def test_bad_instructions_are_not_sent() -> None:
-    with pytest.raises(BadChangesetError, match="no payload has the type code -1"):
-        encode_recorded([SetInsert("A", 1, "f", (), kinds.GLOBAL_KEY, None)])
-    with pytest.raises(BadChangesetError, match="object is no type of a property"):
-        encode_recorded([AddColumn("A", "f", kinds.OBJECT, False, 0, "", kinds.STRING)])
+    good = CreateObject("A", 1)
+    for bad, reason in (
+        (SetInsert("A", 1, "f", (), kinds.GLOBAL_KEY, None), "no payload has the type code -1"),
+        (AddColumn("A", "f", kinds.OBJECT, False, 0, "", kinds.STRING), "object is no type of a property"),
+    ):
+        for write in (encode_recorded, lambda made: encode(Changeset(made, []))):
+            with pytest.raises(MalformedChangesetError) as caught:
+                write([good, bad])
+            assert (caught.value.reason, caught.value.instruction) == (reason, 1)
+            assert str(caught.value) == f"{reason} (instruction 1: {describe(bad)})"
+
+
+def test_more_instructions_than_a_receiver_takes_are_not_sent() -> None:
+    too_many = [EraseTable("A")] * (MAX_INSTRUCTIONS + 1)
+    with pytest.raises(ChangesetLimitError, match="16777217 instructions in one changeset, more than 16777216"):
+        encode(Changeset(too_many, []))
 
 
 # --- keys outside changesets ------------------------------------------------------------------------------------------

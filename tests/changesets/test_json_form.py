@@ -9,7 +9,9 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from tests.changesets import strategies
+from tests.changesets.handmade import EVERYTHING
 
+from syncline.changesets.codec import decode, encode_recorded
 from syncline.changesets.instructions import Instruction, fields_of
 from syncline.changesets.json_form import (
     decimal_text,
@@ -27,9 +29,19 @@ from syncline.values import Decimal128, GlobalKey, Link, ObjectId, Timestamp, ki
 
 @given(strategies.instructions)
 def test_instructions_survive(instruction: Instruction) -> None:
+    _survives(instruction)
+
+
+def test_every_instruction_and_value_survives() -> None:
+    for instruction in EVERYTHING:
+        _survives(instruction)
+
+
+def _survives(instruction: Instruction) -> None:
     form = json.loads(json.dumps(instruction_to_json(instruction)))
     again = instruction_from_json(form)
-    assert repr(fields_of(again)) == repr(fields_of(instruction))
+    expected = decode(encode_recorded([instruction])).instructions[0]  # without fields that mean nothing
+    assert repr(fields_of(decode(encode_recorded([again])).instructions[0])) == repr(fields_of(expected))
 
 
 @pytest.mark.parametrize(

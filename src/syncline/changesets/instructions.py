@@ -85,10 +85,8 @@ class Instruction:
     """Base of all: the opcode and the class (table) it speaks of."""
 
     __slots__ = ("opcode", "table")
-
-    def __init__(self, opcode: int, table: str) -> None:
-        self.opcode = opcode
-        self.table = table
+    opcode: int
+    table: str
 
     def __repr__(self) -> str:
         fields = ", ".join(f"{name}={getattr(self, name)!r}" for name in FIELDS[self.opcode])
@@ -165,11 +163,7 @@ class ObjectInstruction(Instruction):
     """Base of the instructions that concern one object."""
 
     __slots__ = ("key",)
-
-    def __init__(self, opcode: int, table: str, key: Key) -> None:
-        self.opcode = opcode
-        self.table = table
-        self.key = key
+    key: Key
 
 
 @mypyc_attr(acyclic=True)
@@ -201,13 +195,8 @@ class PathInstruction(ObjectInstruction):
     """Base of the instructions that concern a place inside one object: a property, then a path below it."""
 
     __slots__ = ("field", "path")
-
-    def __init__(self, opcode: int, table: str, key: Key, field: str, path: Path) -> None:
-        self.opcode = opcode
-        self.table = table
-        self.key = key
-        self.field = field
-        self.path = path
+    field: str
+    path: Path
 
 
 @mypyc_attr(acyclic=True)

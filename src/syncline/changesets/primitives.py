@@ -89,8 +89,9 @@ class ByteReader:
     def raw(self, size: int) -> bytes:
         """The next ``size`` bytes."""
         start = self.pos
-        if size > self.end - start:
-            raise TruncatedChangesetError(f"{size} bytes announced, {self.end - start} left", offset=start)
+        left: int = self.end - start  # no i64: what is announced can be larger than those
+        if size > left:
+            raise TruncatedChangesetError(f"{size} bytes announced, {left} left", offset=start)
         self.pos = start + size
         return self.data[start : self.pos]
 
