@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from tests.whole.recorded_live import Ending, play_recorded
 
-from syncline.testing.live import Failure, PeerProcess, Plan, Proxies, Stage, play, replay
+from syncline.testing.live import Failure, PeerProcess, Plan, Proxies, Stage, play
 from syncline.testing.live.__main__ import main
 from syncline.testing.live.history import read_log, write_log
 from syncline.testing.live.peer_process import OURS
