@@ -62,6 +62,10 @@ class Entry:
         self.base = base
         self.made = made
         self.logged = logged
+        if logged is not None:
+            logged.version = made.version
+            logged.origin_file_ident = made.origin_file_ident
+            logged.origin_timestamp = made.origin_timestamp
         self.remote_version = remote_version
 
 
