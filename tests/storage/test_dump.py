@@ -4,14 +4,34 @@ from __future__ import annotations
 
 import hashlib
 import json
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.storage.edits import insert, up
+from tests.storage.store import people_store
 
 from syncline.changesets.changeset import Changeset
-from syncline.changesets.instructions import EraseObject
-from syncline.storage.dump import content_hash, dump, dump_pieces
+from syncline.changesets.instructions import CreateObject, EraseObject
+from syncline.changesets.limits import MAX_PATH_LENGTH
+from syncline.storage import dump as dump_module
+from syncline.storage.dump import content_hash, dump, dump_pieces, value_form
 from syncline.storage.file import RealmFile
 from syncline.storage.refs import ObjectRef
 from syncline.storage.transaction import WriteTransaction
-from syncline.values.kinds import DOUBLE, EMBEDDED, FLOAT, INT, LINK, LIST_COLLECTION, MIXED, OBJECT_ID, STRING
+from syncline.values.kinds import (
+    DOUBLE,
+    EMBEDDED,
+    FLOAT,
+    INT,
+    LINK,
+    LIST,
+    LIST_COLLECTION,
+    MIXED,
+    OBJECT,
+    OBJECT_ID,
+    STRING,
+)
 
 
 def make_schema(tx: WriteTransaction) -> None:
@@ -127,3 +147,34 @@ def test_a_write_transaction_can_be_dumped() -> None:
         tx.create(tx.catalogue.classes["Dog"], 5)
         assert dump(tx)["objects"] == {"Dog": [{"key": {"int": 5}, "props": {}}]}
     file.close()
+
+
+def test_values_may_be_nested_as_deep_as_a_path_is_long() -> None:
+    """Deeper than Python recurses: embedded objects, each in a list of the one above, with a Mixed in the last one."""
+    store = people_store()
+    store.apply(CreateObject("Person", "Ann"), up("addr", OBJECT))
+    store.apply(*[up("addr", OBJECT, None, *["sub"] * depth) for depth in range(1, MAX_PATH_LENGTH - 100)])
+    deepest = ["sub"] * (MAX_PATH_LENGTH - 101)
+    store.apply(up("addr", LIST, None, *deepest, "any"))
+    store.apply(*[insert("addr", LIST, None, *deepest, "any", *[0] * depth, prior=0) for depth in range(1, 99)])
+    store.apply(insert("addr", STRING, "down here", *deepest, "any", *[0] * 99, prior=0))
+    text = "".join(dump_pieces(store.reader))
+    assert text.count('"sub":{"obj":{') == len(deepest)
+    assert '{"list":[{"list":["down here"]}]}' in text.replace('{"str":"down here"}', '"down here"')
+    assert text.count("{") == text.count("}")
+    assert content_hash(store.reader) == hashlib.sha256(text.encode()).hexdigest()
+    form = dump(store.reader)["objects"]
+    person = store.cls("Person")
+    assert value_form(store.reader, LINK, store.reader.get(person, 0, store.prop("Person.addr"))) is not None
+    assert isinstance(form, dict)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+)
+def test_deep_forms_are_written_like_all_others(form: Any) -> None:
+    written = "".join(dump_module._tokens(form))
+    assert written == json.dumps(form, sort_keys=True, separators=(",", ":"))

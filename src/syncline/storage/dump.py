@@ -3,6 +3,9 @@
 ``{"schema": {class: {embedded, pk, props}}, "objects": {class: [{key, props}]}}``: classes, objects, dictionary keys
 and sets sorted; links to tombstones hidden. Equal content gives equal bytes, whatever the order things happened in. The
 reader is used directly: hold its snapshot's lock meanwhile.
+
+Values can be nested as deep as a path is long (``changesets/limits.py``), deeper than Python recurses: what is inside a
+value is therefore filled in later, from a list of what is still to do.
 """
 
 from __future__ import annotations
@@ -30,6 +33,8 @@ from syncline.values.kinds import (
 __all__ = ["Json", "content_hash", "dump", "dump_pieces", "value_form"]
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
+#: Forms whose content is still missing, and the values that they stand for.
+Nested: TypeAlias = "list[tuple[dict[str, Json], ObjectRef | CollectionRef]]"
 
 _PAGE: Final = 256
 _MARKS: Final[dict[int, str]] = {
@@ -73,7 +78,36 @@ _encoder: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), check_
 
 
 def _compact(form: Json) -> str:
-    return _encoder.encode(form)
+    try:
+        return _encoder.encode(form)
+    except RecursionError:
+        return "".join(_tokens(form))
+
+
+class _Token(str):
+    """A piece of JSON text."""
+
+    __slots__ = ()
+
+
+def _tokens(form: Json) -> Iterator[str]:
+    """The pieces of the compact JSON of a form that is nested too deeply for the encoder."""
+    waiting: list[Json | _Token] = [form]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, dict):
+            waiting.append(_Token("}"))
+            for number, (key, value) in enumerate(sorted(item.items(), reverse=True), 1):
+                comma = "," if number < len(item) else ""
+                waiting += (value, _Token(f"{comma}{_encoder.encode(key)}:"))
+            yield "{"
+        elif isinstance(item, list):
+            waiting.append(_Token("]"))
+            for number, value in enumerate(reversed(item), 1):
+                waiting += (value, _Token("," if number < len(item) else ""))
+            yield "["
+        else:
+            yield item if isinstance(item, _Token) else _encoder.encode(item)
 
 
 # --- schema -----------------------------------------------------------------------------------------------------------
@@ -118,40 +152,67 @@ def _pages(reader: Reader, info: ClassInfo) -> Iterator[list[Json]]:
     for start in range(0, len(keys), _PAGE):
         chunk = keys[start : start + _PAGE]
         rows = reader.rows(info, chunk)
-        yield [
-            {"key": key_to_json(reader.key_of(info, k)), "props": _properties(reader, info, k, rows[k])} for k in chunk
+        nested: Nested = []
+        page: list[Json] = [
+            {"key": key_to_json(reader.key_of(info, k)), "props": _properties(reader, info, k, rows[k], nested)}
+            for k in chunk
         ]
-
-
-def _properties(reader: Reader, info: ClassInfo, k: int, row: tuple[Value, ...]) -> dict[str, Json]:
-    form: dict[str, Json] = {}
-    for prop, value in zip(info.singles, row, strict=True):
-        if not prop.is_primary_key:
-            form[prop.name] = value_form(reader, prop.type, value)
-    for prop in info.collections:
-        form[prop.name] = _collection(reader, prop.type, reader.collection(info, k, prop))
-    return form
-
-
-def _collection(reader: Reader, kind: int, ref: CollectionRef) -> Json:
-    if ref.kind == LIST_COLLECTION:
-        return {"list": [value_form(reader, kind, value) for value in reader.list_slice(ref)]}
-    if ref.kind == SET_COLLECTION:
-        return {"set": sorted((value_form(reader, kind, value) for value in reader.set_values(ref)), key=_compact)}
-    return {"dict": {key: value_form(reader, kind, value) for key, value in reader.dict_items(ref)}}
+        _fill(reader, nested)
+        yield page
 
 
 def value_form(reader: Reader, kind: int, value: Value) -> Json:
     """One value, with all that it owns. ``kind`` is the declared one: it tells a float from a double."""
+    nested: Nested = []
+    form = _value(reader, kind, value, nested)
+    _fill(reader, nested)
+    return form
+
+
+def _fill(reader: Reader, nested: Nested) -> None:
+    """Complete the forms of values that have something inside, until nothing is left to do."""
+    while nested:
+        form, value = nested.pop()
+        if isinstance(value, ObjectRef):
+            info = reader.catalogue.by_id[value.class_id]
+            k = value.object_key
+            form.update(_properties(reader, info, k, reader.get_row(info, k), nested))
+        else:
+            form.update(_collection(reader, MIXED, value, nested))
+
+
+def _properties(reader: Reader, info: ClassInfo, k: int, row: tuple[Value, ...], nested: Nested) -> dict[str, Json]:
+    form: dict[str, Json] = {}
+    for prop, value in zip(info.singles, row, strict=True):
+        if not prop.is_primary_key:
+            form[prop.name] = _value(reader, prop.type, value, nested)
+    for prop in info.collections:
+        form[prop.name] = _collection(reader, prop.type, reader.collection(info, k, prop), nested)
+    return form
+
+
+def _collection(reader: Reader, kind: int, ref: CollectionRef, nested: Nested) -> dict[str, Json]:
+    if ref.kind == LIST_COLLECTION:
+        return {"list": [_value(reader, kind, value, nested) for value in reader.list_slice(ref)]}
+    if ref.kind == SET_COLLECTION:
+        return {"set": sorted((_value(reader, kind, value, nested) for value in reader.set_values(ref)), key=_compact)}
+    return {"dict": {key: _value(reader, kind, value, nested) for key, value in reader.dict_items(ref)}}
+
+
+def _value(reader: Reader, kind: int, value: Value, nested: Nested) -> Json:
+    """``kind`` is the declared one: it tells a float from a double."""
     if value is None:
         return None
     if isinstance(value, ObjectRef):
         info = reader.catalogue.by_id[value.class_id]
-        k = value.object_key
-        if info.embedded:
-            return {"obj": _properties(reader, info, k, reader.get_row(info, k))}
-        return {"link": [info.name, key_to_json(reader.key_of(info, k))]}
+        if not info.embedded:
+            return {"link": [info.name, key_to_json(reader.key_of(info, value.object_key))]}
+        properties: dict[str, Json] = {}
+        nested.append((properties, value))
+        return {"obj": properties}
     if isinstance(value, CollectionRef):
-        return _collection(reader, MIXED, value)
+        content: dict[str, Json] = {}
+        nested.append((content, value))
+        return content
     form: Json = payload_to_json(kind if kind != MIXED else kind_of(value), value)
     return form
