@@ -10,7 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, Final, TypeAlias
 
-from syncline.changesets.changeset import DownloadChangeset, SyncProgress, UploadChangeset, UploadCursor
+from syncline.changesets.changeset import (
+    DownloadChangeset,
+    SaltedVersion,
+    SyncProgress,
+    UploadChangeset,
+    UploadCursor,
+)
 from syncline.changesets.codec import encode
 from syncline.merge.observer import MergeObserver
 from syncline.server.downloads import Tail, scan
@@ -44,6 +50,8 @@ class Server:
         self._tail = Tail(_NO_LIMIT)
         #: what was applied in this trial, in order
         self.applied: list[tuple[bytes, ...]] = []
+        self._head = SaltedVersion()
+        self._uploads: dict[int, UploadCursor] = {}
 
     def register(self) -> int:
         """A new client file; its ident."""
@@ -55,6 +63,7 @@ class Server:
         result = integrate_alone(self._store, UploadPart(ident, entries, progress, 0, _admin, "admin"))
         if result.refusal is not None:
             raise RefusedError(result.refusal.message)
+        self._note(result)
         self._tail.extend(result.entries)
         self.applied.append(tuple(entry.changeset for entry in result.entries))
         return result
@@ -63,22 +72,32 @@ class Server:
         """The DOWNLOAD for a client file that stands at ``progress``, and where it stands then."""
         entries = self._tail.stretch(progress.download.server_version, _NO_LIMIT) or []
         found = scan(entries, progress.download, ident, _NO_LIMIT)
-        file = self._store.client_file(ident)
-        assert file is not None
-        return found.entries, SyncProgress(self._store.status().head, found.cursor, file.upload)
+        return found.entries, SyncProgress(self._head, found.cursor, self._uploads.get(ident, progress.upload))
+
+    def _note(self, result: Integrated) -> None:
+        """Remember where things stand, as the server's hub does."""
+        assert result.file is not None
+        self._uploads[result.file.ident] = result.file.upload
+        if result.entries:
+            newest = result.entries[-1]
+            self._head = SaltedVersion(newest.version, newest.salt)
 
     @property
     def version(self) -> int:
         """The newest version."""
-        return self._store.status().head.version
+        return self._head.version
 
     @contextmanager
     def trial(self) -> Iterator[None]:
         """See :meth:`NestedFile.trial`."""
-        with self.file.trial():
-            self._tail = Tail(_NO_LIMIT)
-            self.applied = []
-            yield
+        head, uploads = self._head, dict(self._uploads)
+        try:
+            with self.file.trial():
+                self._tail = Tail(_NO_LIMIT)
+                self.applied = []
+                yield
+        finally:
+            self._head, self._uploads = head, uploads
 
 
 class Peer:
