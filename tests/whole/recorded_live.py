@@ -13,9 +13,11 @@ from tests.server.wire import Wire
 from tests.whole.bare_socket import BareSocket
 
 from syncline.changesets.changeset import UploadChangeset, UploadCursor
+from syncline.changesets.codec import decode
 from syncline.protocol import encode_upload_entries
 from syncline.protocol.from_client import build_upload
 from syncline.testing.live.peer_process import PeerProcess
+from syncline.testing.vector_keys import KeyNames
 
 __all__ = ["Ending", "play_recorded"]
 
@@ -27,9 +29,10 @@ _PATIENCE_S: Final = 0.5
 
 
 class Ending(NamedTuple):
-    """How a history ended: the dump and hash of every client; whether everything arrived everywhere as recorded."""
+    """How a history ended: the dump of one client in the recording's keys, the hashes of all, and whether every commit
+    was made on what it was made on then, and the server took them in the same order."""
 
-    dumps: dict[str, Json]
+    dump: Json
     hashes: dict[str, str]
     is_as_recorded: bool
 
@@ -147,28 +150,32 @@ class _Recorded:
         for cmd in ("wait_upload", "wait_download"):
             for name in names:
                 self._do(name, cmd, timeout_s=_WAIT_S)
-        dumps = {name: self._do(name, "dump")["dump"] for name in names}
+        dump = self._do(names[0], "dump")["dump"]
         hashes = {name: self._do(name, "hash")["hash"] for name in names}
         for name in names:
             assert self._do(name, "history")["changesets"] == []
             assert self._do(name, "errors")["errors"] == []
             self._do(name, "close")
-        return Ending(dumps, hashes, self._is_as_recorded())
-
-    def _is_as_recorded(self) -> bool:
-        """Whether every commit was made on what it was made on then, and the server took them in the same order."""
-        for name, uploads in self._case["uploaded"].items():
-            if [form["server_version"] for form in uploads] != self._bases[name]:
-                return False
+        theirs = {form["server_version"]: form for forms in self._case["received"].values() for form in forms}
         bare, wire = self._observer()
         bare.close()
-        recorded = {
-            form["server_version"]: (form["origin_file_ident"], form["origin_timestamp"])
-            for forms in self._case["received"].values()
-            for form in forms
-        }
-        ours = {entry.server_version: (entry.origin_file_ident, entry.origin_timestamp) for entry in wire.downloaded}
-        return all(ours.get(version) == origin for version, origin in recorded.items())
+        ours = {entry.server_version: entry for entry in wire.downloaded}
+        is_as_recorded = self._has_recorded_bases() and all(
+            version in ours and _origin_of(ours[version]._asdict()) == _origin_of(form)
+            for version, form in theirs.items()
+        )
+        names_of_keys = KeyNames()
+        if is_as_recorded:
+            for version, form in theirs.items():
+                recorded = decode(bytes.fromhex(form["changeset"]))
+                names_of_keys.learn(recorded.instructions, decode(ours[version].changeset).instructions)
+        return Ending(names_of_keys.rename_state(dump), hashes, is_as_recorded)
+
+    def _has_recorded_bases(self) -> bool:
+        return all(
+            [form["server_version"] for form in uploads] == self._bases[name]
+            for name, uploads in self._case["uploaded"].items()
+        )
 
     def _sync(self, name: str) -> None:
         self._connect_event(name, None)
@@ -177,6 +184,10 @@ class _Recorded:
 
     def _do(self, name: str, cmd: str, **fields: Json) -> Json:
         return self._peers[name].do(cmd, db=self._db, **fields)
+
+
+def _origin_of(entry: Mapping[str, Json]) -> tuple[int, int]:
+    return entry["origin_file_ident"], entry["origin_timestamp"]
 
 
 def _operands(operation: Json) -> dict[str, Json]:

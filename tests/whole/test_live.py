@@ -65,7 +65,7 @@ def test_recorded_turns_end_as_recorded(play_case: Play, case: Any) -> None:
     ending = play_case(case)
     if not case.get("mixed_list_move"):  # realm-core loses what is in an element that moves (vectors/NOTES.md)
         assert ending.is_as_recorded
-        assert normal_state(ending.dumps["a"]) == normal_state(case["final"])
+        assert normal_state(ending.dump) == normal_state(case["final"])
 
 
 @pytest.mark.parametrize("case", recorded("live"), ids=lambda case: case["id"])
@@ -73,7 +73,7 @@ def test_recorded_live_histories_converge(play_case: Play, case: Any) -> None:
     """When a change arrives is not in the events; where it arrives as it did then, the end is that of then."""
     ending = play_case(case)
     if ending.is_as_recorded and not case.get("mixed_list_move"):
-        assert normal_state(ending.dumps["a"]) == normal_state(case["final"])
+        assert normal_state(ending.dump) == normal_state(case["final"])
 
 
 # --- random histories -------------------------------------------------------------------------------------------------
