@@ -80,7 +80,7 @@ def test_every_recorded_line_has_a_kind() -> None:
         "operations.jsonl.gz": {Kind.OPERATIONS},
         "merges.jsonl.gz": {Kind.MERGE},
         "merges_long.jsonl.gz": {Kind.LONG_MERGE},
-        "merges_trouble.jsonl.gz": {Kind.TROUBLED_MERGE, Kind.TROUBLED_LONG_MERGE, Kind.UNKNOWN},
+        "merges_trouble.jsonl.gz": {Kind.TROUBLED_MERGE, Kind.TROUBLED_LONG_MERGE, Kind.CRASH_NOTE},
     }
     for name, kinds in expected.items():
         assert {case.kind for case in read_cases(VECTORS / name)} == kinds

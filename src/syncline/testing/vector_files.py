@@ -63,6 +63,7 @@ class Kind(Enum):
     TROUBLED_MERGE = "merge in which realm-core fails"
     LONG_MERGE = "long merge"
     TROUBLED_LONG_MERGE = "long merge in which realm-core fails"
+    CRASH_NOTE = "note that realm-core died before anything was recorded"
     FIXTURE = "fixture"
     UNKNOWN = "unknown"
 
@@ -88,6 +89,8 @@ def kind_of(fields: Mapping[str, Json]) -> Kind:
         if "fixture" not in fields:
             return Kind.MERGE_RULE
         return Kind.TROUBLED_MERGE if "status" in fields else Kind.MERGE
+    if names >= {"status", "error"} and fields["status"] == "crash":
+        return Kind.CRASH_NOTE
     if names >= {"changeset", "instructions"}:
         return Kind.CHANGESET
     if "changeset" in fields:

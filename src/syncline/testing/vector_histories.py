@@ -9,40 +9,30 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from syncline.changesets.changeset import DownloadChangeset, SyncProgress, UploadChangeset, UploadCursor
 from syncline.changesets.codec import decode
-from syncline.errors import BadChangesetError, RealmError
-from syncline.server.downloads import scan
-from syncline.server.integrator import UploadPart, integrate_alone
-from syncline.server.permissions import Level
-from syncline.server.sqlite_log import SqliteLogStore
-from syncline.storage.dump import dump
-from syncline.storage.file import RealmFile
-from syncline.storage.history import ClientHistory
-from syncline.testing.operations import OperationError, execute, execute_all
+from syncline.merge.observer import MergeObserver
 from syncline.testing.vector_codec import instruction_list
 from syncline.testing.vector_files import Mismatch, compare, normal_state
 from syncline.testing.vector_keys import KeyNames
+from syncline.testing.vector_peers import Client, Server
 from syncline.testing.vector_states import Fixtures
 
-__all__ = ["check_long_merge", "check_troubled_long_merge"]
+__all__ = ["Replay", "check_long_merge", "replaying"]
 
 Json: TypeAlias = Any
 
 _IDENTS: Final = {"a": 2, "b": 3, "c": 4}
-#: More than any vector holds: a replay takes everything there is in one DOWNLOAD.
-_NO_LIMIT: Final = 1 << 40
 #: Versions that the fixture takes at the server.
 _FIXTURE_VERSIONS: Final = 2
 
 
 def check_long_merge(case: Mapping[str, Json], fixtures: Fixtures) -> None:
     """Uploads, downloads and the final state of all clients must be those of the vector."""
-    with _replay(case, fixtures) as replay:
+    with replaying(case, fixtures) as replay:
         replay.run()
         # the original loses content that stands in a moved element, so only convergence can be compared then
         exact = not case.get("mixed_list_move")
@@ -52,148 +42,27 @@ def check_long_merge(case: Mapping[str, Json], fixtures: Fixtures) -> None:
         replay.compare_states(case["final"] if exact else None)
 
 
-def check_troubled_long_merge(case: Mapping[str, Json], fixtures: Fixtures) -> None:
-    """A history that defeats realm-core: our peers must converge, or a changeset is refused in an orderly way.
-
-    Where two peers replace and change one embedded object of a dictionary the original's rule is ours, and diverges
-    (spec/README.md, decision 6): a case in which the original diverged may do so here too, with its state.
-    """
-    with _replay(case, fixtures) as replay:
-        try:
-            replay.run(leave_out_errors=True)
-            replay.compare_states(None)
-        except BadChangesetError:
-            return
-        except Mismatch:
-            if case["status"] != "diverged" or not replay.is_as_in(case["final"]):
-                raise
-
-
 @contextmanager
-def _replay(case: Mapping[str, Json], fixtures: Fixtures) -> Iterator[_Replay]:
-    """The peers of a case, at the fixture's state."""
+def replaying(case: Mapping[str, Json], fixtures: Fixtures, observer: MergeObserver | None = None) -> Iterator[Replay]:
+    """The peers of a case, at the fixture's state; ``observer`` is told what the clients' merges decide."""
     idents: Mapping[str, int] = case.get("idents", _IDENTS)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="syncline-vectors-")))
-        server = _Server(folder / "server.realm", idents, fixtures.form(case["fixture"])["base"])
+        server = Server(folder / "server.realm", idents, fixtures.form(case["fixture"])["base"])
         stack.callback(server.close)
-        clients: dict[str, _Client] = {}
+        clients: dict[str, Client] = {}
         for name, ident in idents.items():
-            client = clients[name] = _Client(ident)
+            client = clients[name] = Client(ident, observer)
             stack.callback(client.close)
             client.download(server)
             client.received.clear()
-        yield _Replay(case, server, clients)
+        yield Replay(case, server, clients)
 
 
-class _Server:
-    """A server's log and state, driven by hand."""
-
-    def __init__(self, path: Path, idents: Mapping[str, int], base: Sequence[Mapping[str, Json]]) -> None:
-        """``base``: the fixture's changesets, taken from a client file of their own."""
-        self._store = SqliteLogStore.open(path)
-        with self._store.group() as group:
-            ident = 0
-            while ident <= max(idents.values()):
-                ident = group.new_client_file("vectors", "", False).ident
-        for number, form in enumerate(base, 1):
-            data = bytes.fromhex(form["changeset"])
-            self.take(ident, UploadChangeset(number, 0, form["origin_timestamp"], 0, data))
-
-    def take(self, ident: int, entry: UploadChangeset) -> None:
-        """Integrate one uploaded changeset. Raises BadChangesetError if the server refuses it."""
-        progress = UploadCursor(entry.client_version, entry.last_integrated_server_version)
-        part = UploadPart(ident, [entry], progress, 0, lambda: Level.ADMIN, "admin")
-        refusal = integrate_alone(self._store, part).refusal
-        if refusal is not None and "could not be integrated (" in refusal.message:  # an exception nobody foresaw
-            raise Mismatch("the server's answer to an upload", "taken, or refused for a reason", refusal.message)
-        if refusal is not None:
-            raise BadChangesetError(f"the server refused an upload: {refusal.message}")
-
-    def since(
-        self, ident: int, progress: SyncProgress, up_to: int | None = None
-    ) -> tuple[list[DownloadChangeset], SyncProgress]:
-        """What a client file that stands at ``progress`` is sent, and where it stands then."""
-        head = self._store.status().head
-        start = progress.download
-        after = min(head.version, up_to) if up_to is not None else head.version
-        with closing(self._store.entries(start.server_version, after, ident)) as entries:
-            found = scan(entries, start, ident, _NO_LIMIT)
-        file = self._store.client_file(ident)
-        upload = file.upload if file is not None else progress.upload
-        return found.entries, SyncProgress(head, found.cursor, upload)
-
-    @property
-    def version(self) -> int:
-        """The newest version."""
-        return self._store.status().head.version
-
-    def close(self) -> None:
-        """Give the file back."""
-        self._store.close()
-
-
-class _Client:
-    """A client file with its history, and what it exchanged."""
-
-    def __init__(self, ident: int) -> None:
-        self.ident = ident
-        self._file = RealmFile.in_memory()
-        self._history = ClientHistory(self._file)
-        self._history.set_file_ident(ident, 1)
-        self._cursor = UploadCursor()
-        self._waiting: list[UploadChangeset] = []
-        #: what was uploaded and received so far
-        self.uploaded: list[UploadChangeset] = []
-        self.received: list[DownloadChangeset] = []
-
-    def commit(self, timestamp: int, operations: Sequence[Mapping[str, Json]], leave_out_errors: bool) -> None:
-        """One transaction, without the operations that fail if those are to be left out."""
-        with self._file.write(origin_timestamp=timestamp) as tx:
-            if not leave_out_errors:
-                execute_all(tx, operations)
-                return
-            for operation in operations:
-                try:
-                    with tx.savepoint():
-                        execute(tx, operation)
-                except (RealmError, OperationError, LookupError):
-                    continue
-
-    def has_upload(self) -> bool:
-        """Is anything waiting to be uploaded?"""
-        if not self._waiting:
-            self._waiting, self._cursor = self._history.uploadable(self._cursor)
-        return bool(self._waiting)
-
-    def upload(self, server: _Server) -> None:
-        """Send the next changeset."""
-        if self.has_upload():
-            entry = self._waiting.pop(0)
-            self.uploaded.append(entry)
-            server.take(self.ident, entry)
-
-    def download(self, server: _Server, up_to: int | None = None) -> None:
-        """Integrate what the server has, up to a version."""
-        entries, progress = server.since(self.ident, self._history.status().progress, up_to)
-        if progress.download.server_version > self._history.status().progress.download.server_version or not entries:
-            self._history.integrate(progress, entries, 0)
-            self.received += entries
-
-    def state(self) -> dict[str, Json]:
-        """The dump of the newest version."""
-        with self._file.snapshot() as snapshot, snapshot.lock:
-            return dump(snapshot.reader)
-
-    def close(self) -> None:
-        """Remove the file."""
-        self._file.close()
-
-
-class _Replay:
+class Replay:
     """One case with its peers."""
 
-    def __init__(self, case: Mapping[str, Json], server: _Server, clients: Mapping[str, _Client]) -> None:
+    def __init__(self, case: Mapping[str, Json], server: Server, clients: Mapping[str, Client]) -> None:
         self._case = case
         self._server = server
         self._clients = clients
@@ -217,7 +86,7 @@ class _Replay:
         for client in self._clients.values():
             client.download(self._server)
 
-    def _sync(self, client: _Client) -> None:
+    def _sync(self, client: Client) -> None:
         client.download(self._server)
         while client.has_upload():
             client.upload(self._server)
@@ -327,10 +196,6 @@ class _Replay:
                 raise Mismatch(f"state of {name} against that of {first}", states[first], state)
         if final is not None:
             compare("final", normal_state(final), states[first])
-
-    def is_as_in(self, final: Mapping[str, Json]) -> bool:
-        """Has any client the state ``final``?"""
-        return any(normal_state(client.state()) == normal_state(final) for client in self._clients.values())
 
     def _compare_changesets(self, what: str, expected: str, actual: bytes) -> None:
         """Byte by byte; by instruction where keys of the replay stand for other ones of the vector."""

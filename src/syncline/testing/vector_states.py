@@ -8,23 +8,21 @@ from typing import Any, TypeAlias
 
 from syncline.changesets.changeset import Changeset, UploadCursor
 from syncline.changesets.codec import decode, encode_recorded
-from syncline.errors import BadChangesetError, TransformError
 from syncline.storage.dump import dump
 from syncline.storage.file import RealmFile
 from syncline.storage.history import ClientHistory
 from syncline.testing.operations import execute_all
 from syncline.testing.vector_codec import instruction_list
 from syncline.testing.vector_files import (
-    NotRunnableError,
     VectorFileError,
     compare,
     normal_objects,
     normal_state,
 )
 from syncline.testing.vector_keys import KeyNames
-from syncline.testing.vector_merge import check_transformed, transformed
+from syncline.testing.vector_merge import check_transformed
 
-__all__ = ["Fixtures", "check_fixture", "check_merge", "check_operations", "check_troubled_merge"]
+__all__ = ["Fixtures", "both_states", "check_fixture", "check_merge", "check_operations", "is_default_null"]
 
 Json: TypeAlias = Any
 State: TypeAlias = "dict[str, Json]"
@@ -135,7 +133,7 @@ def _recorded(history: ClientHistory, cursor: UploadCursor) -> list[str]:
 def check_merge(case: Mapping[str, Json], fixtures: Fixtures) -> None:
     """Both sides transformed as expected, and the same final state from either order; the edits record both sides."""
     sides = check_transformed(case)
-    left, right = _both_states(case, sides, fixtures)
+    left, right = both_states(case, sides, fixtures)
     compare("final, right client", left, right)
     if not case.get("mixed_list_move"):  # the original loses content that stands in a moved element
         compare("final", normal_state(case["final"]), left)
@@ -143,30 +141,7 @@ def check_merge(case: Mapping[str, Json], fixtures: Fixtures) -> None:
             _check_edits(case, side, fixtures)
 
 
-def check_troubled_merge(case: Mapping[str, Json], fixtures: Fixtures) -> None:
-    """A merge that defeats realm-core: ours must converge, or refuse a changeset in an orderly way.
-
-    Where both sides replace or change one embedded object of a dictionary the original's rule is ours, and diverges
-    (spec/README.md, decision 6): where it diverged, its two states will do.
-    """
-    if not case.get("left") or not case.get("right"):
-        raise NotRunnableError("the case holds no changesets")
-    try:
-        sides = transformed(case)
-    except TransformError:
-        return
-    try:
-        left, right = _both_states(case, sides, fixtures)
-    except BadChangesetError:
-        return
-    if case.get("status") == "diverged" and left != right:
-        compare("final of the left client", normal_state(case["final"]), left)
-        compare("final of the right client", normal_state(case["final_second"]), right)
-        return
-    compare("final, right client", left, right)
-
-
-def _both_states(
+def both_states(
     case: Mapping[str, Json], sides: Mapping[str, Sequence[Changeset]], fixtures: Fixtures
 ) -> tuple[State, State]:
     """The states of the left and the right client after everything."""
@@ -194,7 +169,7 @@ def _check_edits(case: Mapping[str, Json], side: str, fixtures: Fixtures) -> Non
     leaves the class's name in the changeset (NOTES.md, defect 5); ours records what changes.
     """
     transactions = case.get(f"{side}_ops")
-    if not transactions or any(_is_default_null(operation) for part in transactions for operation in part):
+    if not transactions or any(is_default_null(operation) for part in transactions for operation in part):
         return
     expected = [decode(bytes.fromhex(form["changeset"])) for form in case[side]]
     names = KeyNames()
@@ -219,5 +194,5 @@ def _check_edits(case: Mapping[str, Json], side: str, fixtures: Fixtures) -> Non
     compare(f"{side} as recorded from {side}_ops", [form["changeset"] for form in case[side]], recorded)
 
 
-def _is_default_null(operation: Mapping[str, Json]) -> bool:
+def is_default_null(operation: Mapping[str, Json]) -> bool:
     return operation["op"] == "set" and bool(operation.get("is_default")) and operation["value"] is None

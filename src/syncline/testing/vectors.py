@@ -28,15 +28,15 @@ from syncline.testing.vector_files import (
     read_cases,
     read_fixtures,
 )
-from syncline.testing.vector_histories import check_long_merge, check_troubled_long_merge
+from syncline.testing.vector_histories import check_long_merge
 from syncline.testing.vector_merge import check_merge_rule
 from syncline.testing.vector_states import (
     Fixtures,
     check_fixture,
     check_merge,
     check_operations,
-    check_troubled_merge,
 )
+from syncline.testing.vector_trouble import check_troubled_merge
 
 __all__ = ["FileReport", "Problem", "main", "run_case", "run_cases", "run_file"]
 
@@ -69,8 +69,9 @@ _CHECKS: Final[dict[Kind, _Check]] = {
     Kind.OPERATIONS: check_operations,
     Kind.MERGE: check_merge,
     Kind.TROUBLED_MERGE: check_troubled_merge,
+    Kind.CRASH_NOTE: check_troubled_merge,
     Kind.LONG_MERGE: check_long_merge,
-    Kind.TROUBLED_LONG_MERGE: check_troubled_long_merge,
+    Kind.TROUBLED_LONG_MERGE: check_troubled_merge,
     Kind.FIXTURE: check_fixture,
 }
 
