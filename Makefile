@@ -43,27 +43,31 @@ $(COMPILED)/.ready: $(COMPILED)/.tools setup.py $(SOURCES)
 demo: $(COMPILED)/.ready
 	$(COMPILED)/bin/syncline demo
 
-test: test-pure test-compiled
+test: test-pure coverage test-compiled
 
-# The tests of the whole (real processes, hundreds of seeds) run once: compiled, as users do.
+# The codec's and the merge's own tests run under coverage instead; the tests of the whole (real processes, hundreds of
+# seeds) run once: compiled, as users do. SYNCLINE_TESTS lets the tests notice if the wrong modules are loaded.
 test-pure: $(VENV)/.ready
-	SYNCLINE_PURE=1 $(VENV)/bin/python -m pytest -q -n $(JOBS) --ignore tests/whole
+	SYNCLINE_PURE=1 SYNCLINE_TESTS=interpreted $(VENV)/bin/python -m pytest -q -n $(JOBS) --dist worksteal \
+		--ignore tests/whole --ignore tests/changesets --ignore tests/merge
+
+# What the codec and the merge are tested for by their own tests alone: every branch, or nearly (pyproject.toml).
+coverage: $(VENV)/.ready
+	rm -f .coverage .coverage.*
+	SYNCLINE_PURE=1 $(VENV)/bin/coverage run -m pytest -q -n $(JOBS) --dist worksteal -p no:cacheprovider \
+		tests/changesets tests/merge
+	$(VENV)/bin/coverage combine --quiet
+	$(VENV)/bin/coverage report
 
 test-compiled: $(COMPILED)/.ready
-	$(COMPILED)/bin/python -m pytest -q -n $(JOBS) -p no:cacheprovider \
-		tests/changesets tests/merge tests/storage tests/protocol tests/testing tests/whole
+	SYNCLINE_TESTS=compiled $(COMPILED)/bin/python -m pytest -q -n $(JOBS) --dist worksteal -p no:cacheprovider \
+		tests/test_compilation.py tests/changesets tests/merge tests/storage tests/protocol tests/testing tests/whole
 
 vectors: $(COMPILED)/.ready
 	$(COMPILED)/bin/python -m syncline.testing.vectors tests/vectors/fixtures.json tests/vectors/*.jsonl tests/vectors/*.gz
 
 exhaustive: $(COMPILED)/.ready
 	$(COMPILED)/bin/python -m syncline.testing.exhaustive --jobs $(JOBS)
-
-# What the codec and the merge are tested for by their own tests alone: every branch, or nearly (pyproject.toml).
-coverage: $(VENV)/.ready
-	rm -f .coverage.*
-	SYNCLINE_PURE=1 $(VENV)/bin/coverage run -m pytest -q -p no:cacheprovider tests/changesets tests/merge
-	$(VENV)/bin/coverage report
 
 check: $(VENV)/.ready
 	$(VENV)/bin/ruff check .
