@@ -30,7 +30,7 @@ from syncline.changesets.instructions import (
     SetInsert,
     Update,
 )
-from syncline.values import Decimal128, Float32, GlobalKey, Key, Link, ObjectId, Timestamp, kinds
+from syncline.values import Decimal128, GlobalKey, Key, Link, ObjectId, Timestamp, kinds
 
 __all__ = [
     "changesets",
@@ -89,7 +89,7 @@ _SCALARS: Final[dict[int, Strategy[Any]]] = {
     kinds.TIMESTAMP: st.builds(
         Timestamp.normalised, st.integers(-(2**63) + 2, 2**63 - 2), st.integers(-(10**9), 10**9)
     ),
-    kinds.FLOAT: st.floats(width=32).map(Float32),
+    kinds.FLOAT: st.floats(width=32),
     kinds.DOUBLE: st.floats(),
     kinds.DECIMAL: st.builds(Decimal128, st.integers(0, 2**113 - 1), st.integers(-6176, 10207), st.booleans()).filter(
         lambda value: not value.is_null()
