@@ -72,6 +72,7 @@ class Server:
             ping_interval=None,
             max_size=None,
             proxy=None,
+            close_timeout=0.5,  # some are closed with much unread, after the server was killed
             **more,
         )
         found: ClientConnection = self.sockets.enter_context(opened)
