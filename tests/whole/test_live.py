@@ -46,7 +46,8 @@ Play = Callable[[Any], Ending]
 @pytest.fixture(scope="module")
 def play_case(tmp_path_factory: pytest.TempPathFactory, bases: dict[int, Any]) -> Iterator[Play]:
     folder = tmp_path_factory.mktemp("recorded")
-    server = ServerProcess(folder / "server")
+    # some of the recorded clients erase properties and classes
+    server = ServerProcess(folder / "server", environment=dict(os.environ, SYNCLINE_SCHEMA_CHANGES="admin"))
     peers = {name: PeerProcess(name, folder) for name in "abc"}
 
     def play_case(case: Any) -> Ending:
