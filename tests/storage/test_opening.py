@@ -235,3 +235,32 @@ def test_a_file_on_a_read_only_medium() -> None:
         result = subprocess.run([sys.executable, "-c", READER, path], capture_output=True, text=True, check=False)
         os.chmod(directory, 0o755)
     assert (result.stdout, result.stderr) == ("2\n", "")
+
+
+CRASHING = """
+import os, sys
+from syncline.storage.file import RealmFile
+file = RealmFile.open(sys.argv[1])
+with file.write() as tx:
+    tx.add_class("Dog")
+os._exit(9)
+"""
+
+
+@pytest.mark.parametrize("crashed", [True, False], ids=["after a crash", "after closing"])
+def test_a_read_only_look_changes_neither_the_file_nor_its_log(tmp_path: Path, crashed: bool) -> None:
+    path = tmp_path / "a.realm"
+    subprocess.run([sys.executable, "-c", CRASHING, str(path)], check=False)
+    if not crashed:
+        RealmFile.open(path).close()
+
+    def contents() -> dict[str, bytes]:
+        return {file.name: file.read_bytes() for file in tmp_path.iterdir() if not file.name.endswith("-shm")}
+
+    before = contents()
+    assert ("a.realm-wal" in before) is crashed
+    file = RealmFile.open(path, read_only=True, create=False)
+    with file.reading_alone() as reader:
+        assert list(reader.catalogue.classes) == ["Dog"]
+    file.close()
+    assert contents() == before
