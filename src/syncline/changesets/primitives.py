@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from struct import Struct
 from typing import Final, TypeAlias
-from uuid import UUID
+from uuid import UUID, SafeUUID
 
 from mypy_extensions import i64
 
@@ -33,6 +33,25 @@ _UINT8_BYTES: Final = 2
 _INT32_BYTES: Final = 5
 _INT64_BYTES: Final = 10
 _COEFFICIENT_BYTES: Final = 17
+
+
+# Both identifiers are immutable, with constructors that first find out what they are given. A changeset may have one in
+# every object, so they are put together here, from bytes that are known to be right.
+
+
+def _object_id(raw: bytes) -> ObjectId:
+    """``ObjectId(raw)``."""
+    made = object.__new__(ObjectId)
+    object.__setattr__(made, "binary", raw)
+    return made
+
+
+def _uuid(raw: bytes) -> UUID:
+    """``UUID(bytes=raw)``."""
+    made = object.__new__(UUID)
+    object.__setattr__(made, "int", int.from_bytes(raw, "big"))
+    object.__setattr__(made, "is_safe", SafeUUID.unknown)
+    return made
 
 
 class ByteReader:
@@ -64,14 +83,14 @@ class ByteReader:
         raw = self.raw(12)
         if raw != self.last_object_id:
             self.last_object_id = raw
-            self.last_object_id_key = ObjectId(raw)
+            self.last_object_id_key = _object_id(raw)
         return self.last_object_id_key
 
     def uuid_key(self) -> Key:
         raw = self.raw(16)
         if raw != self.last_uuid:
             self.last_uuid = raw
-            self.last_uuid_key = UUID(bytes=raw)
+            self.last_uuid_key = _uuid(raw)
         return self.last_uuid_key
 
     def text(self) -> str:
