@@ -10,7 +10,7 @@ SOURCES := $(shell find src -name '*.py')
 # How many processes run the tests.
 JOBS ?= 2
 
-.PHONY: demo test test-pure test-compiled vectors exhaustive check format bench docs clean help
+.PHONY: demo test test-pure test-compiled compiled coverage vectors exhaustive check format bench docs clean help
 
 help:
 	@echo "make demo    a real data set through a real server, two devices, with the plug pulled"
@@ -45,11 +45,11 @@ demo: $(COMPILED)/.ready
 
 test: test-pure coverage test-compiled
 
-# The codec's and the merge's own tests run under coverage instead; the tests of the whole (real processes, hundreds of
-# seeds) run once: compiled, as users do. SYNCLINE_TESTS lets the tests notice if the wrong modules are loaded.
+# The codec's and the merge's own tests run under coverage instead, those of the documentation in `make check`; the tests
+# of the whole (real processes) run once: compiled, as users do. SYNCLINE_TESTS lets the tests notice if the wrong modules are loaded.
 test-pure: $(VENV)/.ready
 	SYNCLINE_PURE=1 SYNCLINE_TESTS=interpreted $(VENV)/bin/python -m pytest -q -n $(JOBS) --dist worksteal \
-		--ignore tests/whole --ignore tests/changesets --ignore tests/merge
+		--ignore tests/whole --ignore tests/changesets --ignore tests/merge --ignore tests/docs
 
 # What the codec and the merge are tested for by their own tests alone: every branch, or nearly (pyproject.toml).
 coverage: $(VENV)/.ready
@@ -58,6 +58,8 @@ coverage: $(VENV)/.ready
 		tests/changesets tests/merge
 	$(VENV)/bin/coverage combine --quiet
 	$(VENV)/bin/coverage report
+
+compiled: $(COMPILED)/.ready
 
 test-compiled: $(COMPILED)/.ready
 	SYNCLINE_TESTS=compiled $(COMPILED)/bin/python -m pytest -q -n $(JOBS) --dist worksteal -p no:cacheprovider \
@@ -74,7 +76,7 @@ check: $(VENV)/.ready
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
-	$(VENV)/bin/python -m pytest -q tests/docs
+	$(VENV)/bin/python -m pytest -q -n $(JOBS) --dist worksteal tests/docs
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --quiet --strict
 
 format: $(VENV)/.ready
