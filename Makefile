@@ -10,7 +10,7 @@ SOURCES := $(shell find src -name '*.py')
 # How many processes run the tests.
 JOBS ?= 2
 
-.PHONY: demo test test-pure test-compiled compiled coverage vectors exhaustive check format bench docs clean help
+.PHONY: demo test test-pure test-compiled interpreted compiled coverage vectors exhaustive check format bench docs clean help
 
 help:
 	@echo "make demo    a real data set through a real server, two devices, with the plug pulled"
@@ -46,7 +46,7 @@ demo: $(COMPILED)/.ready
 test: test-pure coverage test-compiled
 
 # The codec's and the merge's own tests run under coverage instead, those of the documentation in `make check`; the tests
-# of the whole (real processes) run once: compiled, as users do. SYNCLINE_TESTS lets the tests notice if the wrong modules are loaded.
+# of the whole (real processes) run once: compiled, as users do. SYNCLINE_TESTS lets the tests notice wrong modules.
 test-pure: $(VENV)/.ready
 	SYNCLINE_PURE=1 SYNCLINE_TESTS=interpreted $(VENV)/bin/python -m pytest -q -n $(JOBS) --dist worksteal \
 		--ignore tests/whole --ignore tests/changesets --ignore tests/merge --ignore tests/docs
@@ -58,6 +58,8 @@ coverage: $(VENV)/.ready
 		tests/changesets tests/merge
 	$(VENV)/bin/coverage combine --quiet
 	$(VENV)/bin/coverage report
+
+interpreted: $(VENV)/.ready
 
 compiled: $(COMPILED)/.ready
 
