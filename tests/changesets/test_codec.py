@@ -9,7 +9,6 @@ from uuid import UUID
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.changesets import strategies
 
 from syncline.changesets.changeset import Changeset
 from syncline.changesets.codec import decode, decode_detached_key, encode, encode_detached_key, encode_recorded
@@ -25,6 +24,7 @@ from syncline.changesets.instructions import (
 )
 from syncline.changesets.limits import MAX_INSTRUCTIONS, MAX_STRING_SIZE, RECORDS_PER_TURN
 from syncline.errors import BadChangesetError, ChangesetLimitError, MalformedChangesetError
+from syncline.testing import strategies
 from syncline.values import Decimal128, GlobalKey, Key, Link, ObjectId, Timestamp, kinds
 
 
@@ -84,7 +84,7 @@ def test_the_embedded_class_is_interned_before_everything_else() -> None:
 
 
 @settings(max_examples=300)
-@given(st.lists(strategies.instructions, max_size=8))
+@given(st.lists(strategies.instructions(), max_size=8))
 def test_both_styles_survive(made: list[Instruction]) -> None:
     recorded = decode(encode_recorded(made))
     assert contents(recorded.instructions) == contents(made)

@@ -1,7 +1,6 @@
 """Instructions as objects."""
 
 from hypothesis import given
-from tests.changesets import strategies
 
 from syncline.changesets.instructions import (
     FIELDS,
@@ -12,10 +11,11 @@ from syncline.changesets.instructions import (
     Update,
     fields_of,
 )
+from syncline.testing import strategies
 from syncline.values import kinds
 
 
-@given(strategies.instructions)
+@given(strategies.instructions())
 def test_fields_are_the_constructor_arguments_in_order(instruction: Instruction) -> None:
     opcode, *fields = fields_of(instruction)
     again = type(instruction)(*fields)  # type: ignore[arg-type]

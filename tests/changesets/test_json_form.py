@@ -8,7 +8,6 @@ from uuid import UUID
 
 import pytest
 from hypothesis import given
-from tests.changesets import strategies
 from tests.changesets.handmade import EVERYTHING
 
 from syncline.changesets.codec import decode, encode_recorded
@@ -24,10 +23,11 @@ from syncline.changesets.json_form import (
     text_from_json,
     text_to_json,
 )
+from syncline.testing import strategies
 from syncline.values import Decimal128, GlobalKey, Link, ObjectId, Timestamp, kinds
 
 
-@given(strategies.instructions)
+@given(strategies.instructions())
 def test_instructions_survive(instruction: Instruction) -> None:
     _survives(instruction)
 
