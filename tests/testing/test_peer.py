@@ -189,6 +189,17 @@ def test_transactions_do_not_nest(filled: Say) -> None:
     assert filled("close") == {"ok": True}
 
 
+def test_a_writer_waits_for_another_one_for_a_while_only(
+    peer: Peer, filled: Say, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("syncline.testing.peer.database._WRITER_S", 0.1)
+    peer.answer({"cmd": "open", "db": "b", "file": str(tmp_path / "a.realm")})
+    filled("begin")
+    refusal(peer.answer({"cmd": "tx", "db": "b", "ops": []}), "WriteTimeoutError")
+    filled("rollback")
+    assert peer.answer({"cmd": "tx", "db": "b", "ops": []})["ok"]
+
+
 def test_closing_rolls_back_what_was_begun(filled: Say, tmp_path: Path) -> None:
     before = filled("hash")
     filled("begin")

@@ -13,16 +13,20 @@ from syncline.testing.peer import Peer, serve
 
 __all__ = ["main"]
 
+_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Answer commands until standard input closes; the exit status."""
     parser = argparse.ArgumentParser(prog="python -m syncline.testing.peer", description=__doc__)
-    parser.add_argument("--log-level", default="WARNING", help="threshold of the log on standard error")
+    parser.add_argument(
+        "--log-level", default="WARNING", choices=_LEVELS, type=str.upper, help="threshold of the log on standard error"
+    )
     options = parser.parse_args(arguments)
     # Nothing but replies goes to standard output: whatever prints, prints to standard error.
     replies = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    logging.basicConfig(stream=sys.stderr, level=options.log_level.upper(), format="%(asctime)s %(name)s %(message)s")
+    logging.basicConfig(stream=sys.stderr, level=options.log_level, format="%(asctime)s %(name)s %(message)s")
     # Whoever asks the process to end gets the clean end of a closed input.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     peer = Peer()

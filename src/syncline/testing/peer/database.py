@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from syncline.changesets.changeset import SyncProgress
 from syncline.errors import TransactionError
@@ -20,6 +20,9 @@ from syncline.testing.peer.stream import failure
 __all__ = ["Database", "OperationFailed"]
 
 Json: TypeAlias = Any
+
+#: How long a transaction waits for another one of the same file, which this very driver may have begun.
+_WRITER_S: Final = 30.0
 
 
 class OperationFailed(Exception):
@@ -99,7 +102,7 @@ class Database:
     def _begin(self) -> None:
         if self._tx is not None:
             raise TransactionError("a transaction is running already: commit or roll it back first")
-        self._tx = self._file.begin()
+        self._tx = self._file.begin(_WRITER_S)
 
     def _running(self) -> WriteTransaction:
         if self._tx is None:
