@@ -302,7 +302,7 @@ def _made(instruction: Instruction, changeset: Changeset) -> Change:
 def _copied(instruction: Instruction) -> Instruction:
     kind: type[Instruction] = type(instruction)
     values: list[object] = list(fields_of(instruction)[1:])
-    made: Instruction = kind(*values)  # type: ignore[arg-type]  # the constructor takes the fields in their order
+    made: Instruction = kind(*values)  # the constructor takes the fields in their order
     return made
 
 
