@@ -156,8 +156,9 @@ def _sampled(plans: Sequence[Plan], size: int, seed: int) -> list[_Work]:
 def sample(plans: Sequence[Plan], size: int, seed: int) -> list[tuple[int, int, int]]:
     """``size`` cases as (number of the plan, of the group, of the variant), the same for the same seed.
 
-    Every combination of operations (not of edits) that a plan has is there once before any is there twice, so that
-    every pair of operations is covered as soon as ``size`` allows it; of each choice of edits one variant is taken.
+    Every combination of operations (not of edits) that a plan has is there once before any is there twice, those of the
+    first plan before all others: so every pair of operations is covered as soon as ``size`` allows it. Of each choice
+    of edits one variant is taken.
     """
     chance = random.Random(seed)
     strata: dict[tuple[int, tuple[str, ...]], list[int]] = {}
@@ -165,6 +166,9 @@ def sample(plans: Sequence[Plan], size: int, seed: int) -> list[tuple[int, int, 
         for position, group in enumerate(_groups(plan)):
             strata.setdefault((number, _kinds(group)), []).append(position)
     queues = [(number, chance.sample(groups, len(groups))) for (number, _), groups in strata.items()]
+    first = [queue for queue in queues if queue[0] == 0]
+    others = queues[len(first) :]
+    queues = [*first, *chance.sample(others, len(others))]
     chosen: list[tuple[int, int, int]] = []
     while queues and len(chosen) < size:
         for number, groups in queues[: size - len(chosen)]:
