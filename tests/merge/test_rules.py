@@ -226,7 +226,8 @@ _EARLIER: dict[str, tuple[str, str, str, str]] = {
     "members out": ("S− 1.s 1", "S− 1.s 1", "∅", "…"),
     "two members": ("S+ 1.s 1", "S+ 1.s 2; S− 1.s 3", "…", "…"),
     "members of two sets": ("S+ 1.d.a 1", "S+ 1.d.b 1", "…", "…"),
-    "members of two types": ("S+ 1.s 1", "S+ 1.s 1.0", "…", "…"),
+    "one member to a set, in two types (ours)": ("S+ 1.s 1", "S+ 1.s 1.0", "∅", "…"),
+    "members of two types": ("S+ 1.s 1", 'S+ 1.s "1"', "…", "…"),
     "texts out by content": ('S− 1.s "foo"', 'S− 1.s "bar"; S− 1.s "foo"', "∅", "…"),
     "a set against an update of it": ("S+ 1.m 1", "Set 1.m=5", "…", "…"),
 }
@@ -283,7 +284,7 @@ _NAN = float("nan")
         (kinds.STRING, "", "", True),
         (kinds.BINARY, b"a", b"b", False),
         (kinds.FLOAT, 0.0, -0.0, True),
-        (kinds.DOUBLE, _NAN, _NAN, False),
+        (kinds.DOUBLE, _NAN, _NAN, True),
         (kinds.DECIMAL, Decimal128(105, -1), Decimal128(1050, -2), True),
         (kinds.TIMESTAMP, Timestamp(1, 2), Timestamp(1, 2), True),
         (kinds.TIMESTAMP, Timestamp(1, 2), Timestamp(1, 3), False),

@@ -235,9 +235,9 @@ EFFECTS: dict[str, tuple[str, object, list[Instruction]]] = {
         set(),
         [SetInsert("Person", "Ann", "niset", (), NULL, None), SetErase("Person", "Ann", "niset", (), NULL, None)],
     ),
-    "equal numbers in a set of Mixed": (
+    "equal numbers in a set of Mixed: the last one stays": (
         "mset",
-        {1, "1"},
+        {Decimal128(100, -2), "1"},
         [
             SetInsert("Person", "Ann", "mset", (), INT, 1),
             SetInsert("Person", "Ann", "mset", (), DOUBLE, 1.0),

@@ -105,7 +105,7 @@ def _change(state: State, instruction: PathInstruction, place: Place) -> None:
             raise ModelError("the path does not lead to a set")
         member = _scalar(state, element_rules(place), instruction.kind, instruction.value)
         if isinstance(instruction, SetInsert):
-            held.insert(member)
+            held.put(member)
         else:
             held.erase(member)
     else:

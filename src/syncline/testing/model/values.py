@@ -63,6 +63,10 @@ class Set(dict[bytes, Scalar]):
         self[place] = member
         return True
 
+    def put(self, member: Scalar) -> None:
+        """Add a member in the place of an equal one, which may be written in another way (1 and 1.00)."""
+        self[sort_key(member.value)] = member
+
     def erase(self, member: Scalar) -> bool:
         """Remove a member; False if there was none."""
         return self.pop(sort_key(member.value), None) is not None
