@@ -1,77 +1,82 @@
-"""A small model of a Realm's state and of applying a changeset to it (spec/merge.md §7, spec/changesets.md §10).
+"""The reference model (syncline.testing.model) with the class T of the examples in spec/merge.md §12.
 
-One class T, keyed by int; what a field is follows from its name. Written to be obviously right, not fast. It checks
-what merging has to keep true: sizes of lists, indices, existence of what is changed.
+T is keyed by int; what a field is follows from its name. States are shown as plain Python values.
 """
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 from syncline.changesets.changeset import Changeset
-from syncline.changesets.instructions import (
-    AddInteger,
-    ArrayErase,
-    ArrayInsert,
-    ArrayMove,
-    Clear,
-    CreateObject,
-    EraseObject,
-    Instruction,
-    PathInstruction,
-    SetErase,
-    SetInsert,
-    Update,
-)
-from syncline.values import kinds
+from syncline.changesets.instructions import Instruction
+from syncline.testing.model import Model
+from syncline.testing.model.applying import apply
+from syncline.testing.model.values import Embedded as EmbeddedFields
+from syncline.testing.model.values import Fields, List, Scalar, Set
+from syncline.testing.model.values import Value as Held
+from syncline.values import Link
 
 Value = Any
 
-#: The fields of T and of the embedded objects in it, with the value of a new object.
-FIELDS: dict[str, Value] = {
-    "i": None,  # int
-    "m": None,  # mixed
-    "k": None,  # link
-    "l": [],  # list of int
-    "lm": [],  # list of mixed
-    "d": {},  # dictionary of mixed
-    "s": set(),  # set of int
-    "e": None,  # embedded object
-    "ee": [],  # list of embedded objects
-    "de": {},  # dictionary of embedded objects
+#: The fields of T, and those of the embedded objects in it.
+FIELDS = {
+    "i": {"type": "int", "nullable": True},
+    "m": {"type": "mixed"},
+    "k": {"type": "link", "target": "T"},
+    "l": {"type": "mixed", "collection": "list"},  # examples put ints only
+    "lm": {"type": "mixed", "collection": "list"},
+    "d": {"type": "mixed", "collection": "dict"},
+    "s": {"type": "mixed", "collection": "set"},
+    "e": {"type": "link", "target": "E"},
+    "ee": {"type": "link", "target": "E", "collection": "list"},
+    "de": {"type": "link", "target": "E", "collection": "dict"},
 }
-EMBEDDED_FIELDS: dict[str, Value] = {"v": None, "w": None, "el": [], "em": None}
+EMBEDDED_FIELDS = {
+    "v": {"type": "int", "nullable": True},
+    "w": {"type": "int", "nullable": True},
+    "el": {"type": "int", "collection": "list"},
+    "em": {"type": "mixed"},
+}
 
-_EMPTY: dict[int, Value] = {kinds.LIST_COLLECTION: [], kinds.DICTIONARY_COLLECTION: {}, kinds.SET_COLLECTION: set()}
+
+def _props(fields: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{"name": name, **form} for name, form in fields.items()]
 
 
-class ModelError(Exception):
-    """The changeset cannot be applied: a peer would refuse it as bad."""
+_CLASSES = [
+    {"name": "E", "embedded": True, "props": _props(EMBEDDED_FIELDS)},
+    {"name": "T", "pk": {"name": "_id", "type": "int"}, "props": _props(FIELDS)},
+]
 
 
 class Embedded(dict[str, Value]):
     """An embedded object."""
 
 
-def new_embedded() -> Embedded:
-    return Embedded(copy.deepcopy(EMBEDDED_FIELDS))
-
-
 class State:
     """All objects of T."""
 
     def __init__(self, objects: dict[int, dict[str, Value]] | None = None) -> None:
-        self.objects: dict[int, dict[str, Value]] = {}
+        self.model = Model()
+        self.model.execute({"op": "schema", "classes": _CLASSES})
         for key, fields in (objects or {}).items():
-            self.create(key).update({name: _embed(name, value) for name, value in fields.items()})
+            values = {name: _form(name, value) for name, value in fields.items()}
+            self.model.execute({"op": "create", "class": "T", "pk": key, "values": values})
 
-    def create(self, key: int) -> dict[str, Value]:
-        return self.objects.setdefault(key, copy.deepcopy(FIELDS))
+    @property
+    def objects(self) -> dict[int, dict[str, Value]]:
+        """Field values by name, by key; links to missing objects show."""
+        held = self.model.state.objects["T"]
+        return {key: _shown(fields) for key, fields in held.items() if isinstance(key, int)}
+
+    def create(self, key: int) -> None:
+        """Create an object, or find that it exists."""
+        self.model.execute({"op": "create", "class": "T", "pk": key})
 
     def copy(self) -> State:
+        """One that changes independently."""
         other = State()
-        other.objects = copy.deepcopy(self.objects)
+        other.model = self.model.copy()
         return other
 
     def apply(self, changesets: list[Changeset]) -> State:
@@ -84,107 +89,27 @@ class State:
 
     def execute(self, instruction: Instruction) -> None:
         """Apply one instruction in place."""
-        if isinstance(instruction, CreateObject):
-            self.create(instruction.key)
-        elif isinstance(instruction, EraseObject):
-            self.objects.pop(instruction.key, None)
-        elif isinstance(instruction, PathInstruction):
-            if instruction.key not in self.objects:
-                raise ModelError(f"no such object: {instruction}")
-            holder, step = self._place(instruction)
-            _change(instruction, holder, step)
-        else:
-            raise ModelError(f"not in this model: {instruction}")
-
-    def _place(self, instruction: PathInstruction) -> tuple[Value, int | str]:
-        holder: Value = self.objects[instruction.key]
-        step: int | str = instruction.field
-        for following in instruction.path:
-            holder = _element(holder, step, instruction)
-            step = following
-        if isinstance(holder, list) != isinstance(step, int):
-            raise ModelError(f"an index in no list, or a name in a list: {instruction}")
-        return holder, step
+        apply(self.model.state, instruction)
 
 
-def _embed(field: str, value: Value) -> Value:
-    """Make embedded objects of the plain dictionaries of an example."""
-    if field == "e" and isinstance(value, dict):
-        return Embedded({**copy.deepcopy(EMBEDDED_FIELDS), **value})
-    if field == "ee":
-        return [Embedded({**copy.deepcopy(EMBEDDED_FIELDS), **element}) for element in value]
-    return value
+def _form(name: str, value: Value) -> Any:
+    """A value of an example as an operation has it."""
+    if isinstance(value, dict):
+        members = {key: _form("", member) for key, member in value.items()}
+        return {"obj": members} if name == "e" else {"dict": members}
+    if isinstance(value, list):
+        return {"list": [{"obj": element} if name == "ee" else _form("", element) for element in value]}
+    if isinstance(value, set):
+        return {"set": list(value)}
+    return {"link": list(value)} if isinstance(value, Link) else value
 
 
-def _element(holder: Value, step: int | str, instruction: Instruction) -> Value:
-    try:
-        return holder[step]
-    except (KeyError, IndexError, TypeError):
-        raise ModelError(f"no such place: {instruction}") from None
-
-
-def _change(instruction: PathInstruction, holder: Value, step: Any) -> None:
-    if isinstance(instruction, Update):
-        _update(instruction, holder, step)
-    elif isinstance(instruction, AddInteger):
-        value = _element(holder, step, instruction)
-        if value is not None:
-            if not isinstance(value, int):
-                raise ModelError(f"not an integer: {instruction}")
-            holder[step] = (value + instruction.value + 2**63) % 2**64 - 2**63
-    elif isinstance(instruction, (ArrayInsert, ArrayMove, ArrayErase)):
-        _change_list(instruction, holder, step)
-    elif isinstance(instruction, Clear):
-        if not (isinstance(holder, dict) and not isinstance(holder, Embedded)):
-            _element(holder, step, instruction)  # a missing key of a dictionary is created (trap 8)
-        holder[step] = copy.deepcopy(_EMPTY[instruction.collection])
-    elif isinstance(instruction, SetInsert):
-        _element(holder, step, instruction).add(instruction.value)
-    elif isinstance(instruction, SetErase):
-        _element(holder, step, instruction).discard(instruction.value)
-    else:
-        raise ModelError(f"not in this model: {instruction}")
-
-
-def _update(instruction: Update, holder: Value, step: Any) -> None:
-    is_dictionary = isinstance(holder, dict) and not (isinstance(holder, Embedded) or "ee" in holder)
-    if instruction.kind == kinds.ERASED:
-        if not is_dictionary:
-            raise ModelError(f"only a dictionary entry can be erased: {instruction}")
-        holder.pop(step, None)
-        return
-    if not is_dictionary:
-        _element(holder, step, instruction)
-    if instruction.kind == kinds.OBJECT:
-        if is_dictionary or (not isinstance(holder, list) and holder[step] is None):
-            holder[step] = new_embedded()
-    elif instruction.kind == kinds.LIST:
-        if not isinstance(holder.get(step) if is_dictionary else holder[step], list):
-            holder[step] = []
-    elif instruction.kind == kinds.DICTIONARY:
-        if not isinstance(holder.get(step) if is_dictionary else holder[step], dict):
-            holder[step] = {}
-    else:
-        holder[step] = instruction.value
-
-
-def _change_list(instruction: ArrayInsert | ArrayMove | ArrayErase, elements: list[Value], index: int) -> None:
-    if not isinstance(elements, list) or len(elements) != instruction.prior_size:
-        raise ModelError(f"prior_size is not the size of the list: {instruction}")
-    limit = instruction.prior_size + isinstance(instruction, ArrayInsert)
-    if index >= limit:
-        raise ModelError(f"index out of range: {instruction}")
-    if isinstance(instruction, ArrayInsert):
-        elements.insert(index, _new_element(instruction.kind, instruction.value))
-    elif isinstance(instruction, ArrayErase):
-        del elements[index]
-    else:
-        if instruction.ndx_2 >= limit or instruction.ndx_2 == index:
-            raise ModelError(f"a move to nowhere: {instruction}")
-        elements.insert(instruction.ndx_2, elements.pop(index))
-
-
-def _new_element(kind: int, value: Value) -> Value:
-    if kind == kinds.OBJECT:
-        return new_embedded()
-    return {kinds.LIST: [], kinds.DICTIONARY: {}}.get(kind, value)
+def _shown(held: Held | Fields) -> Value:
+    if isinstance(held, Scalar):
+        return held.value
+    if isinstance(held, List):
+        return [_shown(element) for element in held]
+    if isinstance(held, Set):
+        return {member.value for member in held.values()}
+    shown = {key: _shown(value) for key, value in held.items()}
+    return Embedded(shown) if isinstance(held, EmbeddedFields) else shown
