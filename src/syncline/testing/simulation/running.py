@@ -8,9 +8,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from syncline.testing.choices import Choices, RandomChoices
+from syncline.testing.domains import focused
 from syncline.testing.random_operations import random_transaction
 from syncline.testing.simulation.checks import check_end
 from syncline.testing.simulation.events import KILLED, Event
@@ -36,8 +37,6 @@ _FAULTS: Final = (
     *("restart", "server_restart", "checkpoint"),
 )
 _SEEDS: Final = 1 << 31
-#: So much focus and so many objects are no restriction.
-_MANY: Final = 4
 
 
 class Failure(NamedTuple):
@@ -130,11 +129,11 @@ class _Driver:
         self._options = options
         self._commits_left = plan.commits
         self._stamps = [0] * plan.devices
-        self._focus: dict[str, set[str]] | None = None
         weights = {**_WEIGHTS, "connect": plan.sociability}
         weights["commit"] = max(1, 2 * sum(weights.values()) * plan.commits // plan.steps)
         self._table = [action for action, weight in weights.items() for _ in range(weight)]
-        self._domain = replace(domain(plan.theme), schema_removal=plan.schema_removal)
+        whole = replace(domain(plan.theme), schema_removal=plan.schema_removal)
+        self._domain = focused(choices, whole, plan.focus) if plan.focus else whole
 
     def next_event(self) -> Event | None:
         """What is tried next; None: nothing."""
@@ -175,7 +174,7 @@ class _Driver:
             return None
         self._commits_left -= 1
         device = self._world.devices[who]
-        dump = self._focused(device.dump())
+        dump = without_own(device.dump())
         count = self._choices.integer(1, self._plan.operations)
         operations = random_transaction(self._choices, self._domain, dump, count)
         stamp = self._world.now_ms + device.skew_ms + 10_000
@@ -185,26 +184,3 @@ class _Driver:
             stamp = self._stamps[who] = max(stamp, self._stamps[who])
         own = self._plan.commits - self._commits_left
         return Event("commit", who, (stamp,), tuple(operations), own)
-
-    def _focused(self, dump: dict[str, Any]) -> dict[str, Any]:
-        """The dump without the own objects, and without most properties: the fewer there are, the more devices meet."""
-        dump = without_own(dump)
-        schema, objects = dump["schema"], dump["objects"]
-        if self._focus is None:
-            self._focus = {name: self._chosen(form) for name, form in schema.items() if not form["embedded"]}
-        for name, kept in self._focus.items():
-            if name not in schema or self._plan.focus == _MANY:
-                continue
-            form = schema[name]
-            schema[name] = {**form, "props": {prop: text for prop, text in form["props"].items() if prop in kept}}
-            objects[name] = [
-                {**entry, "props": {prop: value for prop, value in entry["props"].items() if prop in kept}}
-                for entry in objects[name]
-            ]
-        if self._plan.objects < _MANY:
-            objects = {name: forms[: self._plan.objects] for name, forms in objects.items()}
-        return {"schema": schema, "objects": objects}
-
-    def _chosen(self, form: dict[str, Any]) -> set[str]:
-        props = sorted(form["props"])
-        return {self._choices.pick(props) for _ in range(self._plan.focus)}

@@ -72,8 +72,7 @@ def make_plan(choices: Choices, options: Options) -> Plan:
         steps=choices.integer(50, 220),
         commits=choices.integer(5, 14),
         operations=choices.integer(1, 4),
-        focus=choices.integer(1, 4),
-        objects=choices.integer(1, 4),
+        focus=choices.pick((2, 1, 3, 0)),
         sociability=choices.pick((1, 2, 4, 8)),
         schema_removal=choices.chance(10),
         fault_percent=choices.pick((0, 2, 6, 12)) if options.faults else 0,
@@ -89,10 +88,10 @@ def new_world(plan: Plan, lenient: bool = False) -> World:
 @cache
 def _synced_images(theme: str) -> tuple[dict[str, bytes], ...]:
     """Everybody has the same state: the schema, an own object each, a few objects."""
-    plan = Plan(DEVICES, theme, True, (0,) * DEVICES, False, _CALM, 0, 0, 0, 0, 0, 0, False, 0)
+    plan = Plan(DEVICES, theme, True, (0,) * DEVICES, False, _CALM, 0, 0, 0, 0, 0, False, 0)
     world = new_world(plan)
     world.settle()
-    creations = replace(domain(theme), weights={"create": 1})
+    creations = replace(domain(theme), weights={"create": 1}, keys=2)
     operations = random_transaction(RandomChoices(4), creations, without_own(world.devices[0].dump()), _OBJECTS)
     world.perform(Event("commit", 0, (0,), tuple(operations)))
     world.settle()

@@ -32,8 +32,8 @@ _MOST_LINKS: Final = 3
 class Plan(NamedTuple):
     """What the seed decides once. ``fresh``: nobody has synced before. ``operations``: most in one transaction.
 
-    ``focus`` and ``objects``: how many properties and objects of each class are touched. ``sociability``: how soon
-    devices connect. ``schema_removal``: classes and properties are erased.
+    ``focus``: how many properties of a class are touched, 0 for all. ``sociability``: how soon devices connect.
+    ``schema_removal``: classes and properties are erased.
     """
 
     devices: int
@@ -46,7 +46,6 @@ class Plan(NamedTuple):
     commits: int
     operations: int
     focus: int
-    objects: int
     sociability: int
     schema_removal: bool
     fault_percent: int
