@@ -274,6 +274,21 @@ def test_removing_a_property_removes_what_it_owned() -> None:
     assert "mix" not in store.cls("Person").properties
 
 
+def test_removing_a_property_by_which_embedded_objects_hold_others_of_their_class() -> None:
+    store = people_store()
+    person = store.cls("Person")
+    with store.write() as tx:
+        ann, _ = tx.create(person, "Ann")
+        addr = store.cls("Addr")
+        inner = tx.set_embedded(person, ann, store.prop("Person.addr"))
+        for _ in range(3):
+            inner = tx.set_embedded(addr, inner.object_key, store.prop("Addr.sub"))
+    assert len(store.rows(store.cls("Addr").table)) == 4
+    with store.write() as tx:
+        tx.erase_property(store.cls("Addr"), store.prop("Addr.sub"))
+    assert len(store.rows(store.cls("Addr").table)) == 1
+
+
 def test_removing_a_class_that_a_mixed_links_to() -> None:
     store = Store()
     with store.write() as tx:

@@ -150,12 +150,15 @@ def _empty_property(workspace: Workspace, info: ClassInfo, prop: PropertyInfo) -
         return
     if prop.table is None:
         columns = ", ".join(prop.columns)
-        cells = workspace.query(f"SELECT {columns} FROM {info.table} WHERE {prop.columns[0]} IS NOT NULL")
+        cells = workspace.query(f"SELECT k, {columns} FROM {info.table} WHERE {prop.columns[0]} IS NOT NULL")
     else:
         columns = ", ".join(prop.table.columns)
-        cells = workspace.query(f"SELECT {columns} FROM {prop.table.name}")
+        cells = workspace.query(f"SELECT {prop.table.owner}, {columns} FROM {prop.table.name}")
+    rows = workspace.rows(info.id)
     for cell in cells:
-        workspace.release(prop, cell)
+        # an embedded object that held others of its class may have gone with its own owner already
+        if rows.exists(cast(int, cell[0])):
+            workspace.release(prop, cell[1:])
     workspace.flush()
 
 
