@@ -69,6 +69,8 @@ test-compiled: $(COMPILED)/.ready
 
 vectors: $(COMPILED)/.ready
 	$(COMPILED)/bin/python -m syncline.testing.vectors tests/vectors/fixtures.json tests/vectors/*.jsonl tests/vectors/*.gz
+	$(COMPILED)/bin/python -m syncline.testing.vector_trouble tests/vectors/merges_trouble.jsonl.gz \
+		--page docs/reference/merge-differences.md
 
 exhaustive: $(COMPILED)/.ready
 	$(COMPILED)/bin/python -m syncline.testing.exhaustive --jobs $(JOBS)

@@ -1,16 +1,18 @@
 """Vectors on which realm-core fails: two or three real Syncline peers must converge on them (tests/vectors/NOTES.md).
 
-    python -m syncline.testing.vector_trouble FILE [--fixtures FILE]
+    python -m syncline.testing.vector_trouble FILE [--fixtures FILE] [--page FILE]
 
 replays every case with real client files and a real server, in either order of integration where there are two clients,
 and prints a line of JSON per case: its id, what became of it in realm-core, and in which ways ours differs.
-docs/reference/merge-differences.md says for each of these ways what survives, and why.
+docs/reference/merge-differences.md says for each of these ways what survives, and why; with ``--page`` the command
+compares that page with what it sees instead: every case must be named exactly once, under its main difference.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum
@@ -28,7 +30,7 @@ from syncline.testing.vector_merge import read_side
 from syncline.testing.vector_states import Fixtures, both_states, is_default_null
 from syncline.values.kinds import OBJECT
 
-__all__ = ["Difference", "Trouble", "check_troubled_merge", "examine", "main"]
+__all__ = ["Difference", "Trouble", "check_troubled_merge", "examine", "main", "named_on"]
 
 Json: TypeAlias = Any
 
@@ -174,24 +176,63 @@ def _operations(case: Mapping[str, Json]) -> Iterable[Mapping[str, Json]]:
     return [operation for side in ("left", "right") for part in case[f"{side}_ops"] for operation in part]
 
 
+def named_on(page: str) -> dict[str, Difference]:
+    """The cases that a page names, each with the difference under whose heading (``{ #difference }``) it stands.
+
+    Raises VectorFileError for a case that is named twice.
+    """
+    named: dict[str, Difference] = {}
+    for section in re.split(r"^## ", page, flags=re.MULTILINE)[1:]:
+        title, _, body = section.partition("\n")
+        anchor = re.search(r"\{ #([a-z-]+) \}", title)
+        cases = re.search(r"^Cases \(\d+\):\n((?:`.*\n?)+)", body, flags=re.MULTILINE)
+        if anchor is None or cases is None:
+            continue
+        for name in re.findall(r"`([^`]+)`", cases[1]):
+            if name in named:
+                raise VectorFileError(f"the page names case {name} twice")
+            named[name] = Difference(anchor[1])
+    return named
+
+
 def main(arguments: Sequence[str] | None = None, out: TextIO | None = None) -> int:
-    """The command; returns its exit status: 0, or 2 for a file that cannot be read."""
-    parser = argparse.ArgumentParser(prog="python -m syncline.testing.vector_trouble", description=__doc__)
+    """The command; returns its exit status: 0, 1 if the page is wrong, 2 for a file that cannot be read."""
+    parser = argparse.ArgumentParser(
+        prog="python -m syncline.testing.vector_trouble", description=__doc__.split("\n")[0]
+    )
     parser.add_argument("file", type=Path, metavar="FILE", help="cases with a status, plain or gzip")
     parser.add_argument("--fixtures", type=Path, help="the fixtures (default: fixtures.json beside the file)")
+    parser.add_argument("--page", type=Path, help="compare with docs/reference/merge-differences.md")
     options = parser.parse_args(arguments)
     out = out if out is not None else sys.stdout
     try:
         forms = read_fixtures(options.fixtures or options.file.parent / "fixtures.json")
         with Fixtures(forms) as fixtures:
-            for case in read_cases(options.file):
-                trouble = examine(case.fields, fixtures)
+            troubles = (examine(case.fields, fixtures) for case in read_cases(options.file))
+            if options.page is not None:
+                return _compare_page(named_on(options.page.read_text(encoding="utf-8")), troubles, out)
+            for trouble in troubles:
                 names = [difference.value for difference in trouble.differences]
                 out.write(json.dumps({"id": trouble.name, "status": trouble.status, "differences": names}) + "\n")
-    except VectorFileError as error:
+    except (VectorFileError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
     return 0
+
+
+def _compare_page(named: dict[str, Difference], troubles: Iterable[Trouble], out: TextIO) -> int:
+    seen = 0
+    wrong: list[str] = []
+    for trouble in troubles:
+        seen += 1
+        main_one = trouble.differences[0].value if trouble.differences else "unknown"
+        place = named.pop(trouble.name, None)
+        if place is None or place.value != main_one:
+            wrong.append(f"{trouble.name} belongs under {main_one}, not {place.value if place else 'nowhere'}")
+    wrong += [f"{name} is named, but there is no such case" for name in named]
+    out.write("".join(f"{line}\n" for line in wrong))
+    out.write(f"{seen} cases, {len(wrong)} wrong on the page\n")
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":
