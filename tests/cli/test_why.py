@@ -100,8 +100,9 @@ def test_a_client_tells_what_met_and_what_waits(client: Path) -> None:
         "  create Dog[1] — stands",
         "  set age to 7 — stands",
         "    This file wanted to set age to 5 (2015-01-01 00:00:00.020 UTC), client file 2 wanted to set age to 7"
-        " (2015-01-01 00:00:00.100 UTC). The later change wins: the change of client file 2 stands; that of this file"
-        " is dropped. (Rule 5.6 Update × Update)",
+        " (2015-01-01 00:00:00.100 UTC).",
+        "    The later change wins: the change of client file 2 stands; that of this file is dropped."
+        " (Rule 5.6 Update × Update)",
         "",
         "version 6 · this file · 2015-01-01 00:00:00.200 UTC",
         '  set name to "Rex" — stands',

@@ -113,7 +113,8 @@ def _event(event: Event, report: Report) -> list[Text]:
         fate, style = _fate(outcome, report.counts)
         lines.append(line.append(f" — {fate}", style=style))
     for decision in event.decisions:
-        lines.append(Text(f"    {decision.describe(report.names)}", style="italic"))
+        lines.append(Text(f"    {decision.wishes(report.names)}", style="italic"))
+        lines.append(Text(f"    {decision.verdict(report.names)}", style="italic"))
     if not event.is_exact:
         lines.append(Text("    What it was merged with is not known exactly any more.", style="dim"))
     return lines

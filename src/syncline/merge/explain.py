@@ -185,20 +185,27 @@ class Explanation:
 
     def describe(self, names: Mapping[int, str]) -> str:
         """A paragraph; ``names`` says who the authors are, by the idents of their client files."""
+        return f"{self.wishes(names)} {self.verdict(names)}"
+
+    def wishes(self, names: Mapping[int, str]) -> str:
+        """Its first sentence: who wanted what, and when; the earlier one first."""
         first, second = self.left, self.right
         if (second.timestamp, second.author) < (first.timestamp, first.author):
             first, second = second, first
         one, other = _name(first.author, names), _name(second.author, names)
-        told = (
+        return (
             f"{one[:1].upper()}{one[1:]} wanted to {first.text} ({first.when}), "
             f"{other} wanted to {second.text} ({second.when})."
         )
-        reason = self.reason[:1].upper() + self.reason[1:]
-        if first.timestamp == second.timestamp and self.reason in _BY_TIME:
-            reason += " (of equal times, that of the client file with the greater number)"
-        return f"{told} {reason}: {self._verdict(names)}. (Rule {self.rule})"
 
-    def _verdict(self, names: Mapping[int, str]) -> str:
+    def verdict(self, names: Mapping[int, str]) -> str:
+        """The rest: why it was decided so, what became of both, and the rule."""
+        reason = self.reason[:1].upper() + self.reason[1:]
+        if self.left.timestamp == self.right.timestamp and self.reason in _BY_TIME:
+            reason += " (of equal times, that of the client file with the greater number)"
+        return f"{reason}: {self._fates(names)}. (Rule {self.rule})"
+
+    def _fates(self, names: Mapping[int, str]) -> str:
         winner, loser = self.winner, self.loser
         if winner is not None and loser is not None:
             result = self.left_result if winner is self.left else self.right_result
