@@ -157,6 +157,8 @@ FAILURES: dict[str, Instruction] = {
     "null element": up("ints", NULL, None, 0, prior=1),
     "null link element": up("dogs", NULL, None, 0, prior=1),
     "erased element": up("ints", ERASED, None, 0, prior=1),
+    "object value as int element": up("ints", OBJECT, None, 0, prior=1),
+    "object value as link element": up("dogs", OBJECT, None, 0, prior=1),
     "list as int element": up("ints", LIST, None, 0, prior=1),
     "entry of another type": up("idict", STRING, "x", "k"),
     "null entry": up("idict", NULL, None, "k"),

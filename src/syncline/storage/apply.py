@@ -342,6 +342,8 @@ class Applier:
         if cell is None:
             raise InapplicableChangesetError(f"index {index} is outside the list of {workspace.list_size(ref)}")
         if kind == OBJECT:
+            if not spot.prop.embedded:
+                raise InapplicableChangesetError(f"property {spot.prop.name} does not hold embedded objects")
             return
         if kind in (LIST, DICTIONARY):
             if not self._is_collection(cell, spot.prop, kind):

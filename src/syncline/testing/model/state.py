@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 from uuid import UUID
 
+from syncline.changesets.limits import MAX_CLASS_NAME_SIZE, MAX_PROPERTY_NAME_SIZE
 from syncline.testing.model.schema import ANYTHING, ClassDef, PropertyDef
 from syncline.testing.model.values import (
     NULL,
@@ -98,6 +99,9 @@ class State:
         """Create a class, or find that it exists as it is. Raises ModelError for a contradiction."""
         existing = self.classes.get(info.name)
         if existing is None:
+            _check_name(info.name, MAX_CLASS_NAME_SIZE)
+            if info.primary_key is not None:
+                _check_name(info.primary_key.name, MAX_PROPERTY_NAME_SIZE)
             self.classes[info.name] = info
             if not info.embedded:
                 self.objects[info.name] = {}
@@ -113,6 +117,7 @@ class State:
             if existing._replace(nullable=prop.nullable) != prop:
                 raise ModelError(f"property {cls.name}.{prop.name} exists with another type")
             return
+        _check_name(prop.name, MAX_PROPERTY_NAME_SIZE)
         if prop.type == kinds.LINK:
             target = self.cls(prop.target or "")
             if target.kind == kinds.ASYMMETRIC or (target.embedded and prop.collection == kinds.SET_COLLECTION):
@@ -242,8 +247,20 @@ class State:
         if isinstance(held, List) and isinstance(step, int):
             return Place(held, self.real_index(held, rules, step) if visible else step, rules)
         if isinstance(held, Dictionary) and isinstance(step, str):
+            if step.startswith("$") or "." in step:
+                raise ModelError(f"{step!r} cannot be a key of a dictionary")  # spec/sdk.md §1.6
             return Place(held, step, rules)
         raise ModelError(f"there is nothing to go on with at {step!r}")
+
+
+def _check_name(name: str, most: int) -> None:
+    """The name of a class or property (spec/changesets.md §7, Limits). Raises ModelError."""
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        raise ModelError(f"{name!r} is no name: it is not valid Unicode") from None
+    if not 0 < size <= most:
+        raise ModelError(f"{name!r} is no name: it has {size} bytes")
 
 
 def element_rules(place: Place) -> PropertyDef:
