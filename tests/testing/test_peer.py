@@ -237,7 +237,19 @@ def test_history_tells_everything(say: Say) -> None:
 
 
 def test_the_hash_is_that_of_the_dump(filled: Say) -> None:
-    text = json.dumps(filled("dump")["dump"], sort_keys=True, separators=(",", ":"))
+    filled(
+        "tx",
+        ops=[
+            {
+                "op": "set",
+                "class": "A",
+                "obj": 1,
+                "path": ["m"],
+                "value": {"list": [{"str": "été 😀"}, {"double": 0.1}]},
+            }
+        ],
+    )
+    text = json.dumps(filled("dump")["dump"], ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     assert filled("hash") == {"ok": True, "hash": hashlib.sha256(text.encode()).hexdigest()}
 
 
@@ -427,6 +439,20 @@ def test_lines_that_are_no_commands(peer: Peer, line: bytes) -> None:
 def test_a_last_line_without_end_and_ends_of_other_systems(peer: Peer, tmp_path: Path) -> None:
     opening = json.dumps({"cmd": "open", "db": "a", "file": str(tmp_path / "a.realm")})
     assert talk(peer, f'{opening}\r\n{{"cmd": "close", "db": "a"}}'.encode()) == [{"ok": True}, {"ok": True}]
+
+
+def test_a_reply_may_be_nested_deeper_than_json_is_encoded() -> None:
+    class Deep:
+        def answer(self, command: Any) -> dict[str, Any]:
+            form: Any = "down here é \udcff"
+            for _ in range(5000):
+                form = {"list": [form]}
+            return {"ok": True, "dump": form}
+
+    out = io.BytesIO()
+    serve(Deep(), io.BytesIO(b"{}\n"), out)
+    assert out.getvalue().startswith(b'{"dump":{"list":[{"list":')
+    assert '"down here é \\udcff"'.encode() in out.getvalue()
 
 
 def test_a_value_nested_too_deep_is_an_error(filled: Say) -> None:

@@ -113,7 +113,7 @@ def test_clients_are_sent_what_realm_core_sent_them(
 
 
 def hash_of(state: Any) -> str:
-    text = json.dumps(state, sort_keys=True, separators=(",", ":"))
+    text = json.dumps(state, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 

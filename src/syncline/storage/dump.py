@@ -1,8 +1,9 @@
 """The canonical dump of a Realm and its content hash (tests/vectors/README.md, fixtures.json).
 
 ``{"schema": {class: {embedded, pk, props}}, "objects": {class: [{key, props}]}}``: classes, objects, dictionary keys
-and sets sorted; links to tombstones hidden. Equal content gives equal bytes, whatever the order things happened in. The
-reader is used directly: hold its snapshot's lock meanwhile.
+and sets sorted; links to tombstones hidden. Equal content gives equal bytes, whatever the order things happened in: the
+text is UTF-8 as it is, nothing but what JSON demands is escaped (the recorded order of sets tells that the original's is
+so too). The reader is used directly: hold its snapshot's lock meanwhile.
 
 Values can be nested as deep as a path is long (``changesets/limits.py``), deeper than Python recurses: what is inside a
 value is therefore filled in later, from a list of what is still to do.
@@ -30,7 +31,7 @@ from syncline.values.kinds import (
     SINGLE_COLLECTION,
 )
 
-__all__ = ["Json", "content_hash", "dump", "dump_pieces", "value_form"]
+__all__ = ["Json", "compact", "content_hash", "dump", "dump_pieces", "value_form"]
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 #: Forms whose content is still missing, and the values that they stand for.
@@ -57,27 +58,28 @@ def dump_pieces(reader: Reader) -> Iterator[str]:
     """The compact JSON of :func:`dump` with sorted keys, in pieces of a bounded number of objects."""
     yield '{"objects":{'
     for number, info in enumerate(_top_level(reader.catalogue)):
-        yield ("," if number else "") + _compact(info.name) + ":["
+        yield ("," if number else "") + compact(info.name) + ":["
         first = True
         for page in _pages(reader, info):
-            yield ("" if first else ",") + ",".join(map(_compact, page))
+            yield ("" if first else ",") + ",".join(map(compact, page))
             first = False
         yield "]"
-    yield '},"schema":' + _compact(_schema(reader.catalogue)) + "}"
+    yield '},"schema":' + compact(_schema(reader.catalogue)) + "}"
 
 
 def content_hash(reader: Reader) -> str:
     """SHA-256 of :func:`dump_pieces`, in hexadecimal digits."""
     digest = hashlib.sha256()
     for piece in dump_pieces(reader):
-        digest.update(piece.encode())
+        digest.update(piece.encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
 
-_encoder: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), check_circular=False)
+_encoder: Final = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), check_circular=False)
 
 
-def _compact(form: Json) -> str:
+def compact(form: Json) -> str:
+    """The canonical text of a form: compact JSON with sorted keys, however deep it is nested."""
     try:
         return _encoder.encode(form)
     except RecursionError:
@@ -195,7 +197,7 @@ def _collection(reader: Reader, kind: int, ref: CollectionRef, nested: Nested) -
     if ref.kind == LIST_COLLECTION:
         return {"list": [_value(reader, kind, value, nested) for value in reader.list_slice(ref)]}
     if ref.kind == SET_COLLECTION:
-        return {"set": sorted((_value(reader, kind, value, nested) for value in reader.set_values(ref)), key=_compact)}
+        return {"set": sorted((_value(reader, kind, value, nested) for value in reader.set_values(ref)), key=compact)}
     return {"dict": {key: _value(reader, kind, value, nested) for key, value in reader.dict_items(ref)}}
 
 

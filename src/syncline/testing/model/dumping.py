@@ -62,7 +62,11 @@ def _to_json(state: State, place: Place, value: Value) -> Json:
     if isinstance(value, Dictionary):
         return {"dict": {key: _to_json(state, Place(value, key, rules), value[key]) for key in sorted(value)}}
     members = [_to_json(state, place, member) for member in value.values() if not state.hidden(rules, member)]
-    return {"set": sorted(members, key=lambda form: json.dumps(form, sort_keys=True, separators=(",", ":")))}
+    return {"set": sorted(members, key=_text)}
+
+
+def _text(form: Json) -> str:
+    return json.dumps(form, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
 def load(form: Mapping[str, Json], ident: int, asymmetric: Collection[str]) -> State:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, BinaryIO, Final, NoReturn, Protocol, TypeAlias
 
+from syncline.storage.dump import compact
 from syncline.testing.peer.commands import CommandError
 
 __all__ = ["MAX_LINE", "Answering", "failure", "serve"]
@@ -37,9 +38,9 @@ def serve(peer: Answering, lines: BinaryIO, replies: BinaryIO, max_line: int = M
             reply = peer.answer(command)
         try:
             text = _encoder.encode(reply)
-        except (ValueError, RecursionError) as error:  # nested deeper than JSON can be written
-            text = _encoder.encode(failure(error))
-        replies.write(text.encode("ascii") + b"\n")
+        except RecursionError:  # a dump may be nested deeper than the encoder goes
+            text = compact(reply)
+        replies.write(text.encode("utf-8", "backslashreplace") + b"\n")  # which makes an escape of JSON, if need be
         replies.flush()
 
 
