@@ -40,7 +40,7 @@ from syncline.testing.strategies import BASE_IDENT, History, histories
 from syncline.values import kinds
 
 #: Fixed examples in a fixed number: nothing here depends on the day.
-few = settings(max_examples=70, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+few = settings(max_examples=50, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 REMOVAL = replace(STANDARD, schema_removal=True)
 
 
@@ -247,7 +247,7 @@ def test_these_contradictions_are_not_merged(ours: Instruction, theirs: Instruct
 
 def smallest(broken: Callable[[History], bool], **options: Any) -> History:
     """The example that hypothesis shows of a property that does not hold."""
-    searching = settings(few, max_examples=2000, phases=[Phase.generate, Phase.shrink])
+    searching = settings(few, max_examples=1000, phases=[Phase.generate, Phase.shrink])
     return find(histories(**options), broken, settings=searching)
 
 

@@ -60,10 +60,9 @@ def apply(state: State, instruction: Instruction) -> None:
         _add_column(state, instruction)
     elif isinstance(instruction, EraseColumn):
         state.erase_property(state.cls(instruction.table), instruction.field)
-    elif isinstance(instruction, EraseTable):
-        _erase_table(state, state.cls(instruction.table))
     else:
-        raise ModelError(f"unknown instruction {instruction}")
+        assert isinstance(instruction, EraseTable)
+        _erase_table(state, state.cls(instruction.table))
 
 
 def _add_column(state: State, column: AddColumn) -> None:
