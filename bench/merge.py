@@ -4,7 +4,7 @@
 
 Prints processor time, the best of several runs, for the modules in use and, if those are compiled, for the interpreted
 ones beside them; and what we aim at. A merge of one list is k · n pairs of small changes (docs/spec/merge.md §11.7), so
-it is shown per pair. At the end: how long the kernel keeps other threads waiting, and its memory (bench/turns.py).
+it is shown per pair. Then the same with real histories (bench/offline.py), and how long the kernel keeps other threads waiting, and its memory (bench/turns.py).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Sequence
 
 import codec
+import offline
 import turns
 from sides import Sides, new_objects, offline_edits, other_fields, same_fields, same_list, typing
 
@@ -112,7 +113,7 @@ def measure() -> dict[str, float]:
         figures[f"growth, other objects: {count:,} × {count:,} transactions, ns an instruction"] = (
             seconds(new_objects, count, 3) / (count * 8) * 1e9
         )
-    return {**figures, **turns.measure()}
+    return {**figures, **offline.measure(), **turns.measure()}
 
 
 def measure_interpreted() -> dict[str, float]:
