@@ -2,8 +2,8 @@
 
 ``{"schema": {class: {embedded, pk, props}}, "objects": {class: [{key, props}]}}``: classes, objects, dictionary keys
 and sets sorted; links to tombstones hidden. Equal content gives equal bytes, whatever the order things happened in: the
-text is UTF-8 as it is, nothing but what JSON demands is escaped (the recorded order of sets tells that the original's is
-so too). The reader is used directly: hold its snapshot's lock meanwhile.
+text is UTF-8, nothing but what JSON demands is escaped (the recorded order of sets tells that the original does this
+too). The reader is used directly: hold its snapshot's lock meanwhile.
 
 Values can be nested as deep as a path is long (``changesets/limits.py``), deeper than Python recurses: what is inside a
 value is therefore filled in later, from a list of what is still to do.
