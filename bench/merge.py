@@ -4,7 +4,8 @@
 
 Prints processor time, the best of several runs, for the modules in use and, if those are compiled, for the interpreted
 ones beside them; and what we aim at. A merge of one list is k · n pairs of small changes (docs/spec/merge.md §11.7), so
-it is shown per pair. Then the same with real histories (bench/offline.py), and how long the kernel keeps other threads waiting, and its memory (bench/turns.py).
+it is shown per pair. Then offline edits with real histories (bench/offline.py), and how long the kernel keeps other
+threads waiting, and its memory (bench/turns.py).
 """
 
 from __future__ import annotations
