@@ -10,7 +10,7 @@ SOURCES := $(shell find src -name '*.py')
 # How many processes run the tests.
 JOBS ?= 2
 
-.PHONY: demo test test-pure test-compiled interpreted compiled coverage vectors exhaustive check format bench docs clean help
+.PHONY: demo test test-pure test-docs test-compiled interpreted compiled coverage vectors exhaustive check format bench docs clean help
 
 help:
 	@echo "make demo    a real data set through a real server, two devices, with the plug pulled"
@@ -43,13 +43,16 @@ $(COMPILED)/.ready: $(COMPILED)/.tools setup.py $(SOURCES)
 demo: $(COMPILED)/.ready
 	$(COMPILED)/bin/syncline demo
 
-test: test-pure coverage test-compiled
+test: test-pure test-docs coverage test-compiled
 
-# The codec's and the merge's own tests run under coverage instead, those of the documentation in `make check`; the tests
-# of the whole (real processes) run once: compiled, as users do. SYNCLINE_TESTS lets the tests notice wrong modules.
+# The codec's and the merge's own tests run under coverage instead; the tests of the whole (real processes) run once:
+# compiled, as users do. SYNCLINE_TESTS lets the tests notice wrong modules.
 test-pure: $(VENV)/.ready
 	SYNCLINE_PURE=1 SYNCLINE_TESTS=interpreted $(VENV)/bin/python -m pytest -q -n $(JOBS) --dist worksteal \
 		--ignore tests/whole --ignore tests/changesets --ignore tests/merge --ignore tests/docs
+
+test-docs: $(VENV)/.ready
+	$(VENV)/bin/python -m pytest -q -n $(JOBS) --dist worksteal tests/docs
 
 # What the codec and the merge are tested for by their own tests alone: every branch, or nearly (pyproject.toml).
 coverage: $(VENV)/.ready
@@ -75,12 +78,11 @@ vectors: $(COMPILED)/.ready
 exhaustive: $(COMPILED)/.ready
 	$(COMPILED)/bin/python -m syncline.testing.exhaustive --jobs $(JOBS)
 
-check: $(VENV)/.ready
+check: $(VENV)/.ready test-docs
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
-	$(VENV)/bin/python -m pytest -q -n $(JOBS) --dist worksteal tests/docs
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --quiet --strict
 
 format: $(VENV)/.ready
