@@ -23,7 +23,7 @@ from syncline.testing.model.values import (
     copy_fields,
     default,
 )
-from syncline.values import Float32, GlobalKey, Key, Link, ObjectId, kinds
+from syncline.values import Float32, GlobalKey, Key, Link, ObjectId, Timestamp, kinds
 
 __all__ = ["Place", "State", "element_rules", "fitting"]
 
@@ -278,6 +278,8 @@ def fitting(rules: PropertyDef, kind: int, value: object) -> Scalar:
         return NULL
     if kind < 0 or (rules.type != kinds.MIXED and rules.type != kind):
         raise ModelError(f"{rules.name!r} cannot hold a value of kind {kind}")
+    if isinstance(value, Timestamp) and value < (-(1 << 63), 0):
+        raise ModelError(f"{value} is out of range")  # spec/sdk.md §13.3: it has no sort key
     return Scalar(kind, Float32(value) if kind == kinds.FLOAT and isinstance(value, float) else value)
 
 
