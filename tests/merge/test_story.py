@@ -271,6 +271,11 @@ def test_an_erased_class_takes_links_along() -> None:
     ]
 
 
+def test_what_is_erased_elsewhere_is_not_told() -> None:
+    events = story(entry(1, 2, -1, "Set 1.i=1"), entry(2, 2, -1, "EraseTable U; EraseColumn U.i; AddColumn T.j int"))
+    assert lines(events) == ["1: set i to 1 -> stands"]
+
+
 # --- whole histories --------------------------------------------------------------------------------------------------
 
 

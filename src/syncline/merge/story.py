@@ -163,26 +163,24 @@ def tell(
         schema: that of the database the history belongs to.
         shifts: also decisions that only move a place in a list along.
     """
-    replay = _Replay(Subject(subject.table, subject.key, subject.field), schema)
+    about = Subject(subject.table, subject.key, subject.field)
+    replay = _Replay(about, schema)
     for entry in entries:
         replay.take(entry)
-    _find_replaced(replay.events)
-    if subject.field is not None and subject.path:
-        _keep_place(replay.events, subject.field, subject.path)
-    for event in replay.events:
+    events = replay.events
+    for event in events:
+        event.outcomes = [outcome for outcome in event.outcomes if _is_shown(outcome.change.instruction, about)]
         if not shifts:
             event.decisions = [decision for decision in event.decisions if not decision.is_shift]
-        event.outcomes = [
-            outcome
-            for outcome in event.outcomes
-            if outcome.change.instruction.opcode not in (ADD_TABLE, ADD_COLUMN)
-            and (subject.path or subject.field is None or _is_about(outcome.change.instruction, subject))
-        ]
-    return [event for event in replay.events if event.outcomes or event.decisions]
+    _find_replaced(events)
+    if subject.field is not None and subject.path:
+        _keep_place(events, subject.field, subject.path)
+    return [event for event in events if event.outcomes or event.decisions]
 
 
-def _is_about(instruction: Instruction, subject: Subject) -> bool:
-    return Subject(subject.table, subject.key, subject.field).holds(instruction)
+def _is_shown(instruction: Instruction, about: Subject) -> bool:
+    """Whether a change belongs to the story. That a class or property was added is only told if it met something."""
+    return about.holds(instruction) and instruction.opcode not in (ADD_TABLE, ADD_COLUMN)
 
 
 class _Replay:
