@@ -142,6 +142,13 @@ def test_two_peers_converge_although_classes_and_properties_are_erased(history: 
     assert one.dump() == other.dump()
 
 
+@given(strategies.schemas().flatmap(lambda classes: histories(Domain(classes, schema_removal=True))))
+@few
+def test_two_peers_converge_over_any_schema(history: History) -> None:
+    one, other = merge(history)
+    assert one.dump() == other.dump()
+
+
 @given(histories(min_peers=3, max_peers=3, max_transactions=2, max_operations=3))
 @few
 def test_three_peers_converge_through_a_server(history: History) -> None:
