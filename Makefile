@@ -10,13 +10,14 @@ SOURCES := $(shell find src -name '*.py')
 # How many processes run the tests.
 JOBS ?= 2
 
-.PHONY: demo test test-pure test-docs test-compiled interpreted compiled coverage vectors exhaustive check format bench docs clean help
+.PHONY: demo test test-pure test-docs test-compiled interpreted compiled coverage vectors exhaustive fuzz check format bench docs clean help
 
 help:
 	@echo "make demo    a real data set through a real server, two devices, with the plug pulled"
 	@echo "make test    all tests, interpreted; then those of the kernel and of the whole, compiled"
 	@echo "make vectors every recorded vector of the original, all of them with databases"
 	@echo "make exhaustive all short histories of two and three peers: minutes"
+	@echo "make fuzz    the parser of changesets and applying them, fuzzed: SECONDS each (300)"
 	@echo "make coverage branch coverage of the codec and the merge by their own tests"
 	@echo "make check   lint, format, types, import contracts, documentation and its snippets"
 	@echo "make bench   the figures of docs/explanation/performance.md"
@@ -77,6 +78,13 @@ vectors: $(COMPILED)/.ready
 
 exhaustive: $(COMPILED)/.ready
 	$(COMPILED)/bin/python -m syncline.testing.exhaustive --jobs $(JOBS)
+
+# Needs interpreted modules, and atheris, which is there for Linux on x86-64 only.
+SECONDS ?= 300
+fuzz: $(VENV)/.ready
+	SYNCLINE_PURE=1 $(VENV)/bin/pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
+	$(VENV)/bin/python -m syncline.testing.fuzz parser --seconds $(SECONDS)
+	$(VENV)/bin/python -m syncline.testing.fuzz apply --seconds $(SECONDS)
 
 check: $(VENV)/.ready test-docs
 	$(VENV)/bin/ruff check .
