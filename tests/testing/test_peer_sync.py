@@ -157,7 +157,7 @@ def test_a_wait_goes_on_until_there_is_a_server_again(server: ServerProcess, pee
     server.kill()
     ok(a("tx", ops=[dog(2)]))
     assert a("wait_upload", timeout_s=0.5)["type"] == "WaitTimeoutError"
-    assert {error["type"] for error in a("errors")["errors"]} == {"ConnectionFailedError"}
+    assert {error["type"] for error in a("errors")["errors"]} <= {"ConnectionFailedError"}
     server.start()
     ok(a("wait_upload", timeout_s=60))
     ok(b("wait_download", timeout_s=60))
