@@ -9,7 +9,7 @@ from typing import Final
 
 from mypy_extensions import i64
 
-from syncline.changesets.instructions import AddInteger, Clear, Instruction, Update
+from syncline.changesets.instructions import AddInteger, Clear, Instruction, Path, Update
 from syncline.errors import TransformError
 from syncline.merge.messages import describe
 from syncline.merge.operands import PATHLESS, Operand
@@ -174,7 +174,17 @@ class ClearAgainstUpdate(Rule):
             clear.collection == DICTIONARY_COLLECTION and update.kind == DICTIONARY
         ):
             return SAME_COLLECTION
+        if left.rank < right.rank and right.resettable and update.kind in (LIST, DICTIONARY):
+            # what it cleared is gone, like what a plain value replaced: it gives way like one (merge/resets.py)
+            left.discarded = left.changed = True
+            left.replacement = [_beside(left, _reset_in_place_of(clear, left.path, update))]
+            return LATER_WINS
         return keep_later(left, right)
+
+
+def _reset_in_place_of(clear: Clear, path: Path, winner: Update) -> Update:
+    reset = Reset(winner.kind)
+    return Update(clear.table, clear.key, clear.field, path, SET, reset, prior_size=winner.prior_size)
 
 
 class UpdateDropsInner(Rule):

@@ -75,7 +75,7 @@ def _one(name: str, out: TextIO) -> int:
     out.write(report(case, problems) + "\n")
     if not problems:
         out.write("  everything holds\n")
-    return 1 if any(known(case, problem) is None for problem in problems) else 0
+    return 1 if any(known(problem) is None for problem in problems) else 0
 
 
 def _count(plans: Sequence[Plan], out: TextIO) -> int:

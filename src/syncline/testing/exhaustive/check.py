@@ -1,7 +1,8 @@
 """Checking one case: what must hold after everybody exchanged everything.
 
 * *convergence*: the server and all peers hold the same (``storage/dump.py``);
-* *agreement*: it is what they hold when the server takes the peers' uploads one after the other instead;
+* *agreement*: it is what they hold when the server takes the peers' uploads one after the other instead; *list order*,
+  where only the order in lists differs;
 * *invariants* of the state (``invariants.py``);
 * *mirror*: merging two sides gives the same, whichever is called ours (spec/merge.md §2.3);
 * *re-delivery*: uploads sent again and downloads delivered again change nothing (spec/merge.md §8.3, §10.4).
@@ -38,10 +39,14 @@ _FINDINGS: Final = 500
 
 
 class Problem(NamedTuple):
-    """What is wrong: ``kind`` is one of the words of this module's description, ``error`` or ``refused``."""
+    """What is wrong: ``kind`` is one of the words of this module's description, ``error`` or ``refused``.
+
+    ``sent``: the changesets of each peer, as uploaded.
+    """
 
     kind: str
     text: str
+    sent: tuple[tuple[bytes, ...], ...] = ()
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.text}"
@@ -55,6 +60,11 @@ class Run(NamedTuple):
     downloads: dict[str, list[DownloadChangeset]]
     problems: list[Problem]
     rules: list[str]
+
+    @property
+    def sent(self) -> tuple[tuple[bytes, ...], ...]:
+        """The changesets of each peer, as far as uploaded."""
+        return tuple(tuple(entry.changeset for entry in self.uploads[letter]) for letter in sorted(self.uploads))
 
 
 def check(case: Case) -> list[Problem]:
@@ -88,7 +98,8 @@ class Checker:
             self._expected, self._expected_of = None if first.problems else first.states["S"], key
         if self._expected is not None and self._expected != run.states["S"]:
             text = f"#{case.order} ends in another state than #{reference.order}"
-            return [Problem("agreement", f"{text}: {difference(self._expected, run.states['S'])}")]
+            kind = "list order" if unordered(self._expected) == unordered(run.states["S"]) else "agreement"
+            return [Problem(kind, f"{text}: {difference(self._expected, run.states['S'])}", run.sent)]
         return []
 
     def run(self, case: Case) -> Run:
@@ -301,3 +312,12 @@ def difference(expected: object, actual: object, place: str = "") -> str:
             if one != other:
                 return difference(one, other, f"{place}[{index}]")
     return f"{place}: {expected} against {actual}"
+
+
+def unordered(form: Any) -> Any:
+    """A state without the order of its lists."""
+    if isinstance(form, dict):
+        return {key: unordered(value) for key, value in form.items()}
+    if isinstance(form, list):
+        return sorted((unordered(value) for value in form), key=repr)
+    return form

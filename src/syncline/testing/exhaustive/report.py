@@ -26,7 +26,7 @@ def report(case: Case, problems: Sequence[Problem]) -> str:
 def _lines(case: Case, problems: Sequence[Problem], outcome: Run) -> Iterator[str]:
     yield case.name
     for problem in problems:
-        entry = known(case, problem)
+        entry = known(problem)
         yield f"  {problem}" + ("" if entry is None else f"  (known: {entry.name})")
     yield f"  base: domain {case.domain.name!r}"
     for operation in case.domain.objects:

@@ -94,7 +94,7 @@ def _try(checker: Checker, cases: Iterable[Case]) -> Tally:
     for case in cases:
         tried += 1
         problems = checker.check(case)
-        gaps = [known(case, problem) for problem in problems]
+        gaps = [known(problem) for problem in problems]
         seen.update({gap.name for gap in gaps if gap is not None})
         if None in gaps:
             failed += 1
