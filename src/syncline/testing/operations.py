@@ -106,7 +106,7 @@ class Operations:
             self._add_class(form)
         for form in operation["classes"]:
             for prop in form.get("props", ()):
-                self._add_property(text_from_json(form["name"]), prop)
+                self._add_property(_name_of(form), prop)
 
     def erase_class(self, operation: Operation) -> None:
         self._tx.erase_class(self._class(operation["class"]))
@@ -116,11 +116,11 @@ class Operations:
         self._tx.erase_property(cls, self._property(cls, operation["prop"]))
 
     def _add_class(self, form: Mapping[str, Json]) -> None:
+        name = _name_of(form)
         kind = (
             kinds.EMBEDDED if form.get("embedded") else kinds.ASYMMETRIC if form.get("asymmetric") else kinds.TOP_LEVEL
         )
         key = form.get("pk")
-        name = text_from_json(form["name"])
         if self._tx.catalogue.find(name) is not None:
             return
         if key is None:
@@ -129,18 +129,20 @@ class Operations:
         self._tx.add_class(
             name,
             kind=kind,
-            primary_key=text_from_json(key["name"]),
-            key_type=_TYPES[key["type"]],
+            primary_key=_name_of(key),
+            key_type=_choice(_TYPES, key, "type"),
             key_nullable=bool(key.get("nullable")),
         )
 
     def _add_property(self, class_name: str, form: Mapping[str, Json]) -> None:
         self._tx.add_property(
             self._class(class_name),
-            text_from_json(form["name"]),
-            _TYPES[form["type"]],
+            _name_of(form),
+            _choice(_TYPES, form, "type"),
             nullable=bool(form.get("nullable")),
-            collection=_COLLECTIONS[form["collection"]] if form.get("collection") else kinds.SINGLE_COLLECTION,
+            collection=(
+                _choice(_COLLECTIONS, form, "collection") if form.get("collection") else kinds.SINGLE_COLLECTION
+            ),
             target=text_from_json(form["target"]) if form.get("target") is not None else None,
         )
 
@@ -341,6 +343,8 @@ class Operations:
 
     def _fill(self, ref: CollectionRef, content: Json) -> None:
         """Add elements: to the end of a list, to a set, or in the order of the keys to a dictionary."""
+        if not isinstance(content, dict if ref.kind == kinds.DICTIONARY_COLLECTION else list):
+            raise OperationError(f"a collection cannot be filled with {content!r:.60}")
         if ref.kind == kinds.DICTIONARY_COLLECTION:
             for key in sorted(content):
                 self._put(_Place(None, 0, None, ref, key), content[key])
@@ -362,7 +366,9 @@ class Operations:
                 return
         self._tx.list_insert(ref, index, self._value(form))
 
-    def _fill_object(self, ref: ObjectRef, values: Mapping[str, Json]) -> None:
+    def _fill_object(self, ref: ObjectRef, values: Json) -> None:
+        if not isinstance(values, dict):
+            raise OperationError(f"an embedded object cannot be filled with {values!r:.60}")
         self._set_properties(self._tx.catalogue.by_id[ref.class_id], ref.object_key, values)
 
     def _value(self, form: Json) -> Any:
@@ -374,6 +380,21 @@ class Operations:
         if kind == kinds.FLOAT and isinstance(value, float):
             return Float32(value)
         return value
+
+
+def _name_of(form: Json) -> str:
+    """The name of a class or property in a schema."""
+    if not isinstance(form, dict) or "name" not in form:
+        raise OperationError(f"schema: a class or property is an object with a name, not {form!r:.60}")
+    return text_from_json(form["name"])
+
+
+def _choice(names: Mapping[str, int], form: Mapping[str, Json], field: str) -> int:
+    """What ``field`` of a class or property in a schema stands for."""
+    name = form.get(field)
+    if not isinstance(name, str) or name not in names:
+        raise OperationError(f"schema: {field} must be one of {', '.join(names)}, not {name!r:.60}")
+    return names[name]
 
 
 def _entry(
