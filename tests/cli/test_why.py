@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 import typer
+from tests.server.test_commit_group import files, run, upload
+from tests.server.wire import dogs, rename
 from tests.storage.test_history import at, download, make_schema, set_age, set_dog
 from typer.testing import CliRunner
 
@@ -31,6 +33,9 @@ from syncline.changesets.instructions import CreateObject
 from syncline.cli.commands import build_app
 from syncline.cli.why_place import PlaceError, find_class, read_key, read_place
 from syncline.cli.why_report import value_words
+from syncline.server.database import Database
+from syncline.server.realm_directory import RealmDirectory
+from syncline.server.sqlite_log import SqliteLogStore
 from syncline.storage.catalogue import Catalogue
 from syncline.storage.file import RealmFile
 from syncline.storage.history import ClientHistory
@@ -232,6 +237,66 @@ def test_what_is_no_realm(tmp_path: Path) -> None:
     )
     assert not missing.exists()
     assert "is not the data folder of a server" in refused("/a", "Dog", 1, "--data", tmp_path)
+
+
+def test_places_in_embedded_objects(tmp_path: Path) -> None:
+    path = tmp_path / "dogs.realm"
+    file = RealmFile.open(path)
+    with file.write() as tx:
+        tx.add_property(tx.add_class("Walk", kind=EMBEDDED), "title", STRING)
+        dog = tx.add_property(tx.add_class("Dog", primary_key="_id", key_type=INT), "walk", LINK, target="Walk")
+        k, _ = tx.create(tx.catalogue.classes["Dog"], 1)
+        tx.create(tx.catalogue.classes["Dog"], 2)
+        walk = tx.set_embedded(tx.catalogue.classes["Dog"], k, dog)
+        info = tx.catalogue.classes["Walk"]
+        tx.set(info, walk.object_key, info.properties["title"], "park")
+    file.close()
+    assert 'Dog[1].walk.title is now "park"' in said(path, "Dog", 1, "walk.title")
+    assert "Dog[2].walk.title does not exist now" in said(path, "Dog", 2, "walk.title")
+
+
+# --- a server's data --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A data folder with the Realms /a, which has a conflict, and /b, to which nothing was ever uploaded."""
+    database = Database(tmp_path / "directory.sqlite")
+    directory = RealmDirectory(database, tmp_path / "realms")
+    place = directory.create("default", "p:/a", None).path
+    directory.create("default", "p:/b", None)
+    database.close()
+    store = SqliteLogStore.open(place)
+    one, two = files(store, 2)
+    run(store, upload(one, (2, dogs(1))))
+    run(store, upload(two, (20, rename(1, "later")), base=1), upload(one, (10, rename(1, "earlier")), base=1))
+    store.close()
+    return tmp_path
+
+
+def log_of(data: Path) -> Path:
+    (path,) = (data / "realms").rglob("*.realm")
+    return path
+
+
+def test_a_realm_without_uploads(data: Path) -> None:
+    assert refused("/b", "Dog", 1, "--data", data) == "the Realm /b is empty: nothing was ever uploaded to it"
+
+
+def test_what_a_server_did_not_keep_is_said(data: Path) -> None:
+    assert said("/a", "Dog", 1, "name", "--data", data).endswith("(Rule 5.6 Update × Update)\n")
+    SqliteLogStore.open(log_of(data), keeps_originals=False).close()
+    assert "This server does not keep what merging changed" in said("/a", "Dog", 1, "--data", data)
+    SqliteLogStore.open(log_of(data)).close()
+    assert "Before server version 4 it was not kept what merging changed." in said("/a", "Dog", 1, "--data", data)
+
+
+def test_what_is_not_exact_is_said(data: Path) -> None:
+    file = RealmFile.open(log_of(data))
+    with file.write() as tx:
+        tx.connection.execute("UPDATE rlm_log SET changeset = ? WHERE version = 3", (rename(1, "other"),))
+    file.close()
+    assert "What it was merged with is not known exactly any more." in said("/a", "Dog", 1, "--data", data)
 
 
 # --- keys and places --------------------------------------------------------------------------------------------------

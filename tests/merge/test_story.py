@@ -249,6 +249,69 @@ def test_entries_of_dictionaries_have_names() -> None:
     ]
 
 
+def test_a_place_that_was_in_another_kind_of_collection() -> None:
+    entries = [
+        entry(1, 2, -1, "Set 1.m=List; Ins 1.m[0]=1 ⟨0⟩"),
+        entry(2, 2, -1, "Set 1.m=Dict; Set 1.m.a=1"),
+        entry(3, 2, -1, "Ins 1.n[0]=1 ⟨0⟩; Ins 1.m.b[0]=1 ⟨0⟩"),
+    ]
+    assert "2: set m.a to 1 -> stands" in lines(story(*entries, field="m", path=("a",)))
+    assert "3: insert 1 at m.b[0] -> stands" in lines(story(*entries, field="m", path=("b",)))
+
+
+def test_a_dropped_creation_concerns_every_place() -> None:
+    events = story(
+        entry(1, 2, -1, "Create 1; Set 1.d.a=1"),
+        entry(2, 2, -1, "Erase 1"),
+        entry(3, 3, 1, "Create 1; Set 1.d.a=2"),
+        field="d",
+        path=("a",),
+    )
+    assert [line for line in lines(events) if line.startswith("3")] == [
+        "3: create T[1] -> dropped",
+        "3: set d.a to 2 -> dropped",
+        "3: rule 5.5 EraseObject × CreateObject",
+        "3: rule 5.2 EraseObject ⊃ any",
+    ]
+
+
+# --- resets (merge/resets.py) -----------------------------------------------------------------------------------------
+
+
+class _NothingEmbedded:
+    """A schema in which no property holds embedded objects."""
+
+    def embedded_property(self, table: str, field: str) -> None:
+        return None
+
+
+@pytest.mark.parametrize(
+    "logged",
+    ["∅", "Del 1.m[0] ⟨2⟩; Del 1.m[0] ⟨1⟩", "Clr 1.m (List)", "Set 1.m.b=Erased"],
+    ids=["nothing was there", "elements", "too many elements", "an entry"],
+)
+def test_what_a_plain_value_removed_is_told_as_such(logged: str) -> None:
+    kind = "Dict" if "Erased" in logged else "List"
+    entries = [
+        entry(1, 2, -1, f"@20 Set 1.m={kind}"),
+        entry(2, 3, 0, "@10 Set 1.m=5; Set 1.i=1", logged=f"{logged.removesuffix('∅')}; Set 1.i=1".removeprefix("; ")),
+        entry(3, 2, 1, "Set 1.i=2"),
+    ]
+    events = tell(entries, Subject("T", 1), _NothingEmbedded())
+    assert all(event.is_exact for event in events)
+    assert lines(events)[:3] == [
+        f"1: set m to a {'list' if kind == 'List' else 'dictionary'} -> stands",
+        "2: set m to 5 = remove what was in m before -> stands",
+        "2: set i to 1 -> by 3",
+    ]
+
+
+@pytest.mark.parametrize("logged", ["Set 1.i=1; Set 1.m=7", "Del 1.n[0] ⟨1⟩; Set 1.i=1", "Set 1.i=1; Set 1.j=1"])
+def test_what_cannot_have_come_of_a_reset_is_not_exact(logged: str) -> None:
+    entries = [entry(1, 2, -1, "@20 Set 1.m=List"), entry(2, 3, 0, "@10 Set 1.m=5; Set 1.i=1", logged=logged)]
+    assert [event.is_exact for event in tell(entries, Subject("T", 1), _NothingEmbedded())] == [True, False]
+
+
 # --- what takes part --------------------------------------------------------------------------------------------------
 
 

@@ -271,10 +271,10 @@ def _as_logged(merged: Changeset, logged: Changeset) -> list[Instruction] | None
 def _carries_out(reset: Instruction, logged: Changeset, place: int) -> bool:
     """Whether a logged instruction removes something from the collection that a reset empties."""
     step = logged.instructions[place]
-    if not isinstance(reset, PathInstruction) or not isinstance(step, PathInstruction):
-        return False
     removes = isinstance(step, (ArrayErase, Clear)) or (isinstance(step, Update) and step.kind == ERASED)
-    return removes and step.field == reset.field and step.path[: len(reset.path)] == reset.path
+    if not removes or not isinstance(step, PathInstruction) or not isinstance(reset, PathInstruction):
+        return False
+    return step.field == reset.field and step.path[: len(reset.path)] == reset.path
 
 
 # --- what stands ------------------------------------------------------------------------------------------------------
@@ -310,15 +310,15 @@ def _replace(standing: dict[str, list[Outcome]], field: str, by: Instruction, ve
 
 def _replaces(later: Instruction, earlier: Instruction) -> bool:
     """Whether nothing is left of ``earlier``, which is of the same field, or of any if the object is erased."""
-    if not isinstance(later, PathInstruction):
+    if not isinstance(later, PathInstruction) or not isinstance(earlier, PathInstruction):
         return True
-    if not isinstance(earlier, PathInstruction):
-        return False
     size = len(later.path)
     if earlier.path[:size] != later.path or any(isinstance(step, int) for step in later.path):
         return False
     if isinstance(later, Clear):
         return not isinstance(earlier, Update) or len(earlier.path) > size
+    if reset_of(later) is not None:
+        return False  # what the other side wrote since stays, and only the database knows what that is
     if isinstance(later, Update):
         contents_stay = later.kind == LIST or later.kind == DICTIONARY or later.kind == OBJECT
         return len(earlier.path) == size if contents_stay else True
