@@ -117,6 +117,13 @@ def test_another_kind_of_collection_loses_like_a_plain_value(swapped: bool) -> N
     assert reset_of(reset) is not None
 
 
+@pytest.mark.parametrize("swapped", [False, True])
+def test_nonsense_in_the_collection_is_dropped_or_left_to_the_database(swapped: bool) -> None:
+    left, right = merged("@20 Set 1.m=Dict; Ins 1.m[0]=5 ⟨0⟩; Add 1.m+1", "@10 Set 1.m=1", swapped)
+    assert contents(left) == expected("Set 1.m=Dict; Add 1.m+1")
+    assert reset_of(instructions_of(right)[0]) is not None
+
+
 def test_the_later_plain_value_wins_alone() -> None:
     left, right = merged("@10 Set 1.m=List; Ins 1.m[0]=5 ⟨0⟩", "@20 Set 1.m=1")
     assert contents(left) == expected("∅")

@@ -143,9 +143,7 @@ def _prepend(operand: Operand, pending: Operand) -> Operand:
 def _replace(operand: Operand, replacement: list[Operand]) -> list[Operand]:
     """Put other operands in the place of ``operand``, which is discarded, for good."""
     operand.replacement = None
-    if operand.prepended is None:
-        operand.prepended = []
-    operand.prepended += replacement
+    operand.prepended = replacement[:]
     return replacement
 
 
