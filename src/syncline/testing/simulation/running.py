@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final, NamedTuple
@@ -20,7 +20,7 @@ from syncline.testing.simulation.images import domain, without_own
 from syncline.testing.simulation.starts import Options, make_plan, new_world
 from syncline.testing.simulation.world import Plan, World
 
-__all__ = ["Failure", "Outcome", "replay", "simulate"]
+__all__ = ["Failure", "Outcome", "replay", "run_seeds", "simulate"]
 
 #: How often which action is tried; faults come on top.
 _WEIGHTS: Final = {
@@ -36,6 +36,8 @@ _FAULTS: Final = (
     *("cut", "cut", "hang", "crash", "crash", "server_crash", "server_crash"),
     *("restart", "server_restart", "checkpoint"),
 )
+#: What transactions consist of where classes and properties are erased: enough of that to meet.
+_REMOVING: Final = {"change": 16, "create": 3, "erase": 1, "schema": 2}
 _SEEDS: Final = 1 << 31
 
 
@@ -77,6 +79,20 @@ def simulate(seed: int, options: Options, narrate: Callable[[Event], None] | Non
                 trace.pop()
 
     return _run(seed, plan, trace, go, lenient=False)
+
+
+def run_seeds(seeds: Iterable[int], options: Options) -> tuple[Outcome, list[Failure]]:
+    """Run each seed; what they covered together, and those that failed."""
+    total = Outcome(Counter(), Counter())
+    failures: list[Failure] = []
+    for seed in seeds:
+        result = simulate(seed, options)
+        if isinstance(result, Failure):
+            failures.append(result)
+        else:
+            total.counts.update(result.counts)
+            total.rules.update(result.rules)
+    return total, failures
 
 
 def replay(seed: int, plan: Plan, trace: Sequence[Event]) -> Outcome | Failure:
@@ -132,7 +148,9 @@ class _Driver:
         weights = {**_WEIGHTS, "connect": plan.sociability}
         weights["commit"] = max(1, 2 * sum(weights.values()) * plan.commits // plan.steps)
         self._table = [action for action, weight in weights.items() for _ in range(weight)]
-        whole = replace(domain(plan.theme), schema_removal=plan.schema_removal)
+        whole = domain(plan.theme)
+        if plan.schema_removal:
+            whole = replace(whole, schema_removal=True, weights=_REMOVING)
         self._domain = focused(choices, whole, plan.focus) if plan.focus else whole
 
     def next_event(self) -> Event | None:

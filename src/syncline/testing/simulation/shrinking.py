@@ -1,7 +1,7 @@
 """Making the trace of a failure small: leave events out as long as the rest still fails in the same way.
 
-Delta debugging (Zeller, Hildebrandt 2002): large parts first, then smaller ones, at last single events; then single
-operations of the commits that are left.
+All events of one kind first; then delta debugging (Zeller, Hildebrandt 2002): large parts, then smaller ones, at last
+single events; then single operations of the commits that are left.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ def shrink(failure: Failure, seconds: float = _SECONDS) -> Failure:
         return failure
     deadline = time.monotonic() + seconds
     search = _Search(best, deadline)
+    search.drop_actions()
     for _ in range(_PASSES):
         before = search.best.trace
         search.shorten_trace()
@@ -44,6 +45,13 @@ class _Search:
     def __init__(self, failure: Failure, deadline: float) -> None:
         self.best = failure
         self._deadline = deadline
+
+    def drop_actions(self) -> None:
+        """Leave out all events of one kind: in the end everybody tells everybody everything anyway."""
+        if self._fails([event for event in self.best.trace if event.action == "commit"]):
+            return
+        for action in sorted({event.action for event in self.best.trace}):
+            self._fails([event for event in self.best.trace if event.action != action])
 
     def shorten_trace(self) -> None:
         """Leave events out."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import atexit
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from multiprocessing.util import Finalize
 from typing import Final
 
 from syncline.testing.choices import Choices, RandomChoices
@@ -44,12 +45,16 @@ class Options:
     faults: bool = True
 
 
-@cache
 def disks() -> tuple[Disk, ...]:
     """The disks of this process: the server's, then the devices'. Used for one run after the other."""
+    return _disks_of(os.getpid())
+
+
+@cache
+def _disks_of(process: int) -> tuple[Disk, ...]:
     made = tuple(Disk() for _ in range(DEVICES + 1))
-    for disk in made:
-        atexit.register(disk.close)
+    for disk in made:  # unlike atexit, this is done in the processes of a pool too, and not for the disks of a parent
+        Finalize(None, disk.close, exitpriority=1)
     return made
 
 
