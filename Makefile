@@ -10,12 +10,13 @@ SOURCES := $(shell find src -name '*.py')
 # How many processes run the tests.
 JOBS ?= 2
 
-.PHONY: demo test test-pure test-docs test-compiled interpreted compiled coverage vectors exhaustive fuzz check format bench docs clean help
+.PHONY: demo test test-pure test-docs test-compiled interpreted compiled coverage vectors exhaustive simulate fuzz check format bench docs clean help
 
 help:
 	@echo "make demo    a real data set through a real server, two devices, with the plug pulled"
 	@echo "make test    all tests, interpreted; then those of the kernel and of the whole, compiled"
 	@echo "make vectors every recorded vector of the original, all of them with databases"
+	@echo "make simulate devices and a server with everything that can go wrong: SEEDS=0:10000"
 	@echo "make exhaustive all short histories of two and three peers: minutes"
 	@echo "make fuzz    the parser of changesets and applying them, fuzzed: SECONDS each (300)"
 	@echo "make coverage branch coverage of the codec and the merge by their own tests"
@@ -75,6 +76,12 @@ vectors: $(COMPILED)/.ready
 	$(COMPILED)/bin/python -m syncline.testing.vectors tests/vectors/fixtures.json tests/vectors/*.jsonl tests/vectors/*.gz
 	$(COMPILED)/bin/python -m syncline.testing.vector_trouble tests/vectors/merges_trouble.jsonl.gz \
 		--page docs/reference/merge-differences.md
+
+# How many runs, from which seed on.
+SEEDS ?= 0:10000
+
+simulate: $(COMPILED)/.ready
+	$(COMPILED)/bin/python -m syncline.testing.simulation --seeds $(SEEDS) --jobs $(JOBS)
 
 exhaustive: $(COMPILED)/.ready
 	$(COMPILED)/bin/python -m syncline.testing.exhaustive --jobs $(JOBS)
