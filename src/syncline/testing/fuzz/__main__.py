@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from syncline.compilation import is_compiled
 from syncline.testing.fuzz.corpus import TARGETS
 
 __all__ = ["main"]
@@ -32,12 +33,8 @@ _MAX_BYTES: Final = 2000
 _TIMEOUT: Final = 25
 _MEMORY: Final = 2048
 
-_START: Final = """
-import atheris
-with atheris.instrument_imports(include=["syncline.changesets", "syncline.storage", "syncline.values"]):
-    from syncline.testing.fuzz import session
-session.run()
-"""
+#: What runs the fuzzer, in a process of its own; replaced by the tests.
+_SESSION: Final = ("-m", "syncline.testing.fuzz.session")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,6 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     if importlib.util.find_spec("atheris") is None:
         sys.stderr.write("fuzzing needs atheris, for Linux on x86-64: pip install 'syncline[fuzz]'\n")
+        return 2
+    if is_compiled():
+        sys.stderr.write("fuzzing needs an interpreted installation: compiled modules do not tell what they covered\n")
         return 2
     with tempfile.TemporaryDirectory() as temporary:
         work = options.work or Path(temporary, "work")
@@ -54,8 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         corpus = options.corpus or CORPUS / options.target
         folders = [str(folder) for folder in (work, corpus) if folder.is_dir()]
         status = subprocess.run(
-            [sys.executable, "-c", _START, options.target, *_limits(options, found), *folders],
-            env=os.environ | {"SYNCLINE_PURE": "1"},
+            [sys.executable, *_SESSION, options.target, *_limits(options, found), *folders],
+            env={name: value for name, value in os.environ.items() if name != "SYNCLINE_PURE"},  # it has a loader too
             check=False,
         ).returncode
         if status == 0:

@@ -1,13 +1,16 @@
 """One run of the fuzzer, in a process of its own: libFuzzer never returns.
 
-Started by ``python -m syncline.testing.fuzz`` in a way that lets atheris see the coverage of everything imported here.
-Arguments: the target, then those of libFuzzer.
+Started by ``python -m syncline.testing.fuzz``. Arguments: the target, then those of libFuzzer.
 """
 
 from __future__ import annotations
 
 import sys
 from collections import Counter
+from collections.abc import Iterator
+from importlib import import_module
+from types import FunctionType, ModuleType
+from typing import Final
 
 import atheris
 
@@ -20,7 +23,17 @@ from syncline.testing.fuzz.outcome import Outcome
 __all__ = ["run"]
 
 #: Every so many mutations, on average, are libFuzzer's own: of bytes.
-_BYTES_PERCENT = {"parser": 60, "apply": 10}
+_BYTES_PERCENT: Final = {"parser": 60, "apply": 10}
+
+
+#: The modules whose coverage guides the fuzzer, by package and target.
+_WATCHED: Final = {
+    "parser": {"changesets": "decoder primitives encoder json_form"},
+    "apply": {
+        "changesets": "decoder primitives",
+        "storage": "apply places workspace buffers links evolution schema lists members rows tables columns",
+    },
+}
 
 
 class _Session:
@@ -49,9 +62,29 @@ class _Session:
         return Mutator(RandomChoices(seed), self._classes, self._keys).cross(one, other, max_size)
 
 
+def _functions(module: ModuleType) -> Iterator[FunctionType]:
+    """All functions and methods that a module defines."""
+    for thing in vars(module).values():
+        if getattr(thing, "__module__", None) != module.__name__:
+            continue
+        members = vars(thing).values() if isinstance(thing, type) else (thing,)
+        for member in members:
+            function = getattr(member, "__func__", None) or getattr(member, "fget", None) or member
+            if isinstance(function, FunctionType):
+                yield function
+
+
 def run() -> None:
     """Fuzz until libFuzzer ends the process."""
     target, *options = sys.argv[1:]
     session = _Session(target)
+    for package, names in _WATCHED[target].items():
+        for name in names.split():
+            for function in _functions(import_module(f"syncline.{package}.{name}")):
+                atheris.instrument_func(function)
     atheris.Setup([sys.argv[0], *options], session.check, custom_mutator=session.mutate, custom_crossover=session.cross)
     atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    run()
