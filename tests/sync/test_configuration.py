@@ -192,3 +192,10 @@ def test_local_paths(manager: SyncManager, user: SyncUser) -> None:
     assert backend.resolve_path(partition, None) == str(base / "mongodb-realm/default/u1/s_x.realm")
     assert backend.resolve_path(url, "/tmp/mine.realm") == "/tmp/mine.realm"
     assert backend.resolve_path(url.replace(path="/tmp/own.realm"), "/tmp/mine.realm") == "/tmp/own.realm"
+
+
+def test_how_much_of_conflicts_is_kept(user: SyncUser) -> None:
+    assert SyncConfiguration(user, "/a").kept_conflict_bytes == 1024 * 1024
+    assert SyncConfiguration(user, "/a", kept_conflict_bytes=0).kept_conflict_bytes == 0
+    with pytest.raises(ConfigurationError, match="kept_conflict_bytes is -1"):
+        SyncConfiguration(user, "/a", kept_conflict_bytes=-1)

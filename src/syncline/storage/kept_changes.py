@@ -87,7 +87,8 @@ def keep(
     ``own`` is what the merge looked at. ``downloaded`` are the merged changesets, of which only what goes with them is
     used, each with its bytes as they arrived. ``limit``: bytes that may be kept in all.
     """
-    theirs = Footprint.of([decode(data) for _, data in downloaded])
+    arrived = [decode(data) for _, data in downloaded]
+    theirs = Footprint.of(arrived)
     met = [entry for entry in own if entry.changeset and _footprint(entry).may_meet(theirs)]
     ours = Footprint.of([decode(entry.changeset) for entry in met])
     connection.execute(_TABLE)
@@ -97,8 +98,8 @@ def keep(
         [(entry.version,) for entry in met],
     )
     rows = []
-    for changeset, data in downloaded:
-        if Footprint.of([decode(data)]).may_meet(ours):
+    for (changeset, data), original in zip(downloaded, arrived, strict=True):
+        if Footprint.of([original]).may_meet(ours):
             base, origin = changeset.last_integrated_remote_version, changeset.origin_file_ident
             rows.append((changeset.version, base, origin, changeset.origin_timestamp, data))
     first: int = connection.execute("SELECT ifnull(max(seq), 0) + 1 FROM rlm_kept WHERE version = ?", (version,)).get
