@@ -25,7 +25,8 @@ from syncline.changesets.instructions import (
     SetInsert,
     Update,
 )
-from syncline.errors import BadChangesetError
+from syncline.changesets.limits import MAX_PATH_LENGTH
+from syncline.errors import BadChangesetError, ValueRangeError
 from syncline.storage.refs import CollectionRef, ObjectRef
 from syncline.values import Decimal128, Float32, GlobalKey, Key, Link, ObjectId, Timestamp
 from syncline.values.kinds import (
@@ -424,8 +425,31 @@ def test_embedded_objects_may_be_nested_deeply(store: Store) -> None:
         deepest = store.reader.keys(store.cls("Addr"))[-1]
         tx.set(store.cls("Addr"), deepest, store.prop("Addr.street"), "down here")
         assert len(tx.instructions[0].path) == 999  # type: ignore[attr-defined]
+        tx.list_insert(store.reader.collection(store.cls("Addr"), deepest, store.prop("Addr.nums")), 0, 1)
+        assert len(tx.instructions[1].path) == 1000  # type: ignore[attr-defined]
         tx.erase(store.cls("Person"), 0)
     assert store.rows(store.cls("Addr").table) == []
+
+
+def test_nothing_is_written_where_receivers_do_not_look(store: Store) -> None:
+    """An embedded object may be made by the longest path there is; what would be inside has no path."""
+    deep = [up("addr", OBJECT, None, *["sub"] * depth) for depth in range(1, MAX_PATH_LENGTH + 1)]
+    store.apply(up("addr", OBJECT), *deep)
+    addr = store.cls("Addr")
+    deepest = store.reader.keys(addr)[-1]
+    before = store.rows(addr.table)
+    with store.write() as tx:
+        for write in (
+            lambda: tx.set(addr, deepest, store.prop("Addr.street"), "too deep"),
+            lambda: tx.set_embedded(addr, deepest, store.prop("Addr.sub")),
+            lambda: tx.set_collection(addr, deepest, store.prop("Addr.any"), LIST_COLLECTION),
+            lambda: tx.list_insert(tx.collection(addr, deepest, store.prop("Addr.nums")), 0, 1),
+            lambda: tx.list_insert(tx.collection(addr, deepest - 1, store.prop("Addr.nums")), 0, 1),
+        ):
+            with pytest.raises(ValueRangeError, match="nested 1000 levels deep, no more"):
+                write()
+        assert tx.instructions == []
+    assert store.rows(addr.table) == before
 
 
 def test_schema_and_objects_in_one_changeset() -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import NamedTuple, cast
 
 from syncline.changesets.instructions import Instruction, Path
-from syncline.errors import InvalidObjectError
+from syncline.changesets.limits import MAX_PATH_LENGTH
+from syncline.errors import InvalidObjectError, ValueRangeError
 from syncline.storage.catalogue import ClassInfo, PropertyInfo
 from syncline.storage.columns import DICTIONARY_TAG, LIST_TAG, text_from_sql
 from syncline.storage.refs import CollectionRef
@@ -61,24 +62,31 @@ class Recorder:
         self._nodes.clear()
 
     def property_address(self, info: ClassInfo, k: int, prop: PropertyInfo) -> Address:
-        """Of a property of an object, embedded or not. Raises InvalidObjectError."""
+        """Of a property of an object, embedded or not.
+
+        Raises InvalidObjectError, and ValueRangeError where the path would be longer than receivers accept.
+        """
         if not info.embedded:
             return Address(info.name, self._workspace.key_of(info, k), prop.name, (), "")
         self._check_structure()
         base = self._objects.get((info.id, k))
         if base is None:
             base = self._objects[info.id, k] = self._climb(info, k, [], info.name)
+        _check_length(len(base.path) + 1)
         return base._replace(path=(*base.path, prop.name))
 
     def collection_address(self, ref: CollectionRef) -> Address:
-        """Of a collection. Raises InvalidObjectError."""
+        """Of a collection, in which an element may be named. Raises as :meth:`property_address`."""
+        address: Address | None
         if ref.property_id:
             prop = self._workspace.element(ref)
-            return self.property_address(self._workspace.catalogue.by_id[prop.class_id], ref.owner, prop)
-        self._check_structure()
-        address = self._nodes.get(ref.owner)
-        if address is None:
-            address = self._nodes[ref.owner] = self._climb_from_node(ref.owner)
+            address = self.property_address(self._workspace.catalogue.by_id[prop.class_id], ref.owner, prop)
+        else:
+            self._check_structure()
+            address = self._nodes.get(ref.owner)
+            if address is None:
+                address = self._nodes[ref.owner] = self._climb_from_node(ref.owner)
+        _check_length(len(address.path) + 1)
         return address
 
     def _check_structure(self) -> None:
@@ -132,6 +140,11 @@ class Recorder:
                 if holds(prop, cell, number):
                     return text_from_sql(place)
         raise InvalidObjectError("the value is not in its collection any more")
+
+
+def _check_length(steps: int) -> None:
+    if steps > MAX_PATH_LENGTH:
+        raise ValueRangeError(f"values can be nested {MAX_PATH_LENGTH} levels deep, no more")
 
 
 def holds(prop: PropertyInfo, cell: tuple[object, ...], number: int) -> bool:

@@ -406,6 +406,8 @@ class WriteTransaction(CollectionWriter):
         rows = workspace.rows(cls.id)
         if prop.collection != SINGLE_COLLECTION or not prop.embedded:
             raise TypeMismatchError(f"{cls.name}.{prop.name} does not hold an embedded object of its own")
+        if self.recorder.enabled:
+            self.recorder.property_address(rows.info, k, prop)  # refuses before anything is done
         if rows.cell(k, prop)[0] is not None:
             self._write(rows, k, prop, ((None,), NULL, None), False)
         child = workspace.create_embedded(cls.id, k, prop)
