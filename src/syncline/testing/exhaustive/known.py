@@ -11,7 +11,7 @@ states, only one of two possible ones.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
 from syncline.changesets.codec import decode
@@ -25,7 +25,7 @@ __all__ = ["KNOWN", "Known", "known"]
 #: A property of an object.
 _Field: TypeAlias = "tuple[str, Key, str]"
 #: What each peer sent.
-_Sides: TypeAlias = "list[list[PathInstruction]]"
+_Sides: TypeAlias = "Sequence[Sequence[PathInstruction]]"
 
 
 class Known(NamedTuple):
@@ -66,7 +66,7 @@ def _is_list_order(problem: Problem, sides: _Sides) -> bool:
     ]
     return problem.kind == "list order" and any(
         {ArrayInsert} < {type(change) for side in positional for change in side if _field(change) == field}
-        for field in _met_by_all(positional)  # type: ignore[arg-type]
+        for field in _met_by_all(positional)
     )
 
 

@@ -62,7 +62,7 @@ def run(
     """Try all cases, or a :func:`sample` of ``size``.
 
     Parameters:
-        plans: what to try. With several ``jobs`` they must be :func:`standard_plans` or pickled as they are.
+        plans: what to try.
         jobs: processes.
         progress: called now and then with the tally so far and the number of cases in all.
     """
