@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -299,6 +301,11 @@ def test_what_is_not_exact_is_said(data: Path) -> None:
     assert "What it was merged with is not known exactly any more." in said("/a", "Dog", 1, "--data", data)
 
 
+def test_a_machine_without_the_server(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "syncline.server.chronicle", None)
+    assert "needs the extra [server]" in refused("/a", "Dog", 1, "--data", data)
+
+
 # --- keys and places --------------------------------------------------------------------------------------------------
 
 
@@ -544,3 +551,10 @@ def test_the_command_is_part_of_the_command_line() -> None:
     app = build_app()
     assert isinstance(app, typer.Typer)
     assert "why" in [command.callback.__name__ for command in app.registered_commands if command.callback]
+
+
+def test_what_a_command_needs_is_imported_when_it_runs() -> None:
+    """``syncline doctor`` works on a machine where the database library is missing."""
+    code = "import sys; from syncline.cli.commands import build_app; build_app(); print('apsw' in sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert result.stdout == "False\n"

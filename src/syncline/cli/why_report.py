@@ -15,7 +15,7 @@ from syncline.merge.story import Event, Outcome
 from syncline.merge.wording import value_text
 from syncline.storage.dump import Json
 
-__all__ = ["Report", "as_json", "show"]
+__all__ = ["Report", "show", "to_json"]
 
 #: Longer values are cut (characters).
 _MAX_VALUE: Final = 200
@@ -40,7 +40,7 @@ class Report(NamedTuple):
     notes: Sequence[str]
 
 
-def as_json(report: Report) -> str:
+def to_json(report: Report) -> str:
     """The answer as JSON."""
     return json.dumps(
         {
