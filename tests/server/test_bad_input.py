@@ -10,7 +10,9 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 from tests.server.wire import OFFERS, RAW, Wire, dogs, name_of, packed, rename
 
-from syncline.changesets.instructions import CreateObject, EraseColumn, EraseTable, Update
+from syncline.changesets.codec import offset_of
+from syncline.changesets.describe import describe
+from syncline.changesets.instructions import CreateObject, EraseColumn, EraseTable, Instruction, Update
 from syncline.protocol.errors import ErrorAction
 from syncline.values import kinds
 
@@ -123,6 +125,36 @@ def test_a_bad_changeset_is_refused_and_leaves_no_trace(client: Start, connect: 
     again.file, again.position = bad.file, (1, 0, 1, bad.position[3])
     assert again.start("/demo").progress.upload.client_version == 0
     assert name_of(again.downloaded[-1]) == "good"
+
+
+SECRET = "what a user wrote"
+
+
+@pytest.mark.parametrize(
+    ("instructions", "place"),
+    [
+        ([Update("Dog", 1, "name", (), kinds.STRING, "x"), Update("Dog", SECRET, "name", (), kinds.STRING, SECRET)], 1),
+        ([Update("Dog", 1, "name", (SECRET,), kinds.STRING, SECRET)], 0),
+        ([Update("Dog", 1, SECRET[:4], (), kinds.STRING, SECRET)], 0),
+        ([CreateObject("Dog", SECRET)], 0),
+        ([CreateObject("Dog", key) for key in range(10, 1300)] + [CreateObject("Dog", SECRET)], 1290),
+    ],
+    ids=["missing object", "path", "property", "key", "in a later slice"],
+)
+def test_the_answer_and_the_log_name_the_place_but_nothing_that_users_wrote(
+    client: Start, connect: Connect, caplog: pytest.LogCaptureFixture, instructions: list[Instruction], place: int
+) -> None:
+    wire = connect(client(dev=True))
+    wire.start("/demo")
+    wire.until_acknowledged(wire.upload(dogs(1)))
+    data = packed(instructions)
+    wire.upload(data)
+    error = wire.error()
+    assert error.code == 212
+    subject = describe(instructions[place])
+    assert f" at byte {offset_of(data, place)} (instruction {place}: {subject}) in version 3 " in error.message
+    assert error.message in caplog.text
+    assert SECRET not in caplog.text + error.message
 
 
 def test_a_zip_bomb_and_wrong_sizes(client: Start, connect: Connect) -> None:

@@ -20,10 +20,17 @@ from syncline.changesets.changeset import (
     SyncProgress,
     UploadCursor,
 )
-from syncline.changesets.codec import decode, encode, encode_recorded
+from syncline.changesets.codec import decode, encode, encode_recorded, offset_of
 from syncline.changesets.instructions import CreateObject, EraseObject, Instruction, ObjectInstruction, Update
 from syncline.changesets.json_form import instruction_to_json
-from syncline.errors import BadChangesetError, MismatchedConfigError, ProtocolViolationError, TransformError
+from syncline.errors import (
+    BadChangesetError,
+    InapplicableChangesetError,
+    MismatchedConfigError,
+    ProtocolViolationError,
+    TransformError,
+    TruncatedChangesetError,
+)
 from syncline.storage.dump import dump
 from syncline.storage.file import RealmFile
 from syncline.storage.history import ClientHistory, SyncCounters
@@ -290,6 +297,24 @@ def test_a_bad_changeset_leaves_no_trace(file: RealmFile, history: ClientHistory
         history.integrate(at(5, 2), [*good, entry], 0)
     assert everything(file) == before
     assert history.integrate(at(4, 2), list(good), 0) == 5
+
+
+def test_a_bad_changeset_is_named_with_its_place(file: RealmFile, history: ClientHistory) -> None:
+    make_schema(file)
+    history.set_file_ident(3, 99)
+    set_dog(file, 1, "age", 5)
+    lost = download(4, 2, set_age(1, 9), CreateObject("Dog", 7), set_age(404, 1), timestamp=1)
+    good = download(3, 2, CreateObject("Dog", 8))
+    with pytest.raises(InapplicableChangesetError) as caught:
+        history.integrate(at(4, 2), [good, lost], 0)
+    start = offset_of(lost.changeset, 2)  # the first instruction loses in the merge, and counts nevertheless
+    assert str(caught.value) == (
+        f"there is no object Dog[404] at byte {start} (instruction 2: Update of Dog[404].age) in version 4 (client file"
+        f" {lost.origin_file_ident})"
+    )
+    cut = lost._replace(changeset=lost.changeset[:-1])
+    with pytest.raises(TruncatedChangesetError, match=r"\(instruction 2: Update of Dog\[404\].age\) in version 4 "):
+        history.integrate(at(4, 2), [good, cut], 0)
 
 
 def test_a_merge_that_fails_leaves_no_trace(file: RealmFile, history: ClientHistory) -> None:

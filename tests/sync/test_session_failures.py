@@ -355,7 +355,9 @@ def test_bad_input_idents_and_salts(world: Any, server: Any, realm: Any, ident: 
     assert device.names() == {1: "Rex"}
 
 
-def test_bad_input_a_changeset_that_cannot_be_read(world: Any, server: Any, realm: Any) -> None:
+def test_bad_input_a_changeset_that_cannot_be_read(
+    world: Any, server: Any, realm: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     async def before(peer: Any, message: Any) -> bool:
         if isinstance(message, messages.Mark):
             body = b"1 0 1 3 4 4 \xff\xff\xff\xff"
@@ -373,6 +375,8 @@ def test_bad_input_a_changeset_that_cannot_be_read(world: Any, server: Any, real
     assert session.state is ACTIVE
     told = world.eventually(lambda: [m for _, m in realm.log if isinstance(m, messages.ClientJsonError)])
     assert told[0].code == 212
+    place = "at byte 0 (instruction 0: a record) in version 1 (client file 3)"
+    assert all(place in text for text in (error.message, told[0].message, caplog.text))
     assert device.names() == {1: "Rex"}
     assert device.core.history.status().progress.download.server_version == 0
     assert device.file.version >= before_version

@@ -86,6 +86,7 @@ class _BoundSession:
         self._connection.wake()
 
     def refuse(self, refusal: Refusal) -> None:
+        _log.warning("connection %s: error %d: %s", self._connection.id, refusal.code, refusal.message)
         self.session.fail(refusal.code, refusal.message, action=refusal.action)
         self._connection.wake()
 
