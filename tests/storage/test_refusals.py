@@ -284,3 +284,17 @@ def test_a_class_can_be_too_wide(store: Store) -> None:
     table = AddTable("Wide", TOP_LEVEL, "", GLOBAL_KEY, False)
     with store.write() as tx, pytest.raises(BadChangesetError), tx.savepoint():
         tx.apply(Changeset([table, *columns], []))
+
+
+def test_keys_that_cannot_be_are_not_looked_up_together_with_others(store: Store) -> None:
+    wrong = [CreateObject("Person", number) for number in range(5)]
+    with store.write() as tx, pytest.raises(InapplicableChangesetError) as caught, tx.savepoint():
+        tx.apply(Changeset([CreateObject("Person", "Bob"), *wrong], []))
+    assert caught.value.instruction == 1
+
+
+def test_whatever_else_happens_while_applying_is_not_committed_either(store: Store) -> None:
+    """A value that no decoder makes."""
+    with pytest.raises(TransactionError), store.write() as tx, pytest.raises(TypeError):
+        tx.apply(Changeset([up("age", INT, 77), up("age", INT, "no number")], []))
+    assert store.reader.get(store.cls("Person"), 0, store.prop("Person.age")) == 0

@@ -255,10 +255,9 @@ class Applier:
             if prop is None:
                 raise InapplicableChangesetError(f"class {info.name} has no property {name_text(column.field)}")
             evolution.erase_property(workspace, info, prop)
-        elif opcode == ERASE_TABLE:
-            evolution.erase_class(workspace, self._class(instruction.table), True)
         else:
-            raise InapplicableChangesetError(f"unknown instruction {opcode}")
+            assert opcode == ERASE_TABLE
+            evolution.erase_class(workspace, self._class(instruction.table), True)
 
     def _add_column(self, column: AddColumn) -> None:
         if column.collection == DICTIONARY_COLLECTION and column.key_type != STRING:
@@ -430,11 +429,10 @@ class Applier:
         elif opcode == SET_INSERT:
             insertion = cast(SetInsert, instruction)
             self._set_insert(spot, insertion.kind, insertion.value)
-        elif opcode == SET_ERASE:
+        else:
+            assert opcode == SET_ERASE
             erasure = cast(SetErase, instruction)
             self._set_erase(spot, erasure.kind, erasure.value)
-        else:
-            raise InapplicableChangesetError(f"unknown instruction {opcode}")
 
     def _add_integer(self, spot: Spot, value: int) -> None:
         prop = spot.prop
