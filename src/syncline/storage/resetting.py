@@ -6,9 +6,8 @@ from typing import cast
 
 from syncline.changesets.instructions import Update
 from syncline.merge.resets import Reset, erasures
-from syncline.storage.collection_writer import dictionary_key
 from syncline.storage.columns import DICTIONARY_TAG, LIST_TAG, Cell, text_from_sql
-from syncline.storage.places import ELEMENT, ENTRY, PROPERTY, Spot
+from syncline.storage.places import ELEMENT, ENTRY, PROPERTY, Spot, entry_key
 from syncline.storage.refs import CollectionRef
 from syncline.storage.workspace import Workspace
 from syncline.values.kinds import DICTIONARY_COLLECTION, ERASED, LIST, LIST_COLLECTION, MIXED
@@ -37,7 +36,7 @@ def _cell(workspace: Workspace, spot: Spot) -> Cell | None:
     if spot.kind == ELEMENT:
         return workspace.member(spot.collection, spot.place)
     if spot.kind == ENTRY:
-        return workspace.member(spot.collection, dictionary_key(cast(str, spot.place)))
+        return workspace.member(spot.collection, entry_key(cast(str, spot.place)))
     return None
 
 
