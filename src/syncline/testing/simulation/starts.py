@@ -60,7 +60,8 @@ def _disks_of(process: int) -> tuple[Disk, ...]:
 
 def make_plan(choices: Choices, options: Options) -> Plan:
     """Decide who takes part and what they are like."""
-    devices = choices.integer(options.fewest_devices, options.most_devices)
+    # the more, the dearer: of two draws the smaller
+    devices = min(choices.integer(options.fewest_devices, options.most_devices) for _ in range(2))
     return Plan(
         devices=devices,
         theme=THEMES[-1] if choices.chance(2) else choices.pick(THEMES[:-1]),
@@ -74,13 +75,13 @@ def make_plan(choices: Choices, options: Options) -> Plan:
             footprint_cache_bytes=choices.pick((1 << 20, 1)),
             group_uploads=choices.pick((512, 1, 2)),
         ),
-        steps=choices.integer(50, 220),
-        commits=choices.integer(5, 14),
+        steps=choices.integer(40, 180),
+        commits=choices.integer(4, 11),
         operations=choices.integer(1, 4),
         focus=choices.pick((2, 1, 3, 0)),
         sociability=choices.pick((1, 2, 4, 8)),
         schema_removal=choices.chance(10),
-        fault_percent=choices.pick((0, 2, 6, 12)) if options.faults else 0,
+        fault_percent=choices.pick((3, 0, 7, 14)) if options.faults else 0,
     )
 
 
