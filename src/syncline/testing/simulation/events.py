@@ -23,7 +23,7 @@ _TEXTS: Final[Mapping[str, str]] = {
     "hear": "device {who} receives a message",
     "answer": "device {who} answers its machine",
     "integrate": "device {who} integrates up to {0} downloads",
-    "cut": "device {who} loses its connection (messages {0} of 0 none, 1 up, 2 down, 3 all are lost)",
+    "cut": "device {who} loses its connection ({0} = 1: what it wrote is lost too)",
     "hang": "the server notices that a connection of device {who} (link {0}) is gone",
     "checkpoint": "device {who} writes its log back",
     "restart": "device {who} restarts",
