@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias, TypeVar
 
 try:
@@ -114,6 +114,20 @@ class History:
         parts = [*self.base[1:], *(part for side in self.sides for part in side.transactions)]
         return sum(len(part.operations) for part in parts)
 
+    def models(self) -> list[Model]:
+        """The reference model of each peer, after its own edits and before anything is exchanged."""
+        base = Model(BASE_IDENT)
+        for transaction in self.base:
+            _play(base, transaction)
+        models = []
+        for side in self.sides:
+            model = base.copy()
+            model.state.ident = side.ident
+            for transaction in side.transactions:
+                _play(model, transaction)
+            models.append(model)
+        return models
+
     def __repr__(self) -> str:
         lines = [f"base: {_text(part)}" for part in self.base[1:]]
         lines += [
@@ -172,6 +186,8 @@ def _property(draw: st.DrawFn, name: str, targets: Sequence[Json]) -> Json:
 
 # --- operations -------------------------------------------------------------------------------------------------------
 
+#: What the common state of a history is made by.
+_FILLING: Final = {"create": 1, "change": 1}
 #: The bytes by which one operation is chosen.
 _CHOSEN: Final = st.binary(min_size=24, max_size=24)
 
@@ -223,9 +239,9 @@ def histories(
     if focus:
         domain = focused(BytesChoices(draw(st.binary(min_size=12, max_size=12))), domain)
     model = Model(BASE_IDENT)
-    base = [_played(model, domain, 0, [{"op": "schema", "classes": list(domain.classes)}])]
-    created = st.lists(_CHOSEN, min_size=1, max_size=max_base)
-    base.append(_played(model, domain, 0, _written(model.dump(), domain, draw(created))))
+    base = [_played(model, 0, [{"op": "schema", "classes": list(domain.classes)}])]
+    filling = replace(domain, weights=_FILLING)
+    base.append(_played(model, 0, _written(model.dump(), filling, draw(st.lists(_CHOSEN, max_size=max_base)))))
     sides = []
     part = st.tuples(st.integers(0, 3), st.lists(_CHOSEN, min_size=1, max_size=max_operations))
     for number in range(draw(st.integers(min_peers, max_peers))):
@@ -233,13 +249,18 @@ def histories(
         own.state.ident = BASE_IDENT + 1 + number
         transactions = []
         for timestamp, chosen in draw(st.lists(part, max_size=max_transactions)):
-            transactions.append(_played(own, domain, timestamp, _written(own.dump(), domain, chosen)))
+            transactions.append(_played(own, timestamp, _written(own.dump(), domain, chosen)))
         sides.append(Side(own.state.ident, [made for made in transactions if made.operations]))
     return History(domain, base, sides)
 
 
-def _played(model: Model, domain: Domain, timestamp: int, made: list[Operation]) -> Transaction:
-    for operation in made:
+def _played(model: Model, timestamp: int, made: list[Operation]) -> Transaction:
+    transaction = Transaction(timestamp, made)
+    _play(model, transaction)
+    return transaction
+
+
+def _play(model: Model, transaction: Transaction) -> None:
+    for operation in transaction.operations:
         model.execute(operation)
     model.commit()
-    return Transaction(timestamp, made)
