@@ -70,7 +70,7 @@ compiled: $(COMPILED)/.ready
 
 test-compiled: $(COMPILED)/.ready
 	SYNCLINE_TESTS=compiled $(COMPILED)/bin/python -m pytest -q -n $(JOBS) --dist worksteal -p no:cacheprovider \
-		tests/test_*.py tests/changesets tests/merge tests/storage tests/protocol tests/testing tests/whole
+		tests/test_*.py tests/changesets tests/merge tests/storage tests/protocol tests/testing tests/fuzz tests/whole
 
 vectors: $(COMPILED)/.ready
 	$(COMPILED)/bin/python -m syncline.testing.vectors tests/vectors/fixtures.json tests/vectors/*.jsonl tests/vectors/*.gz
