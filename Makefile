@@ -10,7 +10,7 @@ SOURCES := $(shell find src -name '*.py')
 # How many processes run the tests.
 JOBS ?= 2
 
-.PHONY: demo test test-pure test-docs test-compiled interpreted compiled coverage vectors exhaustive simulate fuzz check format bench docs clean help
+.PHONY: demo test test-pure test-docs test-interpreted test-compiled coverage vectors exhaustive simulate fuzz check format bench docs clean help
 
 help:
 	@echo "make demo    a real data set through a real server, two devices, with the plug pulled"
@@ -45,7 +45,15 @@ $(COMPILED)/.ready: $(COMPILED)/.tools setup.py $(SOURCES)
 demo: $(COMPILED)/.ready
 	$(COMPILED)/bin/syncline demo
 
-test: test-pure test-docs coverage test-compiled
+# Compiling keeps one core busy for minutes, and the interpreted tests wait much of their time: both at once.
+test: $(VENV)/.ready
+	$(MAKE) -j 2 $(COMPILED)/.ready test-interpreted
+	$(MAKE) test-compiled
+
+test-interpreted:
+	$(MAKE) test-pure
+	$(MAKE) test-docs
+	$(MAKE) coverage
 
 # The codec's and the merge's own tests run under coverage instead; the tests of the whole (real processes) run once:
 # compiled, as users do. SYNCLINE_TESTS lets the tests notice wrong modules.
@@ -63,10 +71,6 @@ coverage: $(VENV)/.ready
 		tests/changesets tests/merge
 	$(VENV)/bin/coverage combine --quiet
 	$(VENV)/bin/coverage report
-
-interpreted: $(VENV)/.ready
-
-compiled: $(COMPILED)/.ready
 
 test-compiled: $(COMPILED)/.ready
 	SYNCLINE_TESTS=compiled $(COMPILED)/bin/python -m pytest -q -n $(JOBS) --dist worksteal -p no:cacheprovider \
@@ -93,7 +97,7 @@ fuzz: $(VENV)/.ready
 	$(VENV)/bin/python -m syncline.testing.fuzz parser --seconds $(SECONDS)
 	$(VENV)/bin/python -m syncline.testing.fuzz apply --seconds $(SECONDS)
 
-check: $(VENV)/.ready test-docs
+check: $(VENV)/.ready
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
