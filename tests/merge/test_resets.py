@@ -118,6 +118,16 @@ def test_another_kind_of_collection_loses_like_a_plain_value(swapped: bool) -> N
 
 
 @pytest.mark.parametrize("swapped", [False, True])
+def test_a_clear_of_an_element_that_gives_way_knows_the_size_of_the_list_by_then(swapped: bool) -> None:
+    left, right = merged("@20 Set 1.m[1]=Dict ⟨5⟩", "@10 Del 1.m[4] ⟨5⟩; Clr 1.m[1] (List)", swapped)
+    assert contents(left) == expected("Set 1.m[1]=Dict ⟨4⟩")
+    erase, reset = instructions_of(right)
+    assert contents([Changeset([erase], [])]) == expected("Del 1.m[4] ⟨5⟩")
+    assert isinstance(reset, Update)
+    assert (reset.path, reset.prior_size) == ((1,), 4)
+
+
+@pytest.mark.parametrize("swapped", [False, True])
 def test_nonsense_in_the_collection_is_dropped_or_left_to_the_database(swapped: bool) -> None:
     left, right = merged("@20 Set 1.m=Dict; Ins 1.m[0]=5 ⟨0⟩; Add 1.m+1", "@10 Set 1.m=1", swapped)
     assert contents(left) == expected("Set 1.m=Dict; Add 1.m+1")

@@ -9,7 +9,7 @@ from typing import Final
 
 from mypy_extensions import i64
 
-from syncline.changesets.instructions import AddInteger, Clear, Instruction, Path, Update
+from syncline.changesets.instructions import AddInteger, Clear, Instruction, Update
 from syncline.errors import TransformError
 from syncline.merge.messages import describe
 from syncline.merge.operands import PATHLESS, Operand
@@ -177,14 +177,15 @@ class ClearAgainstUpdate(Rule):
         if left.rank < right.rank and right.resettable and update.kind in (LIST, DICTIONARY):
             # what it cleared is gone, like what a plain value replaced: it gives way like one (merge/resets.py)
             left.discarded = left.changed = True
-            left.replacement = [_beside(left, _reset_in_place_of(clear, left.path, update))]
+            left.replacement = [_beside(left, _reset_in_place_of(left, right, update.kind))]
             return LATER_WINS
         return keep_later(left, right)
 
 
-def _reset_in_place_of(clear: Clear, path: Path, winner: Update) -> Update:
-    reset = Reset(winner.kind)
-    return Update(clear.table, clear.key, clear.field, path, SET, reset, prior_size=winner.prior_size)
+def _reset_in_place_of(clear: Operand, winner: Operand, kind: int) -> Update:
+    """The reset that a Clear becomes; the size of the list around it, which a Clear does not carry, is the winner's."""
+    size = winner.prior_size
+    return Update(clear.table, clear.key, clear.field, clear.path, SET, Reset(kind), prior_size=size)
 
 
 class UpdateDropsInner(Rule):
