@@ -82,7 +82,7 @@ def found(kinds: set[str], events: int) -> Failure:
     """The first failure, made small."""
     failure = first_failure()
     assert failure.kind in kinds, failure_report(failure)
-    small = shrink(failure, 60)
+    small = shrink(failure, 3_000)
     assert small.kind == failure.kind
     assert len(small.trace) <= events, failure_report(small)
     return small
@@ -122,7 +122,7 @@ def forget(self: Any, reciprocals: Any) -> None:
 
 def test_a_device_that_does_not_keep_reciprocals(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(OwnChanges, "set_reciprocals", forget)
-    found({"diverged", "integration", "refused", "invariant"}, 25)
+    found({"diverged", "integration", "refused", "invariant"}, 30)
 
 
 def test_a_server_that_takes_in_again_what_was_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,7 +164,7 @@ def broken(device: Device, *arguments: Any) -> None:
 def test_the_command_reports_failures(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Device, "commit", broken)
     seed = first_failure().seed
-    arguments = ["--jobs", "1", "--shrink-seconds", "1"]
+    arguments = ["--jobs", "1", "--shrink-attempts", "50"]
     assert main(["--seeds", f"{seed}:{seed + 1}", *arguments]) == 1
     said = capsys.readouterr().out
     assert f"seed {seed}: " in said

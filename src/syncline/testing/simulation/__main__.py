@@ -32,23 +32,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     fewest, most = asked.clients
     options = Options(fewest, most, backwards=asked.backwards_clocks, faults=not asked.no_faults)
     if asked.seed is not None:
-        return _run_one(asked.seed, options, asked.trace, asked.shrink_seconds)
-    return _run_many(asked.seeds, options, asked.jobs, asked.most_failures, asked.shrink_seconds)
+        return _run_one(asked.seed, options, asked.trace, asked.shrink_attempts)
+    return _run_many(asked.seeds, options, asked.jobs, asked.most_failures, asked.shrink_attempts)
 
 
-def _run_one(seed: int, options: Options, trace: bool, shrink_seconds: float) -> int:
+def _run_one(seed: int, options: Options, trace: bool, shrink_attempts: int) -> int:
     def narrate(event: Event) -> None:
         sys.stdout.write(describe(event) + "\n")
 
     result = simulate(seed, options, narrate if trace else None)
     if isinstance(result, Failure):
-        sys.stdout.write("\n" + failure_report(shrink(result, shrink_seconds)) + "\n")
+        sys.stdout.write("\n" + failure_report(shrink(result, shrink_attempts)) + "\n")
         return 1
     sys.stdout.write("\n".join([f"seed {seed}: every promise was kept", *coverage(*result)]) + "\n")
     return 0
 
 
-def _run_many(seeds: range, options: Options, jobs: int, most_failures: int, shrink_seconds: float) -> int:
+def _run_many(seeds: range, options: Options, jobs: int, most_failures: int, shrink_attempts: int) -> int:
     total = Outcome(Counter(), Counter())
     failures: list[Failure] = []
     with _progress(len(seeds)) as show:
@@ -60,7 +60,7 @@ def _run_many(seeds: range, options: Options, jobs: int, most_failures: int, shr
             if len(failures) >= most_failures:
                 break
     for failure in failures[:most_failures]:
-        sys.stdout.write(failure_report(shrink(failure, shrink_seconds)) + "\n\n")
+        sys.stdout.write(failure_report(shrink(failure, shrink_attempts)) + "\n\n")
     sys.stdout.write("\n".join(coverage(*total)) + "\n")
     sys.stdout.write(f"{len(failures):,} failures\n")
     return 1 if failures else 0
@@ -112,7 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--clients", type=_clients, default=(2, DEVICES), metavar="N..M", help=f"default 2..{DEVICES}")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="processes")
     parser.add_argument("--most-failures", type=int, default=3, metavar="N", help="stop after so many (default 3)")
-    parser.add_argument("--shrink-seconds", type=float, default=60.0, metavar="S", help="per failure (default 60)")
+    parser.add_argument("--shrink-attempts", type=int, default=5_000, metavar="N", help="tries per failure")
     parser.add_argument("--no-faults", action="store_true", help="nothing breaks and nobody dies")
     parser.add_argument("--backwards-clocks", action="store_true", help="clocks are also set back")
     return parser
