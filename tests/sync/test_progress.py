@@ -10,8 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from syncline.changesets.changeset import DownloadCursor, SaltedVersion, UploadCursor
+from syncline.changesets.changeset import SyncProgress as WireProgress
+from syncline.storage.history import HistoryStatus
+from syncline.storage.sync_state import SyncCounters
 from syncline.sync.delivery import SerialThread, guarded
-from syncline.sync.progress import ProgressNotifier, ProgressValues, transfer_estimate
+from syncline.sync.progress import ProgressFeed, ProgressNotifier, ProgressValues, transfer_estimate
 from syncline.sync.states import ProgressDirection, ProgressMode, SyncProgress
 
 UP, DOWN = ProgressDirection.UPLOAD, ProgressDirection.DOWNLOAD
@@ -205,9 +209,37 @@ def test_the_expiring_report_is_always_delivered(notifier: ProgressNotifier) -> 
     assert [report.transferred_bytes for report in calls] == [1, 4, 9]
 
 
-def test_s21_an_exception_in_a_callback_hurts_nobody_else(
+def test_a_last_report_that_is_still_queued_is_dropped_after_unregistering(notifier: ProgressNotifier) -> None:
+    queue: list[Callable[[], object]] = []
+    calls: list[SyncProgress] = []
+    token, registration = notifier.register(UP, OUTSTANDING, calls.append, queue.append, 0)
+    notifier.push(upload(9, 9))
+    assert not notifier.is_registered(token)
+    notifier.unregister(token, registration)
+    for thunk in queue:
+        thunk()
+    assert calls == []
+
+
+def test_reports_of_outstanding_work_wait_in_bounded_number_and_the_last_one_arrives(
     notifier: ProgressNotifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("syncline.sync.progress._MOST_PENDING", 3)
+    queue: list[Callable[[], object]] = []
+    calls: list[SyncProgress] = []
+    notifier.register(UP, OUTSTANDING, calls.append, queue.append, 0)
+    for transferred in range(10):
+        notifier.push(upload(transferred, 9))
+    assert len(queue) == 3
+    for thunk in queue:
+        thunk()
+    assert [report.transferred_bytes for report in calls] == [0, 1, 9]
+
+
+def test_s21_an_exception_in_a_callback_hurts_nobody_else(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    notifier = ProgressNotifier("/here/dogs.realm")
     seen: list[Any] = []
     monkeypatch.setattr(threading, "excepthook", seen.append)
     thread = SerialThread("test-progress")
@@ -229,6 +261,8 @@ def test_s21_an_exception_in_a_callback_hurts_nobody_else(
     assert [report.transferred_bytes for report in calls] == [1, 2]
     assert threads == ["test-progress"] * 2
     assert [args.exc_type for args in seen] == [ValueError, ValueError]
+    assert [record.levelname for record in caplog.records] == ["ERROR", "ERROR"]
+    assert "/here/dogs.realm" in caplog.text
 
 
 def test_guarded_lets_keyboard_interrupts_through() -> None:
@@ -258,6 +292,65 @@ def test_estimates_of_outstanding_uploads(notifier: ProgressNotifier) -> None:
     nothing = ProgressNotifier()
     nothing.push(upload(0, 0))
     assert Listener(nothing, UP, OUTSTANDING).reports == [SyncProgress(0, 0, 0.0)]
+
+
+def test_the_estimate_of_outstanding_downloads_never_goes_backwards(notifier: ProgressNotifier) -> None:
+    notifier.push(download(10, 20, base=10))
+    listener = Listener(notifier, DOWN, OUTSTANDING)
+    for values in ((15, 100), (20, 100)):
+        notifier.push(download(*values, base=10))
+    assert [report.progress_estimate for report in listener.reports] == [0.0, 0.5, 1.0]
+
+
+# --- what a protocol session tells a notifier -------------------------------------------------------------------------
+
+
+def status(counters: SyncCounters, version: int = 1) -> HistoryStatus:
+    progress = WireProgress(SaltedVersion(0, 0), DownloadCursor(0, 0), UploadCursor(0, 0))
+    return HistoryStatus(version, 0, 0, 0, progress, counters)
+
+
+def test_numbers_before_the_first_download_are_not_told(notifier: ProgressNotifier) -> None:
+    feed = ProgressFeed(notifier, status(SyncCounters(0, 50, 10, 0)))
+    feed.push(status(SyncCounters(0, 60, 10, 0)))
+    assert notifier.current is None
+    feed.has_downloaded = True
+    feed.push(status(SyncCounters(0, 60, 10, 90)))
+    assert notifier.current == ProgressValues(0, 60, 10, 100, 1, 0, 10)
+
+
+def test_the_same_numbers_are_told_once(notifier: ProgressNotifier) -> None:
+    feed = ProgressFeed(notifier, status(SyncCounters()))
+    feed.has_downloaded = True
+    listener = Listener(notifier, UP, STREAM)
+    for uploadable in (5, 5, 6):
+        feed.push(status(SyncCounters(0, uploadable)))
+    assert listener.numbers == [(0, 5), (0, 6)]
+
+
+def test_suspending_in_the_middle_does_not_set_the_estimate_back(notifier: ProgressNotifier) -> None:
+    listener = Listener(notifier, UP, STREAM)
+    first = ProgressFeed(notifier, status(SyncCounters(100, 100)))
+    first.has_downloaded = True
+    first.push(status(SyncCounters(100, 200)))
+    first.push(status(SyncCounters(150, 200)))
+    second = ProgressFeed(notifier, status(SyncCounters(150, 200)))
+    second.has_downloaded = True
+    second.push(status(SyncCounters(175, 200)))
+    assert [report.progress_estimate for report in listener.reports] == [0.0, 0.5, 0.75]
+
+
+def test_after_a_client_reset_nothing_is_done_before_it_is_done(notifier: ProgressNotifier) -> None:
+    up, down = Listener(notifier, UP, STREAM), Listener(notifier, DOWN, STREAM)
+    first = ProgressFeed(notifier, status(SyncCounters(900, 900, 900, 0)))
+    first.has_downloaded = True
+    first.push(status(SyncCounters(900, 900, 900, 0)))
+    second = ProgressFeed(notifier, status(SyncCounters(0, 40, 0, 60)))
+    second.has_downloaded = True
+    second.push(status(SyncCounters(0, 40, 0, 60)))
+    for listener in (up, down):
+        assert [report.is_complete for report in listener.reports] == [True, False]
+        assert [report.progress_estimate for report in listener.reports] == [1.0, 0.0]
 
 
 STEPS = st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50)), min_size=1, max_size=20)

@@ -111,15 +111,17 @@ class Workers:
                 self._idle += 1
 
 
-def guarded(thunk: Callable[[], Any], where: str) -> None:
-    """Run user code; an exception is logged and given to :func:`threading.excepthook`, and goes no further."""
+def guarded(thunk: Callable[[], Any], where: str) -> Any:
+    """Run user code and return what it returns; an exception is logged with ``where``, given to
+    :func:`threading.excepthook`, and goes no further."""
     try:
-        thunk()
+        return thunk()
     except Exception:  # user code may raise anything; others must not suffer from it
         logger.exception("a callback failed (%s)", where)
         kind, value, trace = sys.exc_info()
         assert kind is not None
         threading.excepthook(threading.ExceptHookArgs((kind, value, trace, threading.current_thread())))
+        return None
 
 
 def courier(
@@ -127,11 +129,12 @@ def courier(
     callback: Callable[..., Any],
     executor: Executor | None = None,
     loop: asyncio.AbstractEventLoop | None = None,
+    where: str = "event loop",
 ) -> Courier:
     """The way to ``callback``: ``loop`` or ``executor`` if given, else ``default`` (spec/sessions.md §18.3, §19.2).
 
     A coroutine function runs on ``loop``, or on the loop that is running at registration; without one it is refused
-    with :class:`TypeError`.
+    with :class:`TypeError`. ``where`` goes into the log when a coroutine fails.
     """
     if executor is not None and loop is not None:
         raise TypeError("give an executor or a loop, not both")
@@ -141,7 +144,7 @@ def courier(
         except RuntimeError as error:
             raise TypeError("a coroutine callback needs loop=, or must be registered inside a running loop") from error
     if loop is not None:
-        return _LoopCourier(loop)
+        return _LoopCourier(loop, where)
     if executor is not None:
         return _ExecutorCourier(executor)
     return default.submit
@@ -158,15 +161,16 @@ def call_on(loop: asyncio.AbstractEventLoop, call: Callable[..., object], *args:
 class _LoopCourier:
     """Runs thunks on an event loop; a coroutine that a callback returned becomes a task."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, where: str) -> None:
         self._loop = loop
+        self._where = where
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def __call__(self, thunk: Callable[[], Any]) -> None:
         call_on(self._loop, self._run, thunk)
 
     def _run(self, thunk: Callable[[], Any]) -> None:
-        guarded(lambda: self._schedule(thunk()), "event loop")
+        guarded(lambda: self._schedule(thunk()), self._where)
 
     def _schedule(self, result: Any) -> None:
         if inspect.iscoroutine(result):
@@ -177,7 +181,7 @@ class _LoopCourier:
     def _finished(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            logger.error("a callback failed (event loop)", exc_info=error)
+            logger.error("a callback failed (%s)", self._where, exc_info=error)
             self._loop.call_exception_handler({"message": "a Syncline callback failed", "exception": error})
 
 

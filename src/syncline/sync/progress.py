@@ -10,12 +10,16 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from syncline.sync.delivery import Courier
+from syncline.storage.history import HistoryStatus
+from syncline.sync.delivery import Courier, guarded
 from syncline.sync.states import ProgressDirection, ProgressMode, SyncProgress
 
-__all__ = ["ProgressNotifier", "ProgressRegistration", "ProgressValues", "transfer_estimate"]
+__all__ = ["ProgressFeed", "ProgressNotifier", "ProgressRegistration", "ProgressValues", "transfer_estimate"]
+
+_MOST_PENDING: Final = 1_000
+"""Reports of outstanding work that may wait for a slow callback; from there on the newest one replaces the last."""
 
 
 class ProgressValues(NamedTuple):
@@ -51,6 +55,7 @@ class ProgressRegistration:
         callback: Callable[[SyncProgress], Any],
         deliver: Courier,
         snapshot_version: int,
+        place: str,
     ) -> None:
         self.direction = direction
         self.streaming = mode is ProgressMode.REPORT_INDEFINITELY
@@ -62,6 +67,7 @@ class ProgressRegistration:
         """Checked before each call: a report that was queued before is dropped (spec/sessions.md §9.8)."""
         self._callback = callback
         self._deliver = deliver
+        self._place = place
         self._pending: deque[SyncProgress] = deque()
         self._lock = threading.Lock()
 
@@ -79,7 +85,7 @@ class ProgressRegistration:
             self.captured = total
         self.expired = transferred >= self.captured
         if not upload:
-            estimate = transfer_estimate(transferred, total, base)
+            estimate = transfer_estimate(transferred, self.captured, base)
         elif self.captured == 0:
             estimate = 0.0
         else:
@@ -89,27 +95,24 @@ class ProgressRegistration:
     def queue(self, progress: SyncProgress) -> bool:
         """Queue one report; True asks for a :meth:`deliver`. A streaming registration keeps only the newest (§9.7)."""
         with self._lock:
-            if self.streaming and self._pending:
-                self._pending[0] = progress
+            if len(self._pending) >= (1 if self.streaming else _MOST_PENDING):
+                self._pending[-1] = progress
                 return False
             self._pending.append(progress)
             return True
 
-    @property
-    def has_pending(self) -> bool:
-        """Whether a report is still on its way."""
-        return bool(self._pending)
+    def take(self) -> SyncProgress | None:
+        """The next queued report, if there is one and it is still wanted."""
+        with self._lock:
+            return None if self.cancelled or not self._pending else self._pending.popleft()
 
     def deliver(self) -> None:
         """Have one queued report taken to the callback. Not under a lock: an executor may run it at once."""
         self._deliver(self._call)
 
     def _call(self) -> Any:
-        with self._lock:
-            if self.cancelled or not self._pending:
-                return None
-            progress = self._pending.popleft()
-        return self._callback(progress)
+        progress = self.take()
+        return None if progress is None else guarded(lambda: self._callback(progress), self._place)
 
 
 class ProgressNotifier:
@@ -118,7 +121,9 @@ class ProgressNotifier:
     Registrations may vanish at any moment: the finalizer of a token, which must not wait for a lock, removes them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, path: str = "") -> None:
+        """``path``: the session's, named in the log when a callback fails."""
+        self._place = f"progress of {path}"
         self._lock = threading.Lock()
         self._current: ProgressValues | None = None  # None until the first push
         self._registrations: dict[int, ProgressRegistration] = {}
@@ -142,7 +147,7 @@ class ProgressNotifier:
         ``snapshot_version`` is the file's latest version now. Returns a token and the registration; token 0: it heard
         all there is to hear, and is not registered (§9.5).
         """
-        registration = ProgressRegistration(direction, mode, callback, deliver, snapshot_version)
+        registration = ProgressRegistration(direction, mode, callback, deliver, snapshot_version, self._place)
         with self._lock:
             token = self._next_token
             self._next_token += 1
@@ -156,11 +161,15 @@ class ProgressNotifier:
             registration.deliver()
         return token, registration
 
-    def unregister(self, token: int) -> None:
-        """Forget a registration; no call starts after this returns. Unknown tokens are ignored."""
-        registration = self._registrations.pop(token, None)
-        if registration is not None:
-            registration.cancelled = True
+    def unregister(self, token: int, registration: ProgressRegistration | None = None) -> None:
+        """Forget a registration; no call starts after this returns. Unknown tokens are ignored.
+
+        With ``registration`` the last report of one that has expired is dropped too, if it is still on its way (§9.8).
+        Takes no lock: finalizers of tokens call it.
+        """
+        found = self._registrations.pop(token, registration)
+        if found is not None:
+            found.cancelled = True
 
     def push(self, values: ProgressValues) -> None:
         """New numbers: tell everyone they concern, and drop the registrations that are done (§9.6)."""
@@ -187,3 +196,43 @@ class ProgressNotifier:
     def is_registered(self, token: int) -> bool:
         """Whether the registration is still waiting for reports."""
         return token in self._registrations
+
+
+class ProgressFeed:
+    """What one protocol session tells a notifier: the counters of the file, once they mean something (§9.2).
+
+    ``opening`` is the file as the session found it. An estimate begins at what had been transferred then, or where an
+    earlier session of the same notifier began: suspending does not set it back.
+    """
+
+    def __init__(self, notifier: ProgressNotifier, opening: HistoryStatus) -> None:
+        self.has_downloaded = False
+        """Numbers before the first DOWNLOAD may be long out of date: nothing is told."""
+        self._notifier = notifier
+        self._pushed: ProgressValues | None = None
+        before = notifier.current
+        self._upload_base = opening.counters.uploaded if before is None else before.upload_base
+        self._download_base = opening.counters.downloaded if before is None else before.download_base
+
+    def push(self, status: HistoryStatus) -> None:
+        """The file is as ``status`` says: tell the notifier, if a number has changed."""
+        if not self.has_downloaded:
+            return
+        counters = status.counters
+        # A client reset sets the counters back.
+        self._upload_base = min(self._upload_base, counters.uploaded)
+        self._download_base = min(self._download_base, counters.downloaded)
+        if counters.uploaded >= counters.uploadable:
+            self._upload_base = counters.uploaded
+        values = ProgressValues(
+            counters.uploaded,
+            counters.uploadable,
+            counters.downloaded,
+            counters.downloadable,
+            status.current_version,
+            self._upload_base,
+            self._download_base,
+        )
+        if values != self._pushed:
+            self._pushed = values
+            self._notifier.push(values)

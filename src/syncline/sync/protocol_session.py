@@ -20,7 +20,7 @@ from syncline.protocol.errors import ErrorAction, ErrorCode, Status
 from syncline.protocol.events import DownloadReceived, IdentReceived, SessionError, UploadWanted
 from syncline.protocol.messages import ClientFileIdent
 from syncline.protocol.settings import SyncMode
-from syncline.sync.progress import ProgressValues
+from syncline.sync.progress import ProgressFeed
 from syncline.sync.session_errors import Failure
 from syncline.sync.states import ConnectionState
 from syncline.sync.transport import Endpoint, SocketOptions
@@ -66,10 +66,7 @@ class ProtocolSession:
         self._announcing = False
         self._announce_lock = threading.Lock()
         self._remove_hook: Callable[[], None] | None = None
-        self._has_downloaded = False  # numbers before the first DOWNLOAD may be long out of date
-        self._pushed: ProgressValues | None = None
-        self._upload_base = 0
-        self._download_base = 0
+        self._progress: ProgressFeed | None = None
 
     # --- life ---------------------------------------------------------------------------------------------------------
 
@@ -84,8 +81,7 @@ class ProtocolSession:
         self._remove_hook = self._core.file.on_commit(self.committed)
         status = self._history.status()
         self._announced = max(self._announced, status.current_version)
-        self._upload_base = status.counters.uploaded
-        self._download_base = status.counters.downloaded
+        self._progress = ProgressFeed(self._core.progress, status)
         config = SessionConfig(
             path=self._configuration.bind_path,
             file_ident=ClientFileIdent(status.file_ident, status.file_salt),
@@ -322,7 +318,8 @@ class ProtocolSession:
             self._downloads.popleft()
             connection.integrated(event.size)
             session.integrated(progress, version)
-        self._has_downloaded = True
+        if self._progress is not None:
+            self._progress.has_downloaded = True
         connection.pump()
         self._integrate_next(_BATCH_DOWNLOADS)
         self._push_progress()
@@ -401,25 +398,11 @@ class ProtocolSession:
 
     def _push_progress(self) -> None:
         """Tell the notifier, if a number has changed (spec/sessions.md §9.2)."""
-        if not self._has_downloaded or self._is_stopping:
+        if self._progress is None or not self._progress.has_downloaded or self._is_stopping:
             return
         try:
             status = self._history.status()
         except (SynclineError, OSError) as error:
             self._local_fault(error)
             return
-        counters = status.counters
-        if counters.uploaded >= counters.uploadable:
-            self._upload_base = counters.uploaded
-        values = ProgressValues(
-            counters.uploaded,
-            counters.uploadable,
-            counters.downloaded,
-            counters.downloadable,
-            status.current_version,
-            self._upload_base,
-            self._download_base,
-        )
-        if values != self._pushed:
-            self._pushed = values
-            self._core.progress.push(values)
+        self._progress.push(status)

@@ -43,8 +43,8 @@ _MAKER: Final = object()
 class ProgressNotificationToken(NotificationToken):
     """Keeps a progress callback; valid until invalidated, or until the registration has heard all there is to hear."""
 
-    def __init__(self, notifier: ProgressNotifier, number: int) -> None:
-        super().__init__(lambda: notifier.unregister(number))
+    def __init__(self, notifier: ProgressNotifier, number: int, registration: ProgressRegistration) -> None:
+        super().__init__(lambda: notifier.unregister(number, registration))
         self._notifier = notifier
         self._number = number
 
@@ -234,19 +234,26 @@ class SyncSession:
         core = self._core()
         if core is None:
             return None
-        deliver = courier(core.manager.progress_thread, callback, executor, loop)
+        where = f"progress of {self._path}"
+        deliver = courier(core.manager.progress_thread, callback, executor, loop, where)
         try:
-            number, _ = self._register_progress(core, direction, mode, _progress_callback(callback), deliver)
+            number, registration = self._register_progress(core, direction, mode, _progress_callback(callback), deliver)
         except ClosedRealmError:  # the session has just ended
             return None
-        return ProgressNotificationToken(core.progress, number) if number else None
+        return ProgressNotificationToken(core.progress, number, registration) if number else None
 
     @contextlib.contextmanager
     def progress_notification(
-        self, direction: ProgressDirection, mode: ProgressMode, callback: Callable[..., Any]
+        self,
+        direction: ProgressDirection,
+        mode: ProgressMode,
+        callback: Callable[..., Any],
+        *,
+        executor: Executor | None = None,
+        loop: asyncio.AbstractEventLoop | None = None,
     ) -> Iterator[ProgressNotificationToken | None]:
         """:meth:`add_progress_notification` for the length of a ``with`` block; yields the token or None."""
-        token = self.add_progress_notification(direction, mode, callback)
+        token = self.add_progress_notification(direction, mode, callback, executor=executor, loop=loop)
         try:
             yield token
         finally:
@@ -254,28 +261,41 @@ class SyncSession:
                 token.invalidate()
 
     async def progress(self, direction: ProgressDirection, mode: ProgressMode) -> AsyncIterator[SyncProgress]:
-        """``async for p in session.progress(direction, mode)``: every report while the loop runs.
+        """``async for p in session.progress(direction, mode)``: the reports while the loop runs.
 
         Ends when the outstanding work is done (in that mode) or the session becomes invalid; leaving the loop ends the
-        registration.
+        registration. A loop that is late gets the newest report only, if it watches indefinitely.
         """
         core = self._core()
         if core is None:
             return
-        queue: asyncio.Queue[SyncProgress | None] = asyncio.Queue()
         loop = asyncio.get_running_loop()
-        deliver = courier(core.manager.progress_thread, queue.put_nowait, loop=loop)
-        number, registration = self._register_progress(core, direction, mode, queue.put_nowait, deliver)
-        end = core.at_end(lambda: call_on(loop, queue.put_nowait, None))
+        news = asyncio.Event()
+        ended = asyncio.Event()
         try:
-            while not (registration.expired and queue.empty() and not registration.has_pending):
-                report = await queue.get()
-                if report is None:
-                    return
-                yield report
+            number, registration = self._register_progress(
+                core, direction, mode, lambda _: None, lambda _: call_on(loop, news.set)
+            )
+        except ClosedRealmError:  # the session has just ended
+            return
+
+        def end() -> None:
+            ended.set()
+            news.set()
+
+        end_number = core.at_end(lambda: call_on(loop, end))
+        try:
+            is_over = False
+            while not is_over:
+                news.clear()
+                is_over = ended.is_set() or not core.progress.is_registered(number)  # before taking: nothing is missed
+                while (report := registration.take()) is not None:
+                    yield report
+                if not is_over:
+                    await news.wait()
         finally:
-            core.progress.unregister(number)
-            core.forget_end(end)
+            core.progress.unregister(number, registration)
+            core.forget_end(end_number)
 
     @staticmethod
     def _register_progress(

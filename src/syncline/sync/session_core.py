@@ -67,7 +67,7 @@ class SessionCore:
         self.number = next(_numbers)
         self.path = path
         self.configuration = configuration
-        self.progress = ProgressNotifier()
+        self.progress = ProgressNotifier(path)
         self.last_error: SyncError | None = None
         self.released = threading.Event()
         """Set once the session has ended and given its file back."""
