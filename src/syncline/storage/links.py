@@ -28,6 +28,7 @@ __all__ = [
     "link_target",
     "links_to",
     "revive",
+    "tombstone_of",
 ]
 
 
@@ -75,14 +76,24 @@ def find_tombstone(workspace: Workspace, info: ClassInfo, key: Key) -> int:
     """The number of the tombstone that stands for a missing object, or -1."""
     if not workspace.has_tombstones(info.id):
         return -1
-    rows = workspace.query("SELECT key FROM rlm_tomb WHERE class = ? AND pk = ?", (info.id, _key_blob(key)))
+    return _find_tombstone(workspace, info, _key_blob(key))
+
+
+def tombstone_of(workspace: Workspace, info: ClassInfo, blob: bytes) -> int:
+    """The number of the tombstone for a key as ``rlm_tomb.pk`` of any file has it, made if need be."""
+    number = _find_tombstone(workspace, info, blob) if workspace.has_tombstones(info.id) else -1
+    return number if number >= 0 else _make_tombstone(workspace, info, blob)
+
+
+def _find_tombstone(workspace: Workspace, info: ClassInfo, blob: bytes) -> int:
+    rows = workspace.query("SELECT key FROM rlm_tomb WHERE class = ? AND pk = ?", (info.id, blob))
     return cast(int, rows[0][0]) if rows else -1
 
 
-def _make_tombstone(workspace: Workspace, info: ClassInfo, key: Key) -> int:
+def _make_tombstone(workspace: Workspace, info: ClassInfo, blob: bytes) -> int:
     rows = workspace.query("SELECT ifnull(max(key), -1) + 1 FROM rlm_tomb WHERE class = ?", (info.id,))
     number = cast(int, rows[0][0])
-    workspace.query("INSERT INTO rlm_tomb(class, key, pk) VALUES(?, ?, ?)", (info.id, number, _key_blob(key)))
+    workspace.query("INSERT INTO rlm_tomb(class, key, pk) VALUES(?, ?, ?)", (info.id, number, blob))
     workspace.expect_tombstones(info.id)
     workspace.dirty = True
     return number
@@ -94,7 +105,7 @@ def link_target(workspace: Workspace, info: ClassInfo, key: Key) -> int:
     if k >= 0:
         return k
     number = find_tombstone(workspace, info, key)
-    return -1 - (number if number >= 0 else _make_tombstone(workspace, info, key))
+    return -1 - (number if number >= 0 else _make_tombstone(workspace, info, _key_blob(key)))
 
 
 def revive(workspace: Workspace, info: ClassInfo, key: Key, k: int) -> list[LinkPlace]:
@@ -116,7 +127,7 @@ def bury(workspace: Workspace, info: ClassInfo, key: Key, k: int) -> None:
     workspace.drop([(info.id, k)])
     places = links_to(workspace, info, k)
     if places:
-        number = _make_tombstone(workspace, info, key)
+        number = _make_tombstone(workspace, info, _key_blob(key))
         redirect(workspace, info, places, k, -1 - number)
 
 
