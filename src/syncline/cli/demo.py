@@ -19,7 +19,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from syncline.cli.progress_line import ProgressLine
+from syncline.sync.progress_bar import ProgressBar
 from syncline.testing.processes import DeviceProcess, ProcessFailed, ServerProcess
 
 __all__ = ["run"]
@@ -72,11 +72,11 @@ class Demo:
         return DeviceProcess(["-m", "syncline.cli.demo_device", str(home), self.server.url, REALM_PATH], name)
 
     def _transfer(self, device: DeviceProcess, title: str, direction: str) -> dict[str, Any]:
-        with ProgressLine(title, self.console) as line:
+        with ProgressBar.open(title, file=sys.stdout) as bar:
             return device.do(
                 "wait",
                 direction=direction,
-                on_progress=lambda report: line.update(report["transferred"], report["transferrable"]),
+                on_progress=lambda report: bar.update(report["transferred"], report["transferrable"]),
             )
 
     # --- the acts -----------------------------------------------------------------------------------------------------

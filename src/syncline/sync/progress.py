@@ -101,6 +101,12 @@ class ProgressRegistration:
             self._pending.append(progress)
             return True
 
+    @property
+    def has_pending(self) -> bool:
+        """Whether a report is still on its way."""
+        with self._lock:
+            return bool(self._pending) and not self.cancelled
+
     def take(self) -> SyncProgress | None:
         """The next queued report, if there is one and it is still wanted."""
         with self._lock:
@@ -127,6 +133,7 @@ class ProgressNotifier:
         self._lock = threading.Lock()
         self._current: ProgressValues | None = None  # None until the first push
         self._registrations: dict[int, ProgressRegistration] = {}
+        self._expired: list[ProgressRegistration] = []  # whose last report is on its way
         self._next_token = 1
 
     @property
@@ -155,6 +162,7 @@ class ProgressNotifier:
             due = report is not None and registration.queue(report)  # under the lock: a later push stays behind it
             if registration.expired:
                 token = 0
+                self._let_go(registration)
             else:
                 self._registrations[token] = registration
         if due:
@@ -184,14 +192,25 @@ class ProgressNotifier:
                 if report is not None and registration.queue(report):
                     due.append(registration)
                 if registration.expired:
+                    self._let_go(registration)
                     self._registrations.pop(token, None)
         for registration in due:
             registration.deliver()
+
+    def _let_go(self, registration: ProgressRegistration) -> None:
+        self._expired = [one for one in self._expired if one.has_pending]
+        self._expired.append(registration)
 
     @property
     def has_registrations(self) -> bool:
         """Whether anybody is still to be told anything."""
         return bool(self._registrations)
+
+    @property
+    def has_listeners(self) -> bool:
+        """The same, or a last report is still on its way."""
+        with self._lock:
+            return bool(self._registrations) or any(one.has_pending for one in self._expired)
 
     def is_registered(self, token: int) -> bool:
         """Whether the registration is still waiting for reports."""

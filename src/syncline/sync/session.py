@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import threading
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Executor
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from syncline.errors import ClosedRealmError, InvalidSessionError
 from syncline.realm.tokens import NotificationToken
 from syncline.sync.delivery import Courier, call_on, courier, guarded
 from syncline.sync.file_actions import ErrorActionToken
 from syncline.sync.progress import ProgressNotifier, ProgressRegistration
+from syncline.sync.progress_bar import ProgressBar
 from syncline.sync.states import (
     ConnectionState,
     ProgressDirection,
@@ -259,6 +261,33 @@ class SyncSession:
         finally:
             if token is not None:
                 token.invalidate()
+
+    @contextlib.contextmanager
+    def progress_bar(
+        self,
+        direction: ProgressDirection,
+        mode: ProgressMode = ProgressMode.FOR_CURRENTLY_OUTSTANDING_WORK,
+        *,
+        title: str | None = None,
+        library: str | None = None,
+        file: TextIO | None = None,
+    ) -> Iterator[ProgressBar]:
+        """A progress bar on the screen for the length of a ``with`` block, drawn by ``rich`` or ``tqdm``::
+
+            with session.progress_bar(ProgressDirection.DOWNLOAD):
+                session.wait_for_download()
+
+        It begins at 0 with the first report, and shows 100 % only when nothing of its total is left. ``title``: the
+        direction and the name of the file by default. ``library``: ``"rich"`` or ``"tqdm"``; by default the first that
+        is installed, and plain lines if ``file`` (standard error) is no terminal. Raises ImportError if neither is
+        installed.
+        """
+        what = title or f"{ProgressDirection(direction).name.lower()} of {os.path.basename(self._path)}"
+        with (
+            ProgressBar.open(what, library=library, file=file) as bar,
+            self.progress_notification(direction, mode, bar.update),
+        ):
+            yield bar
 
     async def progress(self, direction: ProgressDirection, mode: ProgressMode) -> AsyncIterator[SyncProgress]:
         """``async for p in session.progress(direction, mode)``: the reports while the loop runs.

@@ -410,7 +410,7 @@ class SessionCore:
         with self._lock:
             if wait in self._waits:
                 self._waits.remove(wait)
-        if not self.progress.has_registrations:
+        if not self.progress.has_listeners:
             wait.finish(None)
             return
         self.manager.progress_thread.submit(lambda: wait.finish(None))

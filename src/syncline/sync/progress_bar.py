@@ -1,0 +1,190 @@
+"""Progress on a screen: a bar drawn by ``rich`` or ``tqdm``, plain lines where there is no terminal.
+
+What is drawn never says more than the reports do: the bar begins where the first report begins, so it shows the work
+that lies ahead and not what earlier sessions have done, and percent are rounded down, so 100 % means that nothing is
+left. Neither library is needed to sync; they are imported when a bar is wanted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import threading
+from importlib.util import find_spec
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TextIO
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["LinesDisplay", "ProgressBar", "ProgressDisplay", "RichDisplay", "TqdmDisplay", "percent_done"]
+
+LIBRARIES: Final = ("rich", "tqdm")
+"""What can draw a bar, the preferred one first."""
+
+STEP_PERCENT: Final = 20
+"""Without a terminal a line is written each time this many percent were passed."""
+
+_TQDM_FORMAT: Final = "{desc}: {postfix[0]:3} %|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_fmt}]"
+
+
+def percent_done(transferred: int, total: int) -> int:
+    """Whole percent, rounded down: 100 only if nothing is left, also of nothing."""
+    return 100 if transferred >= total else max(0, 100 * transferred // total)
+
+
+class ProgressDisplay(Protocol):
+    """Something that shows how much of a total was transferred."""
+
+    def show(self, transferred: int, total: int) -> None:
+        """``transferred`` of ``total`` bytes are done; called by one thread at a time."""
+
+    def close(self) -> None:
+        """Leave what was shown last, and free the screen."""
+
+
+class RichDisplay:
+    """A bar on a terminal, drawn by ``rich``."""
+
+    def __init__(self, title: str, console: Console) -> None:
+        from rich import progress
+
+        self._progress = progress.Progress(
+            progress.TextColumn("{task.description}", markup=False),
+            progress.BarColumn(),
+            progress.TextColumn("{task.fields[percent]}", justify="right"),
+            progress.DownloadColumn(),
+            progress.TransferSpeedColumn(),
+            progress.TimeElapsedColumn(),
+            console=console,
+        )
+        self._progress.start()
+        self._task = self._progress.add_task(title, total=None, percent="")
+
+    def show(self, transferred: int, total: int) -> None:
+        """See :class:`ProgressDisplay`."""
+        percent = f"{percent_done(transferred, total)} %"
+        self._progress.update(self._task, completed=transferred, total=total, percent=percent)
+
+    def close(self) -> None:
+        """See :class:`ProgressDisplay`."""
+        self._progress.stop()
+
+
+class TqdmDisplay:
+    """A bar drawn by ``tqdm``."""
+
+    def __init__(self, title: str, file: TextIO) -> None:
+        tqdm: Any = importlib.import_module("tqdm").tqdm
+        self._percent = [0]
+        self._bar = tqdm(
+            desc=title, file=file, unit="B", unit_scale=True, bar_format=_TQDM_FORMAT, postfix=self._percent
+        )
+
+    def show(self, transferred: int, total: int) -> None:
+        """See :class:`ProgressDisplay`."""
+        self._percent[0] = percent_done(transferred, total)
+        self._bar.total = total
+        self._bar.n = transferred
+        self._bar.refresh()
+
+    def close(self) -> None:
+        """See :class:`ProgressDisplay`."""
+        self._bar.close()
+
+
+class LinesDisplay:
+    """Plain lines, each time the percentage has passed a step: for logs and pipes."""
+
+    def __init__(self, title: str, file: TextIO) -> None:
+        self._title = title
+        self._file = file
+        self._step = -1
+
+    def show(self, transferred: int, total: int) -> None:
+        """See :class:`ProgressDisplay`."""
+        percent = percent_done(transferred, total)
+        if percent // STEP_PERCENT != self._step:
+            self._step = percent // STEP_PERCENT
+            self._file.write(f"{self._title}: {percent:3} %  {transferred:,} of {total:,} bytes\n")
+            self._file.flush()
+
+    def close(self) -> None:
+        """See :class:`ProgressDisplay`."""
+
+
+class ProgressBar:
+    """A bar over bytes, used as a context manager. :meth:`SyncSession.progress_bar` makes one and keeps it up to date;
+    :meth:`update` has the form of a progress callback, so that any other source can."""
+
+    def __init__(self, display: ProgressDisplay) -> None:
+        self._display = display
+        self._lock = threading.Lock()
+        self._origin: int | None = None
+        self._is_closed = False
+
+    @classmethod
+    def open(cls, title: str, *, library: str | None = None, file: TextIO | None = None) -> ProgressBar:
+        """A bar on ``file`` (standard error by default).
+
+        ``library``: ``"rich"`` or ``"tqdm"``; None takes the first of them that is installed, and writes plain lines
+        where ``file`` is no terminal. Raises ImportError if there is none, ValueError for another name.
+        """
+        stream = sys.stderr if file is None else file
+        if library is None:
+            library = next((name for name in LIBRARIES if _is_installed(name)), None)
+            if library is None:
+                raise ImportError(
+                    "a progress bar is drawn by rich or tqdm, and neither is installed: pip install rich, or pip"
+                    " install tqdm. SyncSession.add_progress_notification() needs neither"
+                )
+            if not _is_screen(stream):
+                return cls(LinesDisplay(title, stream))
+        if library not in LIBRARIES:
+            raise ValueError(f"a progress bar is drawn by one of {', '.join(LIBRARIES)}, not by {library!r}")
+        if not _is_installed(library):
+            raise ImportError(f"{library} is not installed: pip install {library}")
+        if library == "tqdm":
+            return cls(TqdmDisplay(title, stream))
+        from rich.console import Console
+
+        return cls(RichDisplay(title, Console(file=stream)))
+
+    def update(self, transferred_bytes: int, transferrable_bytes: int) -> None:
+        """Show one report. Any thread; after :meth:`close` nothing happens."""
+        with self._lock:
+            if self._is_closed:
+                return
+            # After a client reset the counters begin again.
+            origin = transferred_bytes if self._origin is None else min(self._origin, transferred_bytes)
+            self._origin = origin
+            self._display.show(transferred_bytes - origin, max(transferrable_bytes - origin, 0))
+
+    def close(self) -> None:
+        """Leave the last state on the screen. Again does nothing."""
+        with self._lock:
+            if not self._is_closed:
+                self._is_closed = True
+                self._display.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _is_installed(library: str) -> bool:
+    try:
+        return find_spec(library) is not None
+    except ValueError:  # put into sys.modules by hand, or hidden there
+        return sys.modules[library] is not None
+
+
+def _is_screen(stream: TextIO) -> bool:
+    try:
+        return stream.isatty()
+    except (AttributeError, ValueError):  # not quite a file, or closed
+        return False
