@@ -165,7 +165,7 @@ def test_after_a_copy_only_the_deletion_is_left(store: Any, tmp_path: Path, monk
     action = FileAction(str(path), str(backup), BACK_UP, "", "")
     store.save_file_action(action)
 
-    def fail(path: Path) -> None:
+    def fail(path: str) -> None:
         raise FileError("busy")
 
     with monkeypatch.context() as patched:

@@ -35,6 +35,8 @@ _USERS: Final = 2
 
 #: Pause between two attempts at another process's lock, where waiting has a limit (seconds).
 _PAUSE: Final = 0.002
+#: How often to ask for a Realm that somebody has for himself: deletion is short, so wait a little for it.
+_ATTEMPTS: Final = 500
 
 
 class FifoLock:
@@ -98,6 +100,7 @@ class LockFile:
         self._writers = FifoLock()
         self._agent_held = False
         self._borrowers = 0
+        self._has_only_user = False
 
     @classmethod
     def open(cls, realm_path: str, read_only: bool = False) -> LockFile | None:
@@ -106,16 +109,20 @@ class LockFile:
         None for a read-only use where no lock file can be had (a read-only medium). Raises FileError when it cannot be
         made, RealmInUseError while somebody deletes or compacts the Realm.
         """
-        with _registry_guard:
-            lock = _registry.get(realm_path)
-            if lock is not None:
-                lock._users += 1
-                return lock
-            descriptor = _open_as_user(realm_path, read_only)
-            if descriptor is None:
-                return None
-            lock = _registry[realm_path] = cls(realm_path, descriptor)
-            return lock
+        for _ in range(_ATTEMPTS):
+            with _registry_guard:
+                lock = _registry.get(realm_path)
+                if lock is None:
+                    descriptor = _open_as_user(realm_path, read_only)
+                    if descriptor is None:
+                        return None
+                    lock = _registry[realm_path] = cls(realm_path, descriptor)
+                    return lock
+                if not lock._has_only_user:
+                    lock._users += 1
+                    return lock
+            time.sleep(_PAUSE)  # another thread has it for itself
+        raise _excluded(realm_path)
 
     def close(self) -> None:
         """End one use. The file itself stays: only deleting the Realm removes it."""
@@ -190,10 +197,14 @@ class LockFile:
     def become_only_user(self) -> bool:
         """Exclude all other users; False when there are any, here or in another process."""
         with _registry_guard:
-            return self._users == 1 and _try_lock(self._descriptor, _USERS, exclusive=True)
+            if self._users != 1 or self._has_only_user or not _try_lock(self._descriptor, _USERS, exclusive=True):
+                return False
+            self._has_only_user = True
+            return True
 
     def admit_users(self) -> None:
         """End of :meth:`become_only_user`."""
+        self._has_only_user = False
         _try_lock(self._descriptor, _USERS, exclusive=False)
 
 
@@ -223,13 +234,17 @@ def _open_as_user(realm_path: str, read_only: bool) -> int | None:
             return None
         try:
             if not _wait_as_user(descriptor):
-                raise RealmInUseError(f"{realm_path} is being deleted or compacted by another process; try again later")
+                raise _excluded(realm_path)
             if _is_same_file(descriptor, path):
                 kept, descriptor = descriptor, -1
                 return kept
         finally:
             if descriptor >= 0:
                 os.close(descriptor)
+
+
+def _excluded(realm_path: str) -> RealmInUseError:
+    return RealmInUseError(f"{realm_path} is being deleted, backed up or compacted elsewhere; try again later")
 
 
 def _open_lock_file(path: str, read_only: bool) -> int | None:
@@ -247,8 +262,8 @@ def _open_lock_file(path: str, read_only: bool) -> int | None:
 
 
 def _wait_as_user(descriptor: int) -> bool:
-    """Take the users' lock in shared mode; deletion is short, so wait a little for it."""
-    for _ in range(500):
+    """Take the users' lock in shared mode."""
+    for _ in range(_ATTEMPTS):
         if _try_lock(descriptor, _USERS, exclusive=False):
             return True
         time.sleep(_PAUSE)

@@ -1,8 +1,16 @@
 """What an error asks to be done with the local file: now, by its token, or at the next start (spec/sessions.md §11).
 
-The backup is a whole Realm file, durable before the original is deleted. It is made by the database's own copy
-operation; for an encrypted file whose key is not at hand (at the next start) the main file and its write-ahead log are
-copied byte for byte, which no process may have open then.
+An action is a row of the metadata store, there before anybody hears of the error. While it is carried out no Realm of
+the file is open, in any process, and none can be opened. Steps of *back up, then delete*, each durable before the next;
+a crash between any two is made good by carrying the row out again:
+
+1. ``<backup>.unfinished`` is made: who finds this mark beside a backup knows that the backup is this action's own;
+2. the copy grows under another name and gets its own when it is whole;
+3. the row becomes *delete*, the mark goes;
+4. the main file goes first, then what lies beside it; the row goes last.
+
+The copy is made by the database's own operation. A file that it cannot read (encrypted, and there is no key at hand; or
+damaged) is copied byte for byte with its write-ahead log.
 """
 
 from __future__ import annotations
@@ -10,30 +18,40 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from syncline.errors import (
     ERROR_ACTION_TOKEN_KEY,
     PATH_OF_REALM_BACKUP_COPY_KEY,
-    DecryptionFailedError,
     FileError,
     RealmInUseError,
 )
-from syncline.storage.file import RealmFile
-from syncline.sync.metadata import FileAction, MetadataStore
+from syncline.storage.connection import check_header
+from syncline.storage.copies import write_copy
+from syncline.storage.locks import LockFile, side_files, sync_directory, sync_file
+from syncline.storage.opening import FileSettings
+from syncline.sync.metadata import FileAction, MetadataStore, is_unreadable
 from syncline.sync.session_errors import FileActionKind
 
 if TYPE_CHECKING:
+    from syncline.sync.configuration import SyncConfiguration
     from syncline.sync.manager import SyncManager
 
-__all__ = ["ErrorActionToken", "carry_out", "carry_out_all", "make_token"]
+__all__ = ["ErrorActionToken", "carry_out", "carry_out_all", "flag_file"]
 
 logger = logging.getLogger("syncline.sync.reset")
 
 _MAKER: Final = object()
 _RELEASE_SECONDS: Final = 10.0
 """A session that has just ended gives its file back within this time."""
+
+_COMPANIONS: Final = (".note", ".log", ".management")
+"""What other Realm software leaves beside a file (spec/sessions.md §11.2), besides our own side files."""
 
 
 class ErrorActionToken:
@@ -43,11 +61,13 @@ class ErrorActionToken:
     :meth:`SyncSession.immediately_handle_error`.
     """
 
-    def __init__(self, maker: object, manager: SyncManager, action: FileAction) -> None:
+    def __init__(self, maker: object, manager: SyncManager, action: FileAction, is_stored: bool) -> None:
         if maker is not _MAKER:
             raise TypeError("an ErrorActionToken comes with an error; it cannot be made")
         self._manager = manager
         self._action: FileAction | None = action
+        self._is_stored = is_stored
+        self._lock = threading.Lock()
 
     @property
     def is_valid(self) -> bool:
@@ -62,20 +82,66 @@ class ErrorActionToken:
         return info
 
     def spend(self) -> bool:
-        """Do it now; whether it was done. Raises RealmInUseError, and stays valid, while a Realm of it is open."""
-        action = self._action
-        if action is None:
+        """Do it now; whether it was done. Raises RealmInUseError, and stays valid, while the file is in use."""
+        with self._lock:
+            action = self._action
+            if action is None:
+                return False
+            registry, path = self._manager.registry, action.original_name
+            if registry.is_open(path):
+                raise RealmInUseError(f"{path} is open: close all its Realms first, then use the token")
+            if not registry.wait_for_release(path, _RELEASE_SECONDS):
+                raise RealmInUseError(f"a session still works on {path}: let it end first, then use the token")
+            self._action = None
+            try:
+                return self._run(action)
+            except RealmInUseError:
+                self._action = action
+                raise
+
+    def _run(self, action: FileAction) -> bool:
+        """The stored action of the path counts: it may be newer than the token, or be done already (§11.3)."""
+        metadata = self._manager.metadata
+        stored = metadata.file_action(action.original_name)
+        if stored is None:
+            if self._is_stored:
+                return False  # another token of the same file was used: what lies there now is a new file
+            try:
+                metadata.save_file_action(action)  # a deletion that is interrupted is finished at the next start
+            except OSError as error:
+                logger.error("nothing was done with %s, it cannot be stored first: %s", action.original_name, error)
+                return False
+        try:
+            _perform(metadata, stored or action)
+        except RealmInUseError:
+            if stored is None:
+                metadata.remove_file_action(action.original_name)
+            raise
+        except OSError as error:
+            _log_failure(action, error)
             return False
-        if self._manager.registry.is_open(action.original_name):
-            raise RealmInUseError(f"{action.original_name} is open: close all its Realms first, then use the token")
-        self._manager.registry.wait_for_release(action.original_name, _RELEASE_SECONDS)
-        self._action = None
-        return carry_out(self._manager.metadata, action)
+        return True
 
 
-def make_token(manager: SyncManager, action: FileAction) -> ErrorActionToken:
-    """The token of an action."""
-    return ErrorActionToken(_MAKER, manager, action)
+def flag_file(
+    manager: SyncManager, path: str, configuration: SyncConfiguration, kind: FileActionKind, *, is_stored: bool
+) -> ErrorActionToken:
+    """An error asks for something to be done with the file at ``path``: the token for it.
+
+    ``is_stored``: the action is durable when this returns, and carried out at the next start if the token is not used.
+    Where it cannot be stored the failure is logged, and the token alone does it.
+    """
+    backup = None
+    if kind is FileActionKind.BACK_UP_THEN_DELETE_REALM:
+        backup = str(manager.layout.backup_path(configuration.recovery_directory))
+    action = FileAction(path, backup, kind, configuration.resolved_url, configuration.user.identity)
+    if is_stored:
+        try:
+            manager.metadata.save_file_action(action)
+        except OSError as error:
+            is_stored = False
+            logger.error("what is to be done with %s cannot be stored, only the error's token does it: %s", path, error)
+    return ErrorActionToken(_MAKER, manager, action, is_stored)
 
 
 def carry_out_all(metadata: MetadataStore) -> None:
@@ -86,64 +152,128 @@ def carry_out_all(metadata: MetadataStore) -> None:
 
 def carry_out(metadata: MetadataStore, action: FileAction) -> bool:
     """Do one action (spec/sessions.md §11.2); its stored row goes once it is done, else stays for the next start."""
-    path = Path(action.original_name)
     try:
-        if action.action is FileActionKind.BACK_UP_THEN_DELETE_REALM and path.exists():
-            assert action.new_name is not None
-            _back_up(path, Path(action.new_name))
-            action = action._replace(action=FileActionKind.DELETE_REALM, new_name=None)
-            _delete(path)
-        else:
-            _delete(path)
-    except (OSError, FileError) as error:
-        logger.error("the file action on %s failed and stays for the next start: %s", path, error)
-        if metadata.file_action(action.original_name) is not None:
-            metadata.save_file_action(action)  # after a copy that succeeded only the deletion is left
+        _perform(metadata, action)
+    except OSError as error:
+        _log_failure(action, error)
         return False
-    metadata.remove_file_action(action.original_name)
     return True
 
 
-def _back_up(path: Path, backup: Path) -> None:
-    if backup.exists():
+def _log_failure(action: FileAction, error: OSError) -> None:
+    logger.error("the file action on %s failed and stays for the next start: %s", action.original_name, error)
+
+
+def _perform(metadata: MetadataStore, action: FileAction) -> None:
+    """Raises RealmInUseError with nothing done, or another OSError (FileError) with the row left for the next time."""
+    path = os.path.realpath(action.original_name)
+    with _alone_with(path):
+        if action.action is FileActionKind.BACK_UP_THEN_DELETE_REALM and os.path.exists(path):
+            assert action.new_name is not None
+            backup = Path(action.new_name)
+            _back_up(path, backup)
+            metadata.save_file_action(action._replace(action=FileActionKind.DELETE_REALM, new_name=None))
+            with suppress(OSError):  # a mark that stays is in nobody's way
+                _mark_of(backup).unlink(missing_ok=True)
+        _delete(path)
+    metadata.remove_file_action(action.original_name)
+
+
+@contextmanager
+def _alone_with(path: str) -> Iterator[None]:
+    """Nobody has the Realm open, and nobody can open it meanwhile. Raises RealmInUseError."""
+    if not any(os.path.lexists(name) for name in (path, f"{path}.lock")):
+        yield
+        return
+    lock = LockFile.open(path)
+    assert lock is not None
+    try:
+        if not lock.become_only_user():
+            raise RealmInUseError(f"{path} is open, here or in another process: close all its Realms first")
+        yield
+    finally:
+        lock.close()
+
+
+# --- the backup -------------------------------------------------------------------------------------------------------
+
+
+def _mark_of(backup: Path) -> Path:
+    return Path(f"{backup}.unfinished")
+
+
+def _back_up(path: str, backup: Path) -> None:
+    """Copy the Realm at ``path``, durably, unless an interrupted run has done so. Raises FileError and OSError."""
+    mark = _mark_of(backup)
+    if os.path.lexists(backup):
+        if mark.exists():
+            sync_directory(str(backup))
+            return
         raise FileError(f"the backup {backup} exists already")
     backup.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    mark.touch(mode=0o600)
+    sync_directory(str(mark))
     try:
-        file = RealmFile.open(path, create=False)
-    except DecryptionFailedError:
-        _copy_raw(path, backup)
-        return
-    try:
-        file.write_copy(backup)
-    finally:
-        file.close()
-
-
-def _copy_raw(path: Path, backup: Path) -> None:
-    """Copy an encrypted file with its write-ahead log, whole or not at all."""
-    log = Path(f"{path}-wal")
-    try:
-        if log.exists():
-            _copy_durably(log, Path(f"{backup}-wal"))
-        _copy_durably(path, backup)
+        _remove_leftovers(backup)
+        if _is_readable(path):
+            try:
+                write_copy(FileSettings(path, None, True, time.time_ns), str(backup), None)
+            except FileError as error:
+                if not is_unreadable(error):
+                    raise
+                logger.warning("%s is backed up as it is: %s", path, error)
+                _copy_raw(path, backup)
+        else:
+            _copy_raw(path, backup)
     except OSError:
-        for part in (backup, Path(f"{backup}-wal")):
-            part.unlink(missing_ok=True)
+        if not os.path.lexists(backup):
+            mark.unlink(missing_ok=True)
         raise
 
 
-def _copy_durably(source: Path, target: Path) -> None:
-    shutil.copyfile(source, target)
-    with target.open("rb+") as copy:
-        os.fsync(copy.fileno())
-    directory = os.open(target.parent, os.O_RDONLY)
+def _is_readable(path: str) -> bool:
+    """Whether the file is a database that needs no key."""
     try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+        return check_header(path, encrypted=False)
+    except FileError:
+        return False
 
 
-def _delete(path: Path) -> None:
-    """Delete a Realm with everything beside it; what is missing is no failure."""
-    RealmFile.delete(path)
-    shutil.rmtree(f"{path}.management", ignore_errors=True)
+def _remove_leftovers(backup: Path) -> None:
+    """Remove what interrupted copies have left under names that only grew."""
+    for growing in backup.parent.glob(f"{backup.name}.copying-*"):
+        growing.unlink(missing_ok=True)
+    Path(f"{backup}-wal").unlink(missing_ok=True)
+
+
+def _copy_raw(path: str, backup: Path) -> None:
+    """Copy a file with its write-ahead log byte for byte; the main file, which appears last, makes it a backup."""
+    log, growing = f"{path}-wal", f"{backup}.copying-{os.getpid()}"
+    try:
+        if os.path.exists(log):
+            shutil.copyfile(log, f"{backup}-wal")
+            sync_file(f"{backup}-wal")
+        shutil.copyfile(path, growing)
+        sync_file(growing)
+        os.rename(growing, backup)
+        sync_directory(str(backup))
+    except OSError:
+        if not os.path.lexists(backup):
+            _remove_leftovers(backup)
+        raise
+
+
+# --- the deletion -----------------------------------------------------------------------------------------------------
+
+
+def _delete(path: str) -> None:
+    """Delete a Realm with everything beside it, durably; what is missing is no failure. Raises OSError."""
+    *beside, lock = side_files(path)
+    for name in (path, *beside, *(path + suffix for suffix in _COMPANIONS), lock):
+        with suppress(FileNotFoundError):
+            if os.path.isdir(name) and not os.path.islink(name):
+                shutil.rmtree(name)
+            else:
+                os.unlink(name)
+    with suppress(FileNotFoundError):  # the whole directory is gone
+        sync_directory(path)

@@ -92,13 +92,13 @@ class FileLayout:
         return _usable(directory, percent_encode(name), suffix=".realm")
 
     def backup_path(self, recovery_directory: str | None = None) -> Path:
-        """A free name for the backup copy of a Realm; nothing is created but its directory (§11.2)."""
-        directory = _made(self.root / (recovery_directory or "io.realm.object-server-recovered-realms"))
+        """A free name for the backup copy of a Realm; nothing is created, not even its directory (§11.2)."""
+        directory = self.root / (recovery_directory or "io.realm.object-server-recovered-realms")
         stamp = time.strftime("%Y%m%d-%H%M%S")
         while True:
             tail = "".join(secrets.choice(_BACKUP_ALPHABET) for _ in range(8))
             path = directory / f"recovered_realm-{stamp}-{tail}"
-            if not path.exists():
+            if not _exists(path):
                 return path
 
     def user_directories(self, user_directory: str, app_id: str, identity: str) -> list[Path]:

@@ -60,7 +60,8 @@ class SyncManager:
     """Users, sessions and settings; every method may be called on any thread.
 
     Constructing one carries out what an earlier run left to be done: file actions of errors, deletion of the data of
-    removed users (spec/sessions.md §11.4).
+    removed users; not while another manager of the same directory runs, here or in another process (spec/sessions.md
+    §11.4).
 
     Args:
         base_directory: where users, synced Realms and backups live; by default the platform's place for application
@@ -117,7 +118,8 @@ class SyncManager:
         self._users: dict[tuple[str, str, str], SyncUser] = {}
         self.renewal = TokenRenewal(self)
         self.metadata = MetadataStore(self.layout.metadata_path if persist_users else None, encryption_key)
-        carry_out_all(self.metadata)
+        if self.metadata.is_first:
+            carry_out_all(self.metadata)
         self._load_users()
         _close_at_exit(self)
 
@@ -276,7 +278,7 @@ class SyncManager:
 
     def _load_users(self) -> None:
         for record in self.metadata.users():
-            if record.marked_for_removal:
+            if record.marked_for_removal and self.metadata.is_first:
                 for directory in self.layout.user_directories(record.local_uuid, record.app_id, record.identity):
                     delete_tree(directory)
                 self.metadata.remove_user(record.key)

@@ -1,29 +1,46 @@
 """The metadata store: users with their tokens, and what is still to be done with which file (spec/sessions.md §15.4).
 
 An ordinary Realm file without history, readable by its owner only; encrypted if the manager was given a key. A store
-that cannot be opened is deleted and made anew: users must log in again, Realm files stay.
+that cannot be read (wrong key, damage) is deleted and made anew: users must log in again, Realm files stay. The number
+of its layout is kept in the file: an older one is brought forward in one transaction, a newer one is left alone.
+
+Several processes may use one store. They join one after the other, so that exactly one knows itself to be the first of
+those that run: it does what an earlier run left to be done (§11.4).
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import threading
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from syncline.errors import DecryptionFailedError, FileError, NotARealmError
+import apsw
+
+from syncline.errors import DecryptionFailedError, FileError, NewerFormatError, NotARealmError, RealmInUseError
 from syncline.storage.catalogue import ClassInfo
 from syncline.storage.file import RealmFile
+from syncline.storage.locks import LockFile
 from syncline.storage.reader import Reader
+from syncline.storage.system import meta_value, set_meta_value
 from syncline.storage.transaction import WriteTransaction
 from syncline.sync.session_errors import FileActionKind
+from syncline.sync.states import SyncUserState
 from syncline.values.kinds import BOOL, INT, STRING
 
-__all__ = ["FileAction", "MetadataStore", "UserRecord"]
+__all__ = ["LAYOUT", "FileAction", "MetadataStore", "UserRecord", "is_unreadable"]
 
 logger = logging.getLogger("syncline.sync")
+
+LAYOUT: Final = 1
+"""The layout that this code reads and writes; 0 is every store from before layouts were numbered."""
+
+_LAYOUT_KEY: Final = "metadata_layout"
+_JOIN_SECONDS: Final = 30.0
 
 _USER: Final = "UserMetadata"
 _ACTION: Final = "FileActionMetadata"
@@ -79,19 +96,27 @@ class MetadataStore:
     """Users and file actions on disk. Thread-safe; every change is durable when its method returns."""
 
     def __init__(self, path: Path | None, encryption_key: bytes | None = None) -> None:
-        """Open or make the store; in memory where ``path`` is None. Raises FileError where none can be made."""
+        """Open or make the store; in memory where ``path`` is None.
+
+        Raises NewerFormatError for the store of a newer Syncline, FileError where none can be made.
+        """
         self._lock = threading.Lock()
+        self.is_first = True
+        """Whether no other process, and no other manager of this one, used the store when it was opened."""
         if path is None:
             self._file = RealmFile.in_memory(history=False)
+            _bring_forward(self._file)
             return
-        try:
-            self._file = RealmFile.open(path, encryption_key=encryption_key, history=False)
-        except (NotARealmError, DecryptionFailedError) as error:
-            logger.warning("the store of users cannot be read and is made anew, all users must log in again: %s", error)
-            RealmFile.delete(path)
-            self._file = RealmFile.open(path, encryption_key=encryption_key, history=False)
-        with contextlib.suppress(OSError):
-            path.chmod(0o600)
+        with _joining(path):
+            self.is_first = not _is_in_use(path)
+            try:
+                self._file = _opened(path, encryption_key)
+            except FileError as error:
+                if not is_unreadable(error):
+                    raise
+                logger.warning("the store of users is made anew, all users must log in again: %s", error)
+                RealmFile.delete(path)
+                self._file = _opened(path, encryption_key)
 
     def close(self) -> None:
         """Close the file."""
@@ -100,12 +125,12 @@ class MetadataStore:
     def users(self) -> list[UserRecord]:
         """All users, in the order of their first login."""
         with self._lock:
-            return [UserRecord(**values) for _, values in self._read(_USER)]
+            return [UserRecord(**values) for _, values in _read(self._file, _USER)]
 
     def save_user(self, record: UserRecord) -> None:
         """Store a user, in place of the one with the same key."""
         with self._lock, self._file.write() as tx:
-            cls = _ensure(tx, _USER, _USER_PROPERTIES)
+            cls = _found(tx, _USER)
             known = [k for k, values in _objects(tx, cls) if UserRecord(**values).key == record.key]
             k = known[0] if known else tx.create(cls)[0]
             for name, value in record._asdict().items():
@@ -114,7 +139,7 @@ class MetadataStore:
     def remove_user(self, key: tuple[str, str, str]) -> None:
         """Forget a user; its Realm files are the caller's affair."""
         with self._lock, self._file.write() as tx:
-            cls = _ensure(tx, _USER, _USER_PROPERTIES)
+            cls = _found(tx, _USER)
             tx.erase_many(cls, [k for k, values in _objects(tx, cls) if UserRecord(**values).key == key])
 
     def file_actions(self) -> list[FileAction]:
@@ -122,13 +147,13 @@ class MetadataStore:
         with self._lock:
             return [
                 FileAction(**{**values, "action": FileActionKind(values["action"])})
-                for _, values in self._read(_ACTION)
+                for _, values in _read(self._file, _ACTION)
             ]
 
     def save_file_action(self, action: FileAction) -> None:
         """Store an action, in place of the one for the same file (§11.2)."""
         with self._lock, self._file.write() as tx:
-            cls = _ensure(tx, _ACTION, _ACTION_PROPERTIES, primary_key="original_name")
+            cls = _found(tx, _ACTION)
             k, _ = tx.create(cls, action.original_name)
             values: dict[str, Any] = {**action._asdict(), "action": action.action.value}
             for name in _ACTION_PROPERTIES:
@@ -141,15 +166,10 @@ class MetadataStore:
     def remove_file_action(self, original_name: str) -> None:
         """An action was carried out."""
         with self._lock, self._file.write() as tx:
-            cls = _ensure(tx, _ACTION, _ACTION_PROPERTIES, primary_key="original_name")
+            cls = _found(tx, _ACTION)
             k = tx.find(cls, original_name)
             if k is not None:
                 tx.erase(cls, k)
-
-    def _read(self, class_name: str) -> list[tuple[int, dict[str, Any]]]:
-        with self._file.snapshot() as snapshot, snapshot.lock:
-            cls = snapshot.catalogue.find(class_name)
-            return [] if cls is None else _objects(snapshot.reader, cls)
 
 
 def new_local_uuid() -> str:
@@ -157,8 +177,89 @@ def new_local_uuid() -> str:
     return str(uuid.uuid4())
 
 
+@contextlib.contextmanager
+def _joining(path: Path) -> Iterator[None]:
+    """One process or thread at a time opens the store. Raises RealmInUseError."""
+    lock = LockFile.open(f"{os.path.realpath(path)}.joining")
+    assert lock is not None
+    try:
+        if not lock.acquire_writer(_JOIN_SECONDS):
+            raise RealmInUseError(f"{path} is being opened by another process that does not end: try again later")
+        try:
+            yield
+        finally:
+            lock.release_writer()
+    finally:
+        lock.close()
+
+
+def _is_in_use(path: Path) -> bool:
+    """Whether anybody has the store open."""
+    lock = LockFile.open(os.path.realpath(path))
+    assert lock is not None
+    try:
+        return not lock.become_only_user()
+    finally:
+        lock.close()
+
+
+def _opened(path: Path, encryption_key: bytes | None) -> RealmFile:
+    """The store at ``path`` in the present layout, read once from end to end."""
+    with contextlib.suppress(OSError):
+        path.touch(mode=0o600)
+        path.chmod(0o600)
+    file = RealmFile.open(path, encryption_key=encryption_key, history=False)
+    try:
+        _bring_forward(file)
+        for name in (_USER, _ACTION):
+            _read(file, name)
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def is_unreadable(error: FileError) -> bool:
+    """Whether what there is can never be read, rather than not now."""
+    return isinstance(error, NotARealmError | DecryptionFailedError) or isinstance(error.__cause__, apsw.CorruptError)
+
+
+def _bring_forward(file: RealmFile) -> None:
+    """Make the classes of a new store, or give those of an older one what they lack. Raises NewerFormatError."""
+    with file.looking() as connection:
+        layout = meta_value(connection, _LAYOUT_KEY) or 0
+    assert isinstance(layout, int)
+    if layout > LAYOUT:
+        raise NewerFormatError(
+            f"{file.path} has layout {layout}, this Syncline knows layouts up to {LAYOUT}: install the newer Syncline "
+            f"again, or give the SyncManager another base_directory"
+        )
+    if layout == LAYOUT:
+        return
+    with file.write() as tx:
+        known = tx.catalogue.find(_USER)
+        missing = set() if known is None else _USER_PROPERTIES.keys() - known.properties.keys()
+        cls = _ensure(tx, _USER, _USER_PROPERTIES)
+        for k, values in _objects(tx, cls):
+            for name in missing:
+                tx.set(cls, k, cls.properties[name], _value_before(name, values))
+        _ensure(tx, _ACTION, _ACTION_PROPERTIES, primary_key="original_name")
+        set_meta_value(file.writer.connection, _LAYOUT_KEY, LAYOUT)
+
+
+def _value_before(name: str, user: dict[str, Any]) -> Any:
+    """What a property of a user was, unsaid, before there was such a property."""
+    if name == "local_uuid":
+        return user["identity"]  # directories were named after identities (spec/sessions.md §13.4)
+    if name == "app_id":
+        return "default"
+    if name == "state":
+        return int(SyncUserState.ACTIVE if user["user_token"] else SyncUserState.LOGGED_OUT)
+    return user[name]
+
+
 def _ensure(tx: WriteTransaction, name: str, properties: dict[str, int], primary_key: str | None = None) -> ClassInfo:
-    """The class with its properties, made where the store is new or of an older version."""
+    """The class with its properties, made where they are missing."""
     if primary_key is None:
         cls = tx.add_class(name)
     else:
@@ -166,7 +267,7 @@ def _ensure(tx: WriteTransaction, name: str, properties: dict[str, int], primary
     for prop, kind in properties.items():
         if prop not in cls.properties:
             tx.add_property(cls, prop, kind, nullable=prop in _NULLABLE)
-            cls = tx.add_class(name) if primary_key is None else _found(tx, name)
+            cls = _found(tx, name)
     return cls
 
 
@@ -175,6 +276,12 @@ def _found(tx: WriteTransaction, name: str) -> ClassInfo:
     if cls is None:
         raise FileError(f"the class {name} vanished from the store of users")
     return cls
+
+
+def _read(file: RealmFile, class_name: str) -> list[tuple[int, dict[str, Any]]]:
+    with file.snapshot() as snapshot, snapshot.lock:
+        cls = snapshot.catalogue.find(class_name)
+        return [] if cls is None else _objects(snapshot.reader, cls)
 
 
 def _objects(reader: Reader, cls: ClassInfo) -> list[tuple[int, dict[str, Any]]]:

@@ -20,11 +20,10 @@ from syncline.protocol.backoff import Backoff
 from syncline.protocol.errors import ErrorAction, Status
 from syncline.storage.history import ClientHistory
 from syncline.sync.delivery import Courier
-from syncline.sync.file_actions import make_token
-from syncline.sync.metadata import FileAction
+from syncline.sync.file_actions import flag_file
 from syncline.sync.progress import ProgressNotifier
 from syncline.sync.protocol_session import ProtocolSession
-from syncline.sync.session_errors import Consequence, Effect, Failure, FileActionKind, Next, consequence, sync_error
+from syncline.sync.session_errors import Consequence, Effect, Failure, Next, consequence, sync_error
 from syncline.sync.states import (
     PUBLIC_STATES,
     TRANSITIONS,
@@ -349,15 +348,8 @@ class SessionCore:
         """The error of a failure; its file action is stored durably before anybody hears of it."""
         if row.file_action is None:
             return sync_error(failure)
-        backup = None
-        if row.file_action is FileActionKind.BACK_UP_THEN_DELETE_REALM:
-            backup = str(self.manager.layout.backup_path(self.configuration.recovery_directory))
-        action = FileAction(
-            self.path, backup, row.file_action, self.configuration.resolved_url, self.configuration.user.identity
-        )
-        if row.is_stored:
-            self.manager.metadata.save_file_action(action)
-        return sync_error(failure, make_token(self.manager, action).user_info())
+        token = flag_file(self.manager, self.path, self.configuration, row.file_action, is_stored=row.is_stored)
+        return sync_error(failure, token.user_info())
 
     def _consequences(self, row: Consequence, error: SyncError) -> Later:
         if row.next is Next.INACTIVE:
