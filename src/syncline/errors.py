@@ -99,6 +99,7 @@ __all__ = [
     "SyncError",
     "SyncErrorCode",
     "SyncPermissionError",
+    "SyncPermissionErrorCode",
     "SynclineError",
     "TlsHandshakeFailedError",
     "TransactionError",
@@ -229,6 +230,16 @@ class SyncErrorCode(IntEnum):
     TLS_HANDSHAKE_FAILED = 13
     SERVER_WARNING = 14
 
+    # the names of the original for the same kinds
+    CLIENT_SESSION_ERROR = 4
+    CLIENT_USER_ERROR = 5
+    CLIENT_INTERNAL_ERROR = 6
+    CLIENT_RESET_ERROR = 7
+    UNDERLYING_AUTH_ERROR = 8
+    PERMISSION_DENIED_ERROR = 9
+    INVALID_FLEXIBLE_SYNC_SUBSCRIPTIONS = 10
+    WRITE_REJECTED = 11
+
 
 PATH_OF_REALM_BACKUP_COPY_KEY: Final = "recovered_realm_location_path"
 """Key of ``SyncError.user_info``: the path of the backup copy of a client reset."""
@@ -284,40 +295,64 @@ class SyncError(SynclineError):
         """Client reset only: where the backup copy of the Realm *will* be."""
         return self.user_info.get(PATH_OF_REALM_BACKUP_COPY_KEY)
 
+    @property
+    def compensating_writes(self) -> list[tuple[str, Any, str]]:
+        """(class, primary key, reason) of each object whose change the server has undone."""
+        return list(self.user_info.get("compensating_writes", ()))
+
 
 class ClientSessionError(SyncError):
+    """The server ended or refused this session, or broke the protocol in it."""
+
     default_code = SyncErrorCode.CLIENT_SESSION
 
 
 class ClientUserError(SyncError):
+    """The user is not let in any more: the token is refused, or not renewed."""
+
     default_code = SyncErrorCode.CLIENT_USER
 
 
 class ClientInternalError(SyncError):
+    """Something failed that is neither the session's nor the user's: the connection, our own file."""
+
     default_code = SyncErrorCode.CLIENT_INTERNAL
 
 
 class ClientResetError(SyncError):
+    """The server does not know this file any more, which has to begin anew: see :attr:`action_token` and
+    :attr:`backup_path`."""
+
     default_code = SyncErrorCode.CLIENT_RESET
 
 
 class UnderlyingAuthError(SyncError):
+    """A request for an access token failed (servers of the first generation only)."""
+
     default_code = SyncErrorCode.UNDERLYING_AUTH
 
 
 class PermissionDeniedError(SyncError):
+    """The user may not sync this Realm; :attr:`action_token` deletes the local file."""
+
     default_code = SyncErrorCode.PERMISSION_DENIED
 
 
 class SubscriptionFailedError(SyncError):
+    """Flexible sync: the server refused a subscription."""
+
     default_code = SyncErrorCode.SUBSCRIPTION_FAILED
 
 
 class CompensatingWriteError(SyncError):
+    """The server has undone changes of ours: :attr:`compensating_writes`. The session goes on."""
+
     default_code = SyncErrorCode.COMPENSATING_WRITE
 
 
 class ConnectionFailedError(SyncError):
+    """The server cannot be reached, or is not a sync server."""
+
     default_code = SyncErrorCode.CONNECTION_FAILED
 
 
@@ -326,10 +361,14 @@ class ConnectTimeoutError(ConnectionFailedError, TimeoutError):
 
 
 class TlsHandshakeFailedError(SyncError):
+    """The server's certificate is not trusted."""
+
     default_code = SyncErrorCode.TLS_HANDSHAKE_FAILED
 
 
 class ServerWarningError(SyncError):
+    """The server has something to say; the session goes on unless it is fatal."""
+
     default_code = SyncErrorCode.SERVER_WARNING
 
 
@@ -347,6 +386,9 @@ class SyncAuthErrorCode(IntEnum):
     EXISTING_ACCOUNT = 613
     ACCESS_DENIED = 614
     EXPIRED_TOKEN = 615
+    EXPIRED_PERMISSION_OFFER = 701
+    AMBIGUOUS_PERMISSION_OFFER = 702
+    FILE_CANNOT_BE_SHARED = 703
 
 
 class SyncAuthError(SynclineError):
@@ -368,11 +410,31 @@ class SyncAuthError(SynclineError):
         self.error_code = error_code
         self.http_status = http_status
 
+    @property
+    def user_info(self) -> Mapping[str, Any]:
+        """``statusCode``: the HTTP status, where the server answered (spec/sessions.md §10.1)."""
+        return {} if self.http_status is None else {"statusCode": self.http_status}
+
+
+class SyncPermissionErrorCode(IntEnum):
+    """What a permission or offer call was to do when it failed (spec/sessions.md §10.3)."""
+
+    CHANGE_FAILED = 1
+    GET_FAILED = 2
+    OFFER_FAILED = 3
+    ACCEPT_OFFER_FAILED = 4
+    INTERNAL = 5
+
 
 class SyncPermissionError(SynclineError):
-    """A permission or offer call that failed."""
+    """A permission or offer call that failed; ``code`` says which."""
 
     domain: ClassVar[str] = "io.realm.sync.permission"
+
+    def __init__(self, message: str, *, code: SyncPermissionErrorCode = SyncPermissionErrorCode.INTERNAL) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
 
 
 class OperationAbortedError(SynclineError):

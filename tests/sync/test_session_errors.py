@@ -116,9 +116,16 @@ def test_a_generic_warning_is_a_server_warning() -> None:
     assert isinstance(sync_error(failure(ErrorAction.WARNING)), errors.ServerWarningError)
 
 
+def test_10_3_a_warning_of_our_own_is_not_the_server_s() -> None:
+    own = Failure(Status.RUNTIME_ERROR, "the disk is full", False, ErrorAction.WARNING)
+    assert isinstance(sync_error(own), errors.ClientInternalError)
+
+
 def test_compensating_writes_are_listed() -> None:
     message = Error(1, 231, "m", True, ErrorAction.WARNING, rejected_updates=(RejectedUpdate("Dog", "AQ==", "why"),))
-    assert sync_error(Failure.of_message(message)).user_info["compensating_writes"] == [("Dog", "AQ==", "why")]
+    error = sync_error(Failure.of_message(message))
+    assert error.user_info["compensating_writes"] == error.compensating_writes == [("Dog", "AQ==", "why")]
+    assert sync_error(failure(ErrorAction.WARNING)).compensating_writes == []
 
 
 def test_ends_of_connections() -> None:
@@ -143,3 +150,68 @@ def test_ends_of_connections() -> None:
     oversize = close_reaction(1009)
     assert oversize is not None
     assert consequence(Failure.of_connection(oversize, "x")).file_action is BACK_UP
+
+
+def test_10_5_an_automatic_reset_that_failed_is_a_manual_one() -> None:
+    failed = Failure(Status.AUTO_CLIENT_RESET_FAILED, "cannot", True)
+    assert consequence(failed).file_action is BACK_UP
+    assert consequence(failed).next is Next.INACTIVE
+    error = sync_error(failed)
+    assert isinstance(error, errors.ClientResetError)
+    assert error.status == "AutoClientResetFailed"
+
+
+def test_10_3_codes_have_the_names_and_values_of_the_original() -> None:
+    assert {name: int(code) for name, code in SyncErrorCode.__members__.items() if name in NAMES} == NAMES
+    assert {code.value for code in errors.SyncPermissionErrorCode} == {1, 2, 3, 4, 5}
+    assert {int(code) for code in errors.SyncAuthErrorCode} == {
+        1,
+        2,
+        3,
+        4,
+        601,
+        602,
+        611,
+        612,
+        613,
+        614,
+        615,
+        701,
+        702,
+        703,
+    }
+    assert (errors.SyncError.domain, errors.SyncAuthError.domain, errors.SyncPermissionError.domain) == (
+        "io.realm.sync",
+        "io.realm.sync.auth",
+        "io.realm.sync.permission",
+    )
+
+
+NAMES = {
+    "CLIENT_SESSION_ERROR": 4,
+    "CLIENT_USER_ERROR": 5,
+    "CLIENT_INTERNAL_ERROR": 6,
+    "CLIENT_RESET_ERROR": 7,
+    "UNDERLYING_AUTH_ERROR": 8,
+    "PERMISSION_DENIED_ERROR": 9,
+    "INVALID_FLEXIBLE_SYNC_SUBSCRIPTIONS": 10,
+    "WRITE_REJECTED": 11,
+    "CONNECTION_FAILED": 12,
+    "TLS_HANDSHAKE_FAILED": 13,
+    "SERVER_WARNING": 14,
+}
+
+
+def test_10_1_what_errors_of_calls_carry() -> None:
+    refused = errors.SyncAuthError("no", http_status=418)
+    assert refused.user_info == {"statusCode": 418}
+    assert errors.SyncAuthError("garbage").user_info == {}
+    denied = errors.SyncPermissionError("no", code=errors.SyncPermissionErrorCode.OFFER_FAILED)
+    assert denied.code == 3
+    assert str(denied) == denied.message == "no"
+
+
+@pytest.mark.parametrize("kind", [kind for kind in vars(errors).values() if isinstance(kind, type)])
+def test_10_3_every_class_says_what_it_means(kind: type) -> None:
+    if issubclass(kind, errors.SynclineError):
+        assert kind.__doc__

@@ -71,6 +71,7 @@ class Status(StrEnum):
     CONNECT_FAILED = "SyncConnectFailed"
     CONNECT_TIMEOUT = "SyncConnectTimeout"
     TLS_HANDSHAKE_FAILED = "TlsHandshakeFailed"
+    AUTO_CLIENT_RESET_FAILED = "AutoClientResetFailed"
 
 
 class TerminationReason(StrEnum):

@@ -129,7 +129,9 @@ _BY_ACTION: Final[Mapping[ErrorAction, Consequence]] = {
 def consequence(failure: Failure) -> Consequence:
     """What a failure leads to. A client reset is always the manual one here: the file is kept until the application or
     the next start backs it up and deletes it (spec/sessions.md §11)."""
-    if failure.action is not None and failure.action in _BY_ACTION:
+    if failure.status is Status.AUTO_CLIENT_RESET_FAILED:
+        found = _RESET
+    elif failure.action is not None and failure.action in _BY_ACTION:
         found = _BY_ACTION[failure.action]
     else:
         after = Next.ERROR if failure.is_fatal else Next.NONE
@@ -168,10 +170,10 @@ def sync_error(failure: Failure, user_info: Mapping[str, Any] | None = None) -> 
     """The exception that the application sees; ``user_info`` is added to the failure's own details."""
     kind = _BY_STATUS.get(failure.status, ClientSessionError)
     message = failure.message
-    if failure.action in _RESET_ACTIONS:
+    if failure.action in _RESET_ACTIONS or failure.status is Status.AUTO_CLIENT_RESET_FAILED:
         kind = ClientResetError
         message = f"{message}; {_RESET_HINT}"
-    elif failure.action is ErrorAction.WARNING and kind is ClientInternalError:
+    elif failure.action is ErrorAction.WARNING and kind is ClientInternalError and failure.server_code is not None:
         kind = ServerWarningError
     error = kind(
         message,
