@@ -31,6 +31,7 @@ SCHEMA = {
             ],
         },
         {"name": "N", "props": [{"name": "l", "type": "link", "target": "A", "nullable": True}]},
+        {"name": "S", "pk": {"name": "_id", "type": "string", "nullable": True}, "props": []},
     ],
 }
 
@@ -128,6 +129,28 @@ def test_a_schema_creates_what_is_missing(tx: WriteTransaction) -> None:
         ({"op": "list_clear", "class": "A", "obj": 1, "path": ["di"]}, "no such collection"),
         ({"op": "add_int", "class": "A", "obj": 1, "path": ["i"], "value": "1"}, "needs an integer"),
         ({"op": "set", "class": "A", "obj": 1, "path": ["l"], "value": {"link": ["A", 9]}}, "no object 9"),
+        ({"op": "set", "class": "A", "obj": 1, "path": ["m"], "value": {"list": [1], "dict": {}}}, "one of"),
+        ({"op": "list_insert", "class": "A", "obj": 1, "path": ["li"], "value": {"list": [], "int": 1}}, "one of"),
+        ({"op": "set", "class": "A", "obj": 1, "path": ["e"], "value": {"obj": {}, "int": 1}}, "one of"),
+        ({"op": "create", "class": "A"}, "'A' has a primary key"),
+        ({"op": "create", "class": "S"}, "'S' has a primary key"),
+        ({"op": "create", "class": "N", "pk": None}, "'N' has no primary key"),
+        ({"op": "create", "class": "N", "pk": {"gk": [1, 1]}}, "'N' has no primary key"),
+        ({"op": "schema", "classes": [{"name": "Z", "embeded": True}]}, "no field embeded"),
+        ({"op": "schema", "classes": [{"name": "Z", "embedded": "no"}]}, "embedded must be true or false"),
+        ({"op": "schema", "classes": [{"name": "Z", "asymmetric": 1}]}, "asymmetric must be true or false"),
+        ({"op": "schema", "classes": [{"name": "Z", "embedded": True, "asymmetric": True}]}, "not both"),
+        ({"op": "schema", "classes": [{"name": "Z", "props": 5}]}, "props must be a list"),
+        (
+            {"op": "schema", "classes": [{"name": "Z", "pk": {"name": "_id", "type": "int", "null": 1}}]},
+            "no field null",
+        ),
+        ({"op": "schema", "classes": [{"name": "Z", "pk": {"name": "_id", "type": "int", "nullable": 1}}]}, "nullable"),
+        ({"op": "schema", "classes": [{"name": "A", "props": [{"name": "z", "type": "int", "key": 1}]}]}, "field key"),
+        (
+            {"op": "schema", "classes": [{"name": "A", "props": [{"name": "z", "type": "int", "nullable": 1}]}]},
+            "nullabl",
+        ),
     ],
 )
 def test_operations_that_make_no_sense(tx: WriteTransaction, operation: dict[str, Any], message: str) -> None:

@@ -106,7 +106,7 @@ class Operations:
             self._add_class(form)
         for form in operation["classes"]:
             for prop in form.get("props", ()):
-                self._add_property(_name_of(form), prop)
+                self._add_property(text_from_json(form["name"]), prop)
 
     def erase_class(self, operation: Operation) -> None:
         self._tx.erase_class(self._class(operation["class"]))
@@ -116,11 +116,14 @@ class Operations:
         self._tx.erase_property(cls, self._property(cls, operation["prop"]))
 
     def _add_class(self, form: Mapping[str, Json]) -> None:
-        name = _name_of(form)
+        name = _name_of(form, _CLASS_FIELDS)
+        if form.get("embedded") and form.get("asymmetric"):
+            raise OperationError(f"schema: class {name!r} is embedded or asymmetric, not both")
         kind = (
             kinds.EMBEDDED if form.get("embedded") else kinds.ASYMMETRIC if form.get("asymmetric") else kinds.TOP_LEVEL
         )
         key = form.get("pk")
+        key_name = "" if key is None else _name_of(key, _KEY_FIELDS)
         if self._tx.catalogue.find(name) is not None:
             return
         if key is None:
@@ -129,7 +132,7 @@ class Operations:
         self._tx.add_class(
             name,
             kind=kind,
-            primary_key=_name_of(key),
+            primary_key=key_name,
             key_type=_choice(_TYPES, key, "type"),
             key_nullable=bool(key.get("nullable")),
         )
@@ -137,7 +140,7 @@ class Operations:
     def _add_property(self, class_name: str, form: Mapping[str, Json]) -> None:
         self._tx.add_property(
             self._class(class_name),
-            _name_of(form),
+            _name_of(form, _PROPERTY_FIELDS),
             _choice(_TYPES, form, "type"),
             nullable=bool(form.get("nullable")),
             collection=(
@@ -151,6 +154,9 @@ class Operations:
     def create(self, operation: Operation) -> Result:
         """Create an object, then set the defaults, then the values, each in the order of their names."""
         cls = self._class(operation["class"])
+        if ("pk" in operation) != (cls.primary_key is not None):
+            told = "no primary key: leave 'pk' out" if "pk" in operation else "a primary key: give 'pk'"
+            raise OperationError(f"create: class {cls.name!r} has {told}")
         if "pk" in operation:
             object_key, created = self._tx.create(cls, key_from_json(operation["pk"]))
             result: Result = {"created": created}
@@ -307,13 +313,13 @@ class Operations:
 
     def _put(self, place: _Place, form: Json, is_default: bool = False) -> None:
         """Set a place to a value, an embedded object with its properties, or a collection with its elements."""
-        if isinstance(form, Mapping) and "obj" in form:
+        shape = _shape(form)
+        if shape == "obj":
             self._fill_object(self._make_object(place, is_default), form["obj"])
             return
-        for name, kind in _COLLECTIONS.items():
-            if isinstance(form, Mapping) and name in form:
-                self._fill(self._make_collection(place, kind, is_default), form[name])
-                return
+        if shape is not None:
+            self._fill(self._make_collection(place, _COLLECTIONS[shape], is_default), form[shape])
+            return
         value = self._value(form)
         if place.cls is not None and place.prop is not None:
             self._tx.set(place.cls, place.object_key, place.prop, value, is_default)
@@ -357,13 +363,13 @@ class Operations:
 
     def _insert(self, ref: CollectionRef, index: int, form: Json) -> None:
         """Insert a value, embedded object or collection into a list."""
-        if isinstance(form, Mapping) and "obj" in form:
+        shape = _shape(form)
+        if shape == "obj":
             self._fill_object(self._tx.list_insert_embedded(ref, index), form["obj"])
             return
-        for name, kind in _COLLECTIONS.items():
-            if isinstance(form, Mapping) and name in form:
-                self._fill(self._tx.list_insert_collection(ref, index, kind), form[name])
-                return
+        if shape is not None:
+            self._fill(self._tx.list_insert_collection(ref, index, _COLLECTIONS[shape]), form[shape])
+            return
         self._tx.list_insert(ref, index, self._value(form))
 
     def _fill_object(self, ref: ObjectRef, values: Json) -> None:
@@ -382,11 +388,30 @@ class Operations:
         return value
 
 
-def _name_of(form: Json) -> str:
-    """The name of a class or property in a schema."""
+def _shape(form: Json) -> str | None:
+    """Which of ``obj``, ``list``, ``dict``, ``set`` a value is; None for a plain one."""
+    if not isinstance(form, Mapping):
+        return None
+    for shape in ("obj", *_COLLECTIONS):
+        if shape in form:
+            if len(form) > 1:
+                raise OperationError(f"a value is one of {', '.join(sorted(form))}")
+            return shape
+    return None
+
+
+def _name_of(form: Json, fields: Mapping[str, tuple[type, ...]]) -> str:
+    """The name of a class, primary key or property in a schema; the other fields are checked too."""
     if not isinstance(form, dict) or "name" not in form:
         raise OperationError(f"schema: a class or property is an object with a name, not {form!r:.60}")
-    return text_from_json(form["name"])
+    name = text_from_json(form["name"])
+    if unknown := form.keys() - fields.keys():
+        raise OperationError(f"schema: {name!r} has no field {', '.join(sorted(unknown))}")
+    for field, value in form.items():
+        if fields[field] and type(value) not in fields[field]:
+            wanted = " or ".join(_JSON_NAMES[kind] for kind in fields[field])
+            raise OperationError(f"schema: {field} must be {wanted}, not {value!r:.60}")
+    return name
 
 
 def _choice(names: Mapping[str, int], form: Mapping[str, Json], field: str) -> int:
@@ -447,6 +472,17 @@ _OPERANDS: Final[dict[str, tuple[type, ...]]] = {
     "defaults": (dict,),
     "values": (dict,),
 }
+
+#: What the fields of a schema must be; nothing is said where what they are used for tells.
+_CLASS_FIELDS: Final[dict[str, tuple[type, ...]]] = {
+    "name": (),
+    "embedded": (bool,),
+    "asymmetric": (bool,),
+    "pk": (),
+    "props": (list,),
+}
+_KEY_FIELDS: Final[dict[str, tuple[type, ...]]] = {"name": (), "type": (), "nullable": (bool,)}
+_PROPERTY_FIELDS: Final[dict[str, tuple[type, ...]]] = {**_KEY_FIELDS, "collection": (), "target": ()}
 
 #: All values of ``op``.
 OPERATION_NAMES: Final = frozenset(_OPERATIONS)
