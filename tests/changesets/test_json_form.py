@@ -121,6 +121,12 @@ def test_decimals_print_like_the_original(coefficient: int, exponent: int, negat
         {"dec": "x"},
         {"bid": "00"},
         {"double": "infinite"},
+        {"double": True},
+        {"double": 10**400},
+        {"float": 1e300},
+        {"int": 1, "str": "1"},
+        {"int": 1, "more": 2},
+        {"special": "List", "list": []},
         {"link": ["A"]},
         {"link": [5, 5]},
         {"special": "Other"},
@@ -139,6 +145,9 @@ def test_forms_that_are_no_value(form: Any) -> None:
 def test_forms_that_are_no_key_or_text() -> None:
     with pytest.raises(ValueError, match="not a key"):
         key_from_json({"bool": True})
+    for gk in ([1], [1, 2, 3], ["1", 2], [1, True], 5, [-1, 0], [0, 1 << 64]):
+        with pytest.raises(ValueError, match="not a key"):
+            key_from_json({"gk": gk})
     with pytest.raises(ValueError, match="not a string"):
         text_from_json(5)
     assert text_from_json(text_to_json("\udcff")) == "\udcff"
@@ -156,6 +165,16 @@ def test_forms_that_are_no_key_or_text() -> None:
         {"type": "AddInteger", "table": "A", "object": 1, "field": "f", "path": [], "value": "1"},
         {"type": "Clear", "table": "A", "object": 1, "field": "f", "path": [], "collection": "Bag"},
         {"type": "AddColumn", "table": "A", "field": "f", "value_type": "Odd", "nullable": True, "collection": "List"},
+        {"type": "AddColumn", "table": "A", "field": "f", "value_type": "Int", "nullable": 1, "collection": "List"},
+        {"type": "AddColumn", "table": "A", "field": "f", "value_type": "Link", "nullable": True, "collection": "List"},
+        {"type": "AddTable", "table": "A", "embedded": "no"},
+        {"type": "AddTable", "table": "A", "embedded": False, "pk_field": "i", "pk_type": "Int", "pk_nullable": 1},
+        {"type": "Update", "table": "A", "object": 1, "field": "f", "path": [], "value": 1, "is_default": None},
+        {"type": "Update", "table": "A", "object": 1, "field": "f", "path": "ab", "value": 1, "is_default": False},
+        {"type": "Update", "table": "A", "object": 1, "field": "f", "path": [1], "value": 1, "prior_size": "1"},
+        {"type": "ArrayInsert", "table": "A", "object": 1, "field": "f", "path": [1], "value": 1, "prior_size": True},
+        {"type": "ArrayMove", "table": "A", "object": 1, "field": "f", "path": [1], "ndx_2": 1.0, "prior_size": 2},
+        {"type": "ArrayErase", "table": "A", "object": 1, "field": "f", "path": [1], "prior_size": None},
     ],
 )
 def test_forms_that_are_no_instruction(form: dict[str, Any]) -> None:

@@ -6,8 +6,9 @@ that does not have the form; the message quotes it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from math import inf, isinf, isnan, nan
+from struct import pack
 from typing import Any, Final, TypeAlias, TypeVar, cast
 from uuid import UUID
 
@@ -60,6 +61,8 @@ _SPECIALS: Final = {name: code for code, name in _SPECIAL_NAMES.items()}
 _COLLECTIONS: Final = {name: code for code, name in enumerate(_COLLECTION_NAMES)}
 _INSTRUCTIONS: Final = {name: code for code, name in enumerate(ins.INSTRUCTION_NAMES)}
 
+#: Both may be given: two spellings of one value.
+_DECIMAL_NAMES: Final = {"dec", "bid"}
 _NUMBERS: Final = {"nan": nan, "inf": inf, "-inf": -inf}
 
 
@@ -102,8 +105,7 @@ def key_to_json(key: Key) -> Json:
 def key_from_json(form: Json) -> Key:
     """A key; a plain number or string stands for itself."""
     if isinstance(form, dict) and set(form) == {"gk"}:
-        hi, lo = form["gk"]
-        return GlobalKey(int(hi), int(lo))
+        return _global_key_from_json(form)
     kind, value = payload_from_json(form)
     if kind not in (kinds.NULL, kinds.INT, kinds.STRING, kinds.OBJECT_ID, kinds.UUID):
         raise ValueError(f"not a key: {form!r}")
@@ -131,10 +133,10 @@ def payload_from_json(form: Json) -> Payload:
         return kinds.STRING, form
     if isinstance(form, dict):
         for name, (kind, read) in _READERS.items():
-            if name in form:
+            if name in form and (len(form) == 1 or form.keys() == _DECIMAL_NAMES):
                 return kind, _checked(read, form[name], form)
         special = form.get("special")
-        if isinstance(special, str) and special in _SPECIALS:
+        if isinstance(special, str) and special in _SPECIALS and len(form) == 1:
             return _SPECIALS[special], None
     raise ValueError(f"not a value: {form!r}")
 
@@ -161,7 +163,7 @@ def decimal_text(value: Decimal128) -> str:
 def _checked(read: Callable[[Json], object], content: Json, form: Json) -> object:
     try:
         return read(content)
-    except (TypeError, ValueError, KeyError) as error:
+    except (TypeError, ValueError, KeyError, OverflowError) as error:
         raise ValueError(f"not a value: {form!r} ({error})") from None
 
 
@@ -181,7 +183,25 @@ def _number_to_json(value: float) -> Json:
 def _number_from_json(form: Json) -> float:
     if isinstance(form, str):
         return _NUMBERS[form]
+    if isinstance(form, bool):
+        raise ValueError("expected a number")
     return float(form)
+
+
+def _float_from_json(form: Json) -> float:
+    value = _number_from_json(form)
+    pack("<f", value)  # raises OverflowError beyond the range of 32 bits
+    return value
+
+
+def _global_key_from_json(form: Json) -> GlobalKey:
+    parts = form["gk"]
+    if not isinstance(parts, list) or [type(part) for part in parts] != [int, int]:
+        raise ValueError(f"not a key: {form!r}")
+    high, low = parts
+    if not (0 <= high < 1 << 64 and 0 <= low < 1 << 64):
+        raise ValueError(f"not a key: {form!r}")
+    return GlobalKey(high, low)
 
 
 def _decimal_to_json(value: Decimal128) -> Json:
@@ -226,7 +246,7 @@ _READERS: Final[dict[str, tuple[int, Callable[[Json], object]]]] = {
     "strhex": (kinds.STRING, lambda form: text_from_json({"strhex": form})),
     "bin": (kinds.BINARY, lambda form: bytes.fromhex(form)),
     "ts": (kinds.TIMESTAMP, _timestamp_from_json),
-    "float": (kinds.FLOAT, _number_from_json),
+    "float": (kinds.FLOAT, _float_from_json),
     "double": (kinds.DOUBLE, _number_from_json),
     "bid": (kinds.DECIMAL, lambda form: Decimal128.from_bytes(bytes.fromhex(form))),
     "dec": (kinds.DECIMAL, lambda form: Decimal128.from_text(form)),
@@ -311,17 +331,18 @@ def _schema_instruction(code: int, table: str, form: Mapping[str, Json]) -> ins.
     if code == ins.ERASE_COLUMN:
         return ins.EraseColumn(table, text_from_json(form["field"]))
     if code == ins.ADD_COLUMN:
-        target = text_from_json(form.get("link_target_table", ""))
         value_type = _TYPES[form["value_type"]]
+        target = text_from_json(form["link_target_table"]) if value_type == kinds.LINK else ""
         collection = _COLLECTIONS[form["collection"]]
         key_type = _TYPES[form.get("key_type", "String")]
         field = text_from_json(form["field"])
-        return ins.AddColumn(table, field, value_type, form["nullable"], collection, target, key_type)
-    if form["embedded"]:
+        nullable = _instance(form["nullable"], bool)
+        return ins.AddColumn(table, field, value_type, nullable, collection, target, key_type)
+    if _instance(form["embedded"], bool):
         return ins.AddTable(table, kinds.EMBEDDED, "", kinds.GLOBAL_KEY, False)
-    table_type = kinds.ASYMMETRIC if form.get("asymmetric") else kinds.TOP_LEVEL
+    table_type = kinds.ASYMMETRIC if _instance(form.get("asymmetric", False), bool) else kinds.TOP_LEVEL
     field = text_from_json(form["pk_field"])
-    return ins.AddTable(table, table_type, field, _TYPES[form["pk_type"]], form["pk_nullable"])
+    return ins.AddTable(table, table_type, field, _TYPES[form["pk_type"]], _instance(form["pk_nullable"], bool))
 
 
 def _path_instruction(code: int, table: str, key: Key, form: Mapping[str, Json]) -> ins.Instruction:
@@ -332,20 +353,26 @@ def _path_instruction(code: int, table: str, key: Key, form: Mapping[str, Json])
     if code == ins.CLEAR:
         return ins.Clear(table, key, field, path, _COLLECTIONS[form["collection"]])
     if code == ins.ARRAY_MOVE:
-        return ins.ArrayMove(table, key, field, path, form["ndx_2"], form["prior_size"])
+        return ins.ArrayMove(table, key, field, path, _instance(form["ndx_2"], int), _prior_size(form))
     if code == ins.ARRAY_ERASE:
-        return ins.ArrayErase(table, key, field, path, form["prior_size"])
+        return ins.ArrayErase(table, key, field, path, _prior_size(form))
     kind, value = payload_from_json(form["value"])
     if code == ins.ARRAY_INSERT:
-        return ins.ArrayInsert(table, key, field, path, kind, value, form["prior_size"])
+        return ins.ArrayInsert(table, key, field, path, kind, value, _prior_size(form))
     if code == ins.SET_INSERT:
         return ins.SetInsert(table, key, field, path, kind, value)
     if code == ins.SET_ERASE:
         return ins.SetErase(table, key, field, path, kind, value)
     if path and isinstance(path[-1], int):
-        return ins.Update(table, key, field, path, kind, value, False, form["prior_size"])
-    return ins.Update(table, key, field, path, kind, value, form["is_default"])
+        return ins.Update(table, key, field, path, kind, value, False, _prior_size(form))
+    return ins.Update(table, key, field, path, kind, value, _instance(form["is_default"], bool))
 
 
-def _path_from_json(form: Sequence[Json]) -> ins.Path:
+def _prior_size(form: Mapping[str, Json]) -> int:
+    return _instance(form["prior_size"], int)
+
+
+def _path_from_json(form: Json) -> ins.Path:
+    if not isinstance(form, list):
+        raise ValueError(f"a path is a list, not {form!r}")
     return tuple(element if type(element) is int else text_from_json(element) for element in form)
