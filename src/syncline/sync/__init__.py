@@ -16,6 +16,13 @@ Importing this package makes ``Realm.open`` understand sync configurations.
 from syncline.sync.backend import register
 from syncline.sync.configuration import SyncConfiguration
 from syncline.sync.credentials import IdentityProvider, SyncCredentials
+from syncline.sync.diagnostics import (
+    ConnectionDiagnostics,
+    ErrorRecord,
+    FileDiagnostics,
+    ManagerDiagnostics,
+    SessionDiagnostics,
+)
 from syncline.sync.file_actions import ErrorActionToken
 from syncline.sync.manager import SyncManager
 from syncline.sync.session import ProgressNotificationToken, SyncSession, session_for_realm
@@ -35,12 +42,17 @@ from syncline.sync.user import SyncUser
 
 __all__ = [
     "ClientResetMode",
+    "ConnectionDiagnostics",
     "ConnectionState",
     "ErrorActionToken",
+    "ErrorRecord",
+    "FileDiagnostics",
     "IdentityProvider",
+    "ManagerDiagnostics",
     "ProgressDirection",
     "ProgressMode",
     "ProgressNotificationToken",
+    "SessionDiagnostics",
     "SyncConfiguration",
     "SyncCredentials",
     "SyncLogLevel",

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from syncline.protocol.settings import ClientSettings
 from syncline.sync.connection import Attempts, Connection
 from syncline.sync.delivery import Workers
+from syncline.sync.telemetry import process_telemetry
 from syncline.sync.transport import Endpoint, Traffic
 
 if TYPE_CHECKING:
@@ -57,7 +58,8 @@ class SyncClient:
         self.random = random or Random()
         self.loop = asyncio.new_event_loop()
         self.session_idents = itertools.count(1)
-        self.traffic = Traffic()
+        self.telemetry = process_telemetry()
+        self.traffic = Traffic(total=self.telemetry.traffic)
         #: protocol sessions that are ending, by local path: the next one of that file waits for them
         self.ending: dict[str, ProtocolSession] = {}
         self._connections: dict[Endpoint, Connection] = {}
@@ -129,7 +131,9 @@ class SyncClient:
         """The connection to ``endpoint``, made if there is none."""
         connection = self._connections.get(endpoint)
         if connection is None:
-            attempts = self._attempts.setdefault(endpoint, Attempts(self.random))
+            attempts = self._attempts.get(endpoint)
+            if attempts is None:
+                attempts = self._attempts[endpoint] = Attempts(self.random, self.traffic)
             connection = self._connections[endpoint] = Connection(self, endpoint, attempts)
         return connection
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import time
 from random import Random
 from typing import TYPE_CHECKING, Final
 
@@ -34,7 +35,8 @@ from syncline.protocol.events import (
 )
 from syncline.sync.session_errors import Failure
 from syncline.sync.states import ConnectionState
-from syncline.sync.transport import ConnectionEnded, Endpoint, Socket, open_socket
+from syncline.sync.telemetry import Span
+from syncline.sync.transport import ConnectionEnded, Endpoint, Socket, Traffic, open_socket
 
 if TYPE_CHECKING:
     from syncline.sync.client import SyncClient
@@ -65,10 +67,43 @@ _LEVELS: Final = {
 }
 
 
-class Attempts:
-    """What is remembered of an endpoint across its connections: the back-off, and when to try again (§7.4)."""
+class ConnectionRecord:
+    """What an endpoint's connections went through, for :mod:`syncline.sync.diagnostics`; any thread may read it."""
 
-    def __init__(self, random: Random) -> None:
+    def __init__(self) -> None:
+        self.attempts = 0
+        self.connections = 0
+        #: Unix time in seconds
+        self.last_attempt: float | None = None
+        #: negotiated at the last connection
+        self.protocol_version: int | None = None
+        self.round_trip_ms: int | None = None
+        self.smoothed_round_trip_ms: float | None = None
+
+    def attempted(self) -> None:
+        """An attempt begins."""
+        self.attempts += 1
+        self.last_attempt = time.time()
+
+    def connected(self, version: int) -> None:
+        """It succeeded."""
+        self.connections += 1
+        self.protocol_version = version
+
+    def measured(self, rtt_ms: int) -> None:
+        """A ping was answered; smoothed as TCP does (RFC 6298)."""
+        old = self.smoothed_round_trip_ms
+        self.round_trip_ms = rtt_ms
+        self.smoothed_round_trip_ms = float(rtt_ms) if old is None else old + (rtt_ms - old) / 8
+
+
+class Attempts:
+    """What is remembered of an endpoint across its connections: the back-off, when to try again (§7.4), and for
+    whoever asks, what there was."""
+
+    def __init__(self, random: Random, traffic: Traffic) -> None:
+        self.record = ConnectionRecord()
+        self.traffic = Traffic(total=traffic)
         self.backoff: Backoff[TerminationReason] = Backoff(random)
         #: loop time before which no attempt is made; inf: only when told to
         self.not_before = 0.0
@@ -148,6 +183,22 @@ class Connection:
         if self._timer is not None:
             self._timer.cancel()
 
+    # --- for diagnostics, on any thread -------------------------------------------------------------------------------
+
+    @property
+    def record(self) -> ConnectionRecord:
+        """What the connections of this endpoint went through."""
+        return self._attempts.record
+
+    @property
+    def traffic(self) -> Traffic:
+        """Bytes over the wire, of all connections of this endpoint."""
+        return self._attempts.traffic
+
+    def delay(self) -> float:
+        """Seconds until an attempt may be made; inf: not before somebody says so."""
+        return max(0.0, self._attempts.not_before - self._client.loop.time())
+
     # --- connecting ---------------------------------------------------------------------------------------------------
 
     async def _run(self) -> None:
@@ -181,13 +232,15 @@ class Connection:
         """Connect and serve until the connection ends; how it ended."""
         protocol = self._latest
         assert protocol is not None
+        span = self._client.telemetry.connect(self.endpoint.url, is_first=self.record.attempts == 0)
+        self.record.attempted()
         self._report(ConnectionState.CONNECTING)
         try:
-            options = protocol.socket_options()
-            socket = await open_socket(self.endpoint, options, is_verified=protocol.is_route_verified())
+            socket = await self._opened(protocol, span)
         except ConnectionEnded as ended:
             return ended
-        socket.traffic = self._client.traffic
+        socket.traffic = self.traffic
+        self.record.connected(socket.version)
         protocol.route_verified()
         logger.info("connected to %s with protocol version %d", self.endpoint.url, socket.version)
         self._ending = self._client.loop.create_future()
@@ -204,6 +257,20 @@ class Connection:
             return ConnectionEnded(SOCKET_LOST, f"an internal error: {error!r}")
         finally:
             socket.close()
+
+    async def _opened(self, protocol: ProtocolSession, span: Span) -> Socket:
+        """A new socket. Raises ConnectionEnded."""
+        problem: str | None = "given up"
+        try:
+            options = protocol.socket_options()
+            socket = await open_socket(self.endpoint, options, is_verified=protocol.is_route_verified())
+            problem = None
+            return socket
+        except ConnectionEnded as ended:
+            problem = ended.message
+            raise
+        finally:
+            span.end(problem)
 
     def _disconnected(self, ended: ConnectionEnded) -> None:
         """The attempt or the connection is over: compute the delay, tell the sessions."""
@@ -341,6 +408,8 @@ class Connection:
                 logger.log(_LEVELS.get(event.level, logging.DEBUG), "server: %s", event.message or event.connection_id)
             case RttMeasured():
                 logger.debug("round trip to %s: %d ms", self.endpoint.url, event.rtt_ms)
+                self.record.measured(event.rtt_ms)
+                self._client.telemetry.round_trip(self.endpoint.url, event.rtt_ms)
             case SessionUnbound():
                 protocol = self._sessions.pop(event.session.ident, None)
                 if protocol is not None and protocol is self._latest:

@@ -82,6 +82,11 @@ class FileLayout:
         """The store of users and pending file actions (§15.4)."""
         return _made(self.root / "io.realm.object-server-utility" / "metadata") / "sync_metadata.realm"
 
+    @property
+    def status_directory(self) -> Path:
+        """Where processes show their sessions to ``syncline status``; not made by asking."""
+        return self.root / "io.realm.object-server-utility" / "status"
+
     def url_path(self, user_directory: str, url: str) -> Path:
         """The local file of a Realm that is named by its *unresolved* URL."""
         return _usable(_made(self.root / percent_encode(user_directory)), percent_encode(url), suffix="")

@@ -28,6 +28,7 @@ from syncline.errors import ClientResetError, ConfigurationError, InvalidSession
 from syncline.sync.client import SyncClient
 from syncline.sync.credentials import SyncCredentials
 from syncline.sync.delivery import SerialThread, guarded
+from syncline.sync.diagnostics import ManagerDiagnostics, manager_diagnostics
 from syncline.sync.file_actions import carry_out_all
 from syncline.sync.files import FileLayout, default_base_directory, delete_tree
 from syncline.sync.location import ServerLocation, check_server_url
@@ -38,6 +39,7 @@ from syncline.sync.renewal import TokenRenewal
 from syncline.sync.session import SyncSession, make_session
 from syncline.sync.session_core import SessionCore
 from syncline.sync.states import ClientResetMode, SyncLogLevel, SyncUserState, Trigger
+from syncline.sync.status_server import StatusServer
 from syncline.sync.timeouts import SyncTimeoutOptions
 from syncline.sync.transport import Traffic
 from syncline.sync.user import SyncUser, authenticate, make_user, ready_made
@@ -54,6 +56,7 @@ ErrorHandler = Callable[[SyncError, SyncSession | None], Any]
 
 _EXIT_SECONDS: Final = 5.0
 _LOGOUT_SECONDS: Final = 10.0
+_STATUS_VARIABLE: Final = "SYNCLINE_STATUS"
 
 
 class SyncManager:
@@ -114,6 +117,7 @@ class SyncManager:
         self._is_closed = False
         self._process = os.getpid()
         self._handles: weakref.WeakValueDictionary[int, SyncSession] = weakref.WeakValueDictionary()
+        self._status: StatusServer | None = None
         self._auth_clients: dict[tuple[str, str], AuthClient] = {}  # touched on the event loop only
         self._users: dict[tuple[str, str, str], SyncUser] = {}
         self.renewal = TokenRenewal(self)
@@ -122,6 +126,8 @@ class SyncManager:
             carry_out_all(self.metadata)
         self._load_users()
         _close_at_exit(self)
+        if os.environ.get(_STATUS_VARIABLE) == "1":
+            self._expose_status_if_possible()
 
     @classmethod
     def shared(cls, base_directory: str | PathLike[str] | None = None) -> SyncManager:
@@ -312,6 +318,30 @@ class SyncManager:
                 handle = self._handles[core.number] = make_session(core)
             return handle
 
+    def diagnostics(self) -> ManagerDiagnostics:
+        """Everything there is to see of all sessions, now; see :meth:`SyncSession.diagnostics`."""
+        return manager_diagnostics(self)
+
+    def expose_status(self) -> None:
+        """Show :meth:`diagnostics` to the command ``syncline status`` of the same user, until the manager is closed.
+
+        Off by default; the environment variable ``SYNCLINE_STATUS=1`` asks every manager for it. Costs a sleeping
+        thread and a socket that only the owner can open. Raises OSError if that cannot be made, InvalidSessionError
+        once closed. Does nothing the second time.
+        """
+        with self._lock:
+            if self._is_closed:
+                raise InvalidSessionError("the SyncManager is closed")
+            if self._status is None:
+                ref = weakref.ref(self)
+                self._status = StatusServer(self.layout.status_directory, lambda: _status_of(ref))
+
+    def _expose_status_if_possible(self) -> None:
+        try:
+            self.expose_status()
+        except OSError as error:
+            logger.warning("%s is set, but the status cannot be shown: %s", _STATUS_VARIABLE, error)
+
     def default_url_path(self, user: SyncUser, url: str) -> str:
         """The local file of a Realm of ``user`` named by its unresolved URL (spec/sessions.md §15.1)."""
         return str(self.layout.url_path(user.directory, url))
@@ -340,6 +370,9 @@ class SyncManager:
             if self._is_closed or self._process != os.getpid():
                 return
             self._is_closed = True
+            status, self._status = self._status, None
+        if status is not None:
+            status.close()
         deadline = time.monotonic() + timeout
         for core in self.registry.end_all():
             core.released.wait(max(0.0, deadline - time.monotonic()))
@@ -355,6 +388,12 @@ class SyncManager:
     def traffic(self) -> Traffic:
         """Bytes that went over the wire in both directions since the manager was made."""
         return self.client.traffic
+
+    @property
+    def known_traffic(self) -> Traffic:
+        """The same, without making the client for it."""
+        client = self._client
+        return Traffic() if client is None else client.traffic
 
     # --- for sessions -------------------------------------------------------------------------------------------------
 
@@ -421,6 +460,11 @@ class SyncManager:
     async def _close_auth_clients(self) -> None:
         for client in self._auth_clients.values():
             await client.aclose()
+
+
+def _status_of(ref: weakref.ref[SyncManager]) -> dict[str, Any]:
+    manager = ref()
+    return {} if manager is None else manager.diagnostics().to_dict()
 
 
 def _close_at_exit(manager: SyncManager) -> None:

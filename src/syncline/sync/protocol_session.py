@@ -23,6 +23,7 @@ from syncline.protocol.settings import SyncMode
 from syncline.sync.progress import ProgressFeed
 from syncline.sync.session_errors import Failure
 from syncline.sync.states import ConnectionState
+from syncline.sync.telemetry import Transfers
 from syncline.sync.transport import Endpoint, SocketOptions
 from syncline.sync.waits import Wait, WaitKind
 
@@ -67,6 +68,7 @@ class ProtocolSession:
         self._announce_lock = threading.Lock()
         self._remove_hook: Callable[[], None] | None = None
         self._progress: ProgressFeed | None = None
+        self._transfers = Transfers(client.telemetry, self._configuration.bind_path)
 
     # --- life ---------------------------------------------------------------------------------------------------------
 
@@ -99,6 +101,7 @@ class ProtocolSession:
         if self._is_stopping:
             return
         self._is_stopping = True
+        self._transfers.stopped()
         if self._remove_hook is not None:
             self._remove_hook()
         if self._session is not None and self._connection is not None:
@@ -128,6 +131,11 @@ class ProtocolSession:
         mode = SyncMode.FLX if self._configuration.flexible else SyncMode.PBS
         own = 0 if self._client.multiplexing else self._number
         return Endpoint(mode, self._user.socket_url(self._configuration), self._user.key, own)
+
+    @property
+    def connection(self) -> Connection | None:
+        """The connection it is bound to; None before :meth:`start`."""
+        return self._connection
 
     # --- what the owner asks for --------------------------------------------------------------------------------------
 
@@ -242,6 +250,8 @@ class ProtocolSession:
             return
         event.session.committed(cursor.client_version)
         event.session.supply_upload(event, entries, cursor)
+        if entries:
+            self._transfers.uploading(entries)
 
     def download_received(self, event: DownloadReceived) -> None:
         """Integrate it, after those before it."""
@@ -298,7 +308,8 @@ class ProtocolSession:
         return batch
 
     def _integrate(self, last: DownloadReceived, entries: list[DownloadChangeset]) -> int:
-        version = self._history.integrate(last.progress, entries, last.downloadable_bytes)
+        with self._transfers.integrating(entries):
+            version = self._history.integrate(last.progress, entries, last.downloadable_bytes)
         return self._core.file.version if version is None else version
 
     def _integrated(self, batch: list[DownloadReceived], version: int | None, error: Exception | None) -> None:
@@ -314,6 +325,7 @@ class ProtocolSession:
         assert session is not None
         self._raise_announced(version)
         progress = batch[-1].progress
+        self._transfers.acknowledged(progress.upload.client_version)
         for event in batch:
             self._downloads.popleft()
             connection.integrated(event.size)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 from syncline.errors import ClosedRealmError, InvalidSessionError
 from syncline.realm.tokens import NotificationToken
 from syncline.sync.delivery import Courier, call_on, courier, guarded
+from syncline.sync.diagnostics import SessionDiagnostics, lost_session, session_diagnostics
 from syncline.sync.file_actions import ErrorActionToken
 from syncline.sync.progress import ProgressNotifier, ProgressRegistration
 from syncline.sync.progress_bar import ProgressBar
@@ -137,6 +138,14 @@ class SyncSession:
         """The latest error of the session, reported or not; None if there was none or the session is gone."""
         core = self._core_ref()
         return None if core is None else core.last_error
+
+    def diagnostics(self) -> SessionDiagnostics:
+        """Everything there is to see of the session, now: states, connection, cursors, what is pending, errors.
+
+        Looks into the file, but makes nobody wait. Of a session that is gone only its path is known.
+        """
+        core = self._core_ref()
+        return lost_session(self._path) if core is None else session_diagnostics(core)
 
     # --- stop and go --------------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import logging
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -20,6 +21,7 @@ from syncline.protocol.backoff import Backoff
 from syncline.protocol.errors import ErrorAction, Status
 from syncline.storage.history import ClientHistory
 from syncline.sync.delivery import Courier
+from syncline.sync.diagnostics import ErrorLog
 from syncline.sync.file_actions import flag_file
 from syncline.sync.progress import ProgressNotifier
 from syncline.sync.protocol_session import ProtocolSession
@@ -35,11 +37,13 @@ from syncline.sync.states import (
     Trigger,
     close_move,
 )
+from syncline.sync.telemetry import process_telemetry
 from syncline.sync.waits import Wait, WaitKind
 
 if TYPE_CHECKING:
     from syncline.storage.file import FileLease
     from syncline.sync.configuration import SyncConfiguration
+    from syncline.sync.connection import Connection
     from syncline.sync.manager import SyncManager
 
 __all__ = ["SessionCore"]
@@ -68,6 +72,7 @@ class SessionCore:
         self.configuration = configuration
         self.progress = ProgressNotifier(path)
         self.last_error: SyncError | None = None
+        self.errors = ErrorLog()
         self.released = threading.Event()
         """Set once the session has ended and given its file back."""
         self.hears_commits = True
@@ -77,6 +82,7 @@ class SessionCore:
         self.history = ClientHistory(self.file, keep_bytes=configuration.kept_conflict_bytes)
         self._lock = threading.RLock()
         self._state = InternalState.INACTIVE
+        self._connection_since = time.time()
         self._connection_state = ConnectionState.DISCONNECTED
         self._protocol: ProtocolSession | None = None
         self._running_protocols = 0  # not yet finished, the present one included
@@ -118,6 +124,17 @@ class SessionCore:
     def connection_state(self) -> ConnectionState:
         """The session's own view of the connection (spec/sessions.md §7.1)."""
         return self._connection_state
+
+    @property
+    def connection_since(self) -> float:
+        """When the connection state last changed, in seconds of Unix time."""
+        return self._connection_since
+
+    @property
+    def connection(self) -> Connection | None:
+        """The connection of the present protocol session."""
+        protocol = self._protocol
+        return None if protocol is None else protocol.connection
 
     # --- the state machine --------------------------------------------------------------------------------------------
 
@@ -334,7 +351,7 @@ class SessionCore:
                 report = None
             else:
                 error = self._error(failure, row)
-                self.last_error = error
+                self._note(error)
                 later = self._consequences(row, error)
                 report = error if row.report and not self._is_known(failure) else None
         for call in later:
@@ -350,6 +367,11 @@ class SessionCore:
             return sync_error(failure)
         token = flag_file(self.manager, self.path, self.configuration, row.file_action, is_stored=row.is_stored)
         return sync_error(failure, token.user_info())
+
+    def _note(self, error: SyncError) -> None:
+        self.last_error = error
+        self.errors.add(error)
+        process_telemetry().error(error)
 
     def _consequences(self, row: Consequence, error: SyncError) -> Later:
         if row.next is Next.INACTIVE:
@@ -444,6 +466,7 @@ class SessionCore:
         if old is new:
             return
         self._connection_state = new
+        self._connection_since = time.time()
         present = list(self._observers)
         if present:
             self.manager.notify_thread.submit(lambda: self._notify(present, old, new))
@@ -476,8 +499,9 @@ class SessionCore:
 
     def could_not_start(self, error: Exception) -> None:
         """It was to become active outside of an open, and could not (another process syncs the file)."""
-        self.last_error = sync_error(Failure(Status.RUNTIME_ERROR, str(error), True, cause=error))
-        self.manager.report(self.last_error, self)
+        failure = sync_error(Failure(Status.RUNTIME_ERROR, str(error), True, cause=error))
+        self._note(failure)
+        self.manager.report(failure, self)
 
     def was_refused(self, error: SyncError) -> bool:
         """The access token is not renewed any more: the waits fail. Whether the application is to be told."""
@@ -486,7 +510,7 @@ class SessionCore:
                 return False
             is_news = self._state is not InternalState.DYING and self._reported is not Status.AUTH_ERROR
             self._reported = Status.AUTH_ERROR
-            self.last_error = error
+            self._note(error)
             later = self._fail_waits(error)
         for call in later:
             call()
@@ -498,5 +522,5 @@ class SessionCore:
             if self._state is not InternalState.ACTIVE or self._reported is Status.CONNECT_FAILED:
                 return
             self._reported = Status.CONNECT_FAILED
-            self.last_error = error
+            self._note(error)
         self.manager.report(error, self)

@@ -109,10 +109,23 @@ class SocketOptions:
 
 @dataclass
 class Traffic:
-    """Bytes of sync messages that went over the wire, compressed as they were sent, of all connections together."""
+    """Bytes of sync messages that went over the wire, compressed as they were sent; counted in ``total`` too."""
 
     bytes_sent: int = 0
     bytes_received: int = 0
+    total: Traffic | None = field(default=None, repr=False)
+
+    def sent(self, size: int) -> None:
+        """A message went out."""
+        self.bytes_sent += size
+        if self.total is not None:
+            self.total.sent(size)
+
+    def received(self, size: int) -> None:
+        """A message came in."""
+        self.bytes_received += size
+        if self.total is not None:
+            self.total.received(size)
 
 
 class Socket:
@@ -131,14 +144,14 @@ class Socket:
             except ConnectionClosed as error:
                 raise _ended(error) from error
             if isinstance(message, bytes):
-                self.traffic.bytes_received += len(message)
+                self.traffic.received(len(message))
                 return message
 
     async def send(self, message: bytes) -> None:
         """Write one binary message; returns when the socket can take more. Raises ConnectionEnded."""
         try:
             await self._connection.send(message)
-            self.traffic.bytes_sent += len(message)
+            self.traffic.sent(len(message))
         except ConnectionClosed as error:
             raise _ended(error) from error
 
