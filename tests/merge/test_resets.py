@@ -6,6 +6,7 @@ import json
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from itertools import permutations
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -106,7 +107,10 @@ def test_dictionaries_keep_the_keys_that_were_written(swapped: bool) -> None:
         " Set 1.m.d=Dict; Set 1.m.d.new=1"
     )
     found = {update.path: reset_of(update) for update in instructions_of(right) if isinstance(update, Update)}
-    assert {path: reset.keys for path, reset in found.items() if reset} == {(): ["a", "b", "c", "d"], ("d",): ["new"]}
+    assert {path: list(reset.keys) for path, reset in found.items() if reset} == {
+        (): ["a", "b", "c", "d"],
+        ("d",): ["new"],
+    }
 
 
 @pytest.mark.parametrize("swapped", [False, True])
@@ -286,3 +290,23 @@ def test_real_peers_converge(seed: int) -> None:
             sync(server, client)
         states = [json.dumps(normal_state(client.state()), sort_keys=True) for client in clients]
         assert len(set(states)) == 1
+
+
+def of_m(name: str, value: object, **fields: object) -> dict[str, Any]:
+    """An operation on the Mixed of the object."""
+    return {"op": name, "class": "T", "obj": 1, "path": ["m"], "value": value, **fields}
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_a_reset_inside_the_collection_is_not_an_entry_that_was_written(order: tuple[int, ...]) -> None:
+    with peers(3) as (server, clients):
+        clients[0].commit(2, [of_m("set", {"dict": {"k": 1}})], False)
+        for client in clients:
+            sync(server, client)
+        clients[0].commit(20, [of_m("set", {"dict": {}})], False)
+        clients[1].commit(8, [of_m("dict_set", 5, key="k")], False)
+        clients[2].commit(9, [of_m("dict_set", {"list": []}, key="k")], False)
+        clients[2].commit(10, [of_m("set", 6)], False)
+        for number in (*order, *range(3), *range(3)):
+            sync(server, clients[number])
+        assert [client.state()["objects"]["T"][0]["props"]["m"] for client in clients] == [{"dict": {}}] * 3

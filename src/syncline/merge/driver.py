@@ -97,13 +97,22 @@ def _run_inserting(partition: Partition, observer: MergeObserver | None) -> None
     while position < len(partition.majors):
         let_others_run()
         position = _run_major(partition, position, 0, observer)
+        if partition.lost:
+            partition.lost = False
+            partition.minors = [minor for minor in partition.minors if not minor.discarded]
 
 
 def _run_major(partition: Partition, position: i64, start: i64, observer: MergeObserver | None) -> i64:
-    """Let one major operand meet the minor ones from ``start`` on; return the position of the next major one."""
+    """Let one major operand meet the minor ones from ``start`` on; return the position of the next major one.
+
+    Discarded operands stay in the lists: taking them out one by one would cost the square of their number.
+    """
     majors, minors = partition.majors, partition.minors
     j = start
     while j < len(minors):
+        if minors[j].discarded:
+            j += 1
+            continue
         major, minor = majors[position], minors[j]
         meet(major, minor, observer)
         if minor.pending is not None:
@@ -122,12 +131,10 @@ def _run_major(partition: Partition, position: i64, start: i64, observer: MergeO
                 position = _run_major(partition, position, j, observer)
             return position
         if minor.discarded:
-            del minors[j]
-        else:
-            j += 1
+            partition.lost = True
+        j += 1
         if major.discarded:
-            del majors[position]
-            return position
+            break
     return position + 1
 
 

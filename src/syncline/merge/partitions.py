@@ -42,14 +42,15 @@ FIELD: Final = 3
 class Partition:
     """The operands of both sides that may interact, each side in its order.
 
-    ``inserts``: a rule may put new operands beside or in place of one.
+    ``inserts``: a rule may put new operands beside or in place of one. ``lost``: one of ``minors`` was discarded.
     """
 
-    __slots__ = ("inserts", "majors", "minors", "scope")
+    __slots__ = ("inserts", "lost", "majors", "minors", "scope")
 
     def __init__(self, scope: int) -> None:
         self.scope: i64 = scope
         self.inserts = scope == COMPONENT
+        self.lost = False
         self.majors: list[Operand] = []
         self.minors: list[Operand] = []
 

@@ -46,15 +46,15 @@ _STORED_DICTIONARY: Final = 1
 class Reset:
     """The value of an Update that is a reset.
 
-    ``kind`` is LIST or DICTIONARY, the kind of collection that won. ``keys`` are those that the other side has written.
-    ``steps`` are the instructions that did the same, once it is carried out.
+    ``kind`` is LIST or DICTIONARY, the kind of collection that won. ``keys`` are those that the other side has written
+    (the values mean nothing). ``steps`` are the instructions that did the same, once it is carried out.
     """
 
     __slots__ = ("keys", "kind", "steps")
 
     def __init__(self, kind: int) -> None:
         self.kind = kind
-        self.keys: list[str] = []
+        self.keys: dict[str, None] = {}
         self.steps: list[Instruction] = []
 
 
@@ -110,7 +110,7 @@ def read_reciprocal(data: bytes) -> Changeset:
         step = instruction.path[-1]
         if isinstance(step, str):
             if reset is not None:
-                reset.keys.append(step)
+                reset.keys[step] = None
             continue
         reset = Reset(LIST if step == _STORED_LIST else DICTIONARY)
         path = instruction.path[:-1]

@@ -29,7 +29,7 @@ from syncline.merge.reasons import (
     RESET_NEEDLESS,
     SAME_COLLECTION,
 )
-from syncline.merge.resets import Reset, erasures
+from syncline.merge.resets import Reset, erasures, reset_of
 from syncline.merge.rule import Rule
 from syncline.values.kinds import (
     DICTIONARY,
@@ -224,11 +224,12 @@ def _reset_collection(left: Operand, update: Update, reset: Reset, right: Operan
         if isinstance(step, str) and (not is_member or right.index < 0):
             if step in reset.keys:
                 return NOTHING
-            if is_member and isinstance(right.instruction, (Update, Clear)):
-                reset.keys.append(step)
+            change = right.instruction
+            if is_member and isinstance(change, (Update, Clear)) and reset_of(change) is None:
+                reset.keys[step] = None
                 left.changed = True
-                if isinstance(right.instruction, Update) and right.instruction.kind in (LIST, DICTIONARY):
-                    inner = Reset(right.instruction.kind)
+                if isinstance(change, Update) and change.kind in (LIST, DICTIONARY):
+                    inner = Reset(change.kind)
                     place = (*left.path, step)
                     left.pending = _beside(left, Update(update.table, update.key, update.field, place, SET, inner))
                 return RESET_ENTRY

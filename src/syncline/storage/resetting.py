@@ -48,10 +48,9 @@ def _empty_list(workspace: Workspace, ref: CollectionRef, update: Update, reset:
 
 
 def _empty_dictionary(workspace: Workspace, ref: CollectionRef, update: Update, reset: Reset) -> None:
-    kept = set(reset.keys)
     for place, _ in workspace.members(ref):
         name = text_from_sql(place)
-        if name not in kept:
+        if name not in reset.keys:
             workspace.member_erase(ref, place)
             path = (*update.path, name)
             reset.steps.append(Update(update.table, update.key, update.field, path, ERASED, None))
