@@ -396,6 +396,34 @@ def test_a_changeset_and_its_json(peer: Peer, filled: Say) -> None:
     assert cut.keys() == {"ok", "error", "type"}
 
 
+UPDATE = {"type": "Update", "table": "A", "object": {"int": 1}, "field": "f", "path": [], "value": {"int": 1}}
+INSERT = {**UPDATE, "type": "ArrayInsert", "path": [3], "prior_size": 5}
+
+
+@pytest.mark.parametrize(
+    "instruction",
+    [
+        {**UPDATE, "is_default": False, "more": 1},
+        {**UPDATE, "is_default": False, "prior_size": 1},
+        {**UPDATE, "is_default": False, "object": {"int": 2**70}},
+        {**UPDATE, "is_default": False, "value": {"int": 2**63}},
+        {**UPDATE, "is_default": False, "value": {"str": "\ud800"}},
+        {**UPDATE, "is_default": 1},
+        {**INSERT, "prior_size": -1},
+        {**INSERT, "prior_size": 2**40},
+        {**INSERT, "prior_size": "5"},
+        {**INSERT, "path": []},
+        {"type": "AddTable", "table": "A", "embedded": False, "pk_field": "i", "pk_type": "Float", "pk_nullable": True},
+        {"type": "AddTable", "table": "A", "embedded": True, "pk_field": "i"},
+    ],
+    ids=json.dumps,
+)
+def test_no_changeset_is_made_that_nobody_could_read(peer: Peer, instruction: dict[str, Any]) -> None:
+    reply = peer.answer({"cmd": "json2changeset", "instructions": [instruction]})
+    assert reply.keys() == {"ok", "error", "type"}
+    assert reply["type"] in ("CommandError", "ValueError", "MalformedChangesetError")
+
+
 def test_there_is_no_flexible_sync_yet(filled: Say) -> None:
     refusal(filled("subscribe", queries=[{"class": "A", "query": "TRUEPREDICATE"}]), "FlexibleSyncUnavailableError")
     refusal(filled("subscription_state"), "FlexibleSyncUnavailableError")
@@ -454,6 +482,24 @@ def test_a_reply_may_be_nested_deeper_than_json_is_encoded() -> None:
     serve(Deep(), io.BytesIO(b"{}\n"), out)
     assert out.getvalue().startswith(b'{"dump":{"list":[{"list":')
     assert '"down here é \\udcff"'.encode() in out.getvalue()
+
+
+def test_equal_dumps_are_equal_lines(tmp_path: Path) -> None:
+    """Whatever order the properties were made in: a driver may compare the text."""
+    props = [{"name": name, "type": "int"} for name in "bac"]
+    opening = [json.dumps({"cmd": "open", "db": db, "file": str(tmp_path / db)}) for db in "xy"]
+    filling = [
+        json.dumps({"cmd": "tx", "db": db, "ops": [{"op": "schema", "classes": [{"name": "A", "props": order}]}]})
+        for db, order in (("x", props), ("y", props[::-1]))
+    ]
+    peer = Peer()
+    out = io.BytesIO()
+    dumping = ['{"cmd": "dump", "db": "x"}', '{"cmd": "dump", "db": "y"}']
+    serve(peer, io.BytesIO("\n".join([*opening, *filling, *dumping]).encode()), out)
+    peer.close()
+    *_, left, right = out.getvalue().splitlines()
+    assert b'"props":{"a":"int","b":"int","c":"int"}' in left
+    assert left == right
 
 
 def test_a_value_nested_too_deep_is_an_error(filled: Say) -> None:

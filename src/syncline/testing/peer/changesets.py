@@ -45,10 +45,16 @@ def changeset_to_json(data: bytes) -> dict[str, Json]:
 def json_to_changeset(instructions: Sequence[Json], strings: Sequence[Json]) -> str:
     """The changeset of ``instructions`` in hexadecimal digits, all its strings defined first; those given lead.
 
-    Raises ValueError for what is no instruction or cannot be encoded.
+    Raises ValueError for what is no instruction, CommandError for a field that it does not have, BadChangesetError for
+    what no peer could read.
     """
     changeset = Changeset([instruction_from_json(form) for form in instructions], [text_from_json(s) for s in strings])
-    return encode(changeset).hex()
+    data = encode(changeset)
+    # The encoder trusts its callers: ranges, and what a key may be, are checked by whoever reads.
+    for form, instruction in zip(instructions, decode(data).instructions, strict=True):
+        if unknown := form.keys() - instruction_to_json(instruction).keys():
+            raise CommandError(f"{form['type']} has no field {', '.join(sorted(unknown))}")
+    return data.hex()
 
 
 def _read_side(forms: Sequence[Json]) -> list[Changeset]:

@@ -16,7 +16,10 @@ Json: TypeAlias = Any
 #: Bytes of the longest line; a longer one is skipped to its end and answered with an error.
 MAX_LINE: Final = 256 << 20
 
-_encoder: Final = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":"), check_circular=False)
+#: With sorted keys, so that equal dumps are equal texts.
+_encoder: Final = json.JSONEncoder(
+    ensure_ascii=True, allow_nan=False, sort_keys=True, separators=(",", ":"), check_circular=False
+)
 
 
 class Answering(Protocol):
