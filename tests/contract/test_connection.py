@@ -11,7 +11,15 @@ from itertools import pairwise
 import pytest
 from tests.contract.world import PATIENCE_S, World, eventually, session_of
 
-from syncline import ConnectionState, NotificationToken, SyncCredentials, SyncSession, SyncUser
+from syncline import (
+    ConnectionState,
+    InvalidSessionError,
+    NotificationToken,
+    SyncCredentials,
+    SyncSession,
+    SyncStopPolicy,
+    SyncUser,
+)
 from syncline.testing.live.proxy import Proxies, Proxy
 from syncline.testing.processes import ServerProcess
 
@@ -226,6 +234,35 @@ def test_s09_as_something_to_await(world: World) -> None:
         await waiting
 
     asyncio.run(main())
+
+
+def test_s09_who_waits_hears_of_the_end_of_the_session(world: World) -> None:
+    """An iteration is over, after the last change; a state that will not come is an error."""
+    realm = world.open(stop_policy=SyncStopPolicy.IMMEDIATELY)
+    world.settle(realm)
+    session = session_of(realm)
+
+    async def collect() -> list[Change]:
+        return [change async for change in session.connection_states()]
+
+    async def main() -> list[Change]:
+        collecting = asyncio.create_task(collect())
+        waiting = asyncio.create_task(session.wait_for_connection_state(CONNECTING))
+        await asyncio.sleep(0)
+        realm.close()
+        with pytest.raises(InvalidSessionError, match="ended before"):
+            await waiting
+        return await collecting
+
+    assert asyncio.run(asyncio.wait_for(main(), PATIENCE_S)) == [(CONNECTED, DISCONNECTED)]
+
+    async def too_late() -> None:
+        with pytest.raises(InvalidSessionError):
+            await session.wait_for_connection_state(DISCONNECTED)
+        with pytest.raises(InvalidSessionError):
+            await anext(session.connection_states())
+
+    asyncio.run(too_late())
 
 
 # --- S10: where observers run -----------------------------------------------------------------------------------------

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from tests.contract.world import PATIENCE_S, Item, World, eventually, session_of
+from tests.contract.world import FORBIDDEN, PATIENCE_S, Item, World, eventually, session_of
 
 from syncline import (
     ERROR_ACTION_TOKEN_KEY,
@@ -127,6 +128,26 @@ def test_s33_a_refused_permission_deletes_without_a_backup(world: World) -> None
     assert SyncSession.immediately_handle_error(token) is True
     assert everything_of(realm.path) == set()
     assert list(world.folder.rglob("recovered_realm-*")) == []
+
+
+def test_s33_inside_the_error_handler(world: World) -> None:
+    closed, done = threading.Event(), threading.Event()
+    outcomes: list[bool] = []
+
+    def handler(error: SyncError, session: SyncSession | None) -> None:
+        assert closed.wait(PATIENCE_S)
+        outcomes.append(SyncSession.immediately_handle_error(error.action_token))
+        done.set()
+
+    world.manager.error_handler = handler
+    realm = world.open("forbidden", FORBIDDEN)
+    session = session_of(realm)
+    eventually(lambda: session.state is SyncSessionState.INVALID, "the end")
+    realm.close()
+    closed.set()
+    assert done.wait(PATIENCE_S)
+    assert outcomes == [True]
+    assert everything_of(realm.path) == set()
 
 
 def test_s33_takes_tokens_only_which_come_from_errors_only() -> None:

@@ -191,6 +191,19 @@ def test_s04_the_stop_policy_says_what_the_last_close_does(
         assert world.internal_state() is InternalState.ACTIVE
 
 
+def test_s04_the_stop_policy_may_change_while_the_session_lives(world: World) -> None:
+    realm = world.open(stop_policy=SyncStopPolicy.LIVE_INDEFINITELY)
+    world.settle(realm)
+    session = session_of(realm)
+    core = world.manager.registry.core_at(realm.path)
+    assert core is not None
+    core.update_configuration(core.configuration.replace(stop_policy=SyncStopPolicy.IMMEDIATELY))
+    assert session.state is SyncSessionState.ACTIVE
+    world.settle(realm)
+    realm.close()
+    assert session.state is SyncSessionState.INVALID
+
+
 # --- S5: threads ------------------------------------------------------------------------------------------------------
 
 
@@ -237,6 +250,49 @@ def test_s05_everything_may_be_called_from_any_thread(world: World) -> None:
     world.write(realm, 1)
     world.settle(realm)
     assert session.connection_state is ConnectionState.CONNECTED
+
+
+def test_s05_files_and_users_come_and_go_on_any_thread(world: World) -> None:
+    """Open, close, suspend, resume, log out and in, all at once: in the end everybody has everything."""
+    user = world.user_named("ann")
+    world.settle(world.open("first", user=user))
+    errors: list[Exception] = []
+    written = [*range(15), *range(100, 115), *range(200, 215)]
+
+    def live(device: str, first: int) -> None:
+        try:
+            for number in range(first, first + 15):
+                with Realm.open(
+                    RealmConfiguration(schema=[Item], sync=world.configuration(device, user=user))
+                ) as realm:
+                    session = session_of(realm)
+                    world.write(realm, number)
+                    match number % 5:
+                        case 0:
+                            session.suspend()
+                        case 1:
+                            session.reconnect()
+                        case 2:
+                            session.resume()
+        except Exception as error:  # noqa: BLE001 - the thread of the test is to hear of it
+            errors.append(error)
+
+    threads = [threading.Thread(target=live, args=arguments) for arguments in [("a", 0), ("a", 100), ("b", 200)]]
+    for thread in threads:
+        thread.start()
+    for _ in range(3):
+        user.log_out()
+        world.log_in("ann")
+    for thread in threads:
+        thread.join(PATIENCE_S)
+    assert errors == []
+    a, b = world.open("a", user=user), world.open("b", user=user)
+    for session in (session_of(a), session_of(b)):
+        session.resume()
+        assert session.state is SyncSessionState.ACTIVE
+    world.settle(a, b)
+    world.settle(a)
+    assert world.numbers(a) == world.numbers(b) == written
 
 
 def test_s05_callbacks_may_call_everything(world: World) -> None:

@@ -205,22 +205,46 @@ class SyncSession:
         return NotificationToken(stop)
 
     async def connection_states(self) -> AsyncIterator[tuple[ConnectionState, ConnectionState]]:
-        """``async for old, new in session.connection_states()``: every change while the loop runs."""
-        queue: asyncio.Queue[tuple[ConnectionState, ConnectionState]] = asyncio.Queue()
+        """``async for old, new in session.connection_states()``: every change while the loop runs.
+
+        Ends when the session becomes invalid. Raises InvalidSessionError if it is.
+        """
+        core = self._valid_core()
+        queue: asyncio.Queue[tuple[ConnectionState, ConnectionState] | None] = asyncio.Queue()
         loop = asyncio.get_running_loop()
-        with self.observe_connection_state(lambda old, new: queue.put_nowait((old, new)), loop=loop):
-            while True:
-                yield await queue.get()
+        with (
+            self.observe_connection_state(lambda old, new: queue.put_nowait((old, new)), loop=loop),
+            _told_of_the_end(core, loop, lambda: queue.put_nowait(None)),
+        ):
+            while (change := await queue.get()) is not None:
+                yield change
 
     async def wait_for_connection_state(self, state: ConnectionState, timeout: float | None = None) -> None:
-        """Wait until the connection is in ``state``. Raises TimeoutError after ``timeout`` seconds."""
-        reached = asyncio.Event()
+        """Wait until the connection is in ``state``.
+
+        Raises TimeoutError after ``timeout`` seconds, and InvalidSessionError if the session has ended or ends before.
+        """
+        core = self._valid_core()
         loop = asyncio.get_running_loop()
-        with self.observe_connection_state(lambda _, new: reached.set() if new is state else None, loop=loop):
+        outcome: asyncio.Future[bool] = loop.create_future()
+
+        def settle(is_reached: bool) -> None:
+            if not outcome.done():
+                outcome.set_result(is_reached)
+
+        def changed(old: ConnectionState, new: ConnectionState) -> None:
+            if new is state:
+                settle(True)
+
+        with (
+            self.observe_connection_state(changed, loop=loop),
+            _told_of_the_end(core, loop, lambda: settle(False)),
+        ):
             if self.connection_state is state:
                 return
             async with asyncio.timeout(timeout):
-                await reached.wait()
+                if not await outcome:
+                    raise InvalidSessionError(f"the session of {self._path} ended before it was {state.name.lower()}")
 
     # --- progress -----------------------------------------------------------------------------------------------------
 
@@ -477,6 +501,16 @@ def _progress_callback(callback: Callable[..., Any]) -> Callable[[SyncProgress],
     if getattr(callback, "with_estimate", False):
         return callback
     return lambda report: callback(report.transferred_bytes, report.transferrable_bytes)
+
+
+@contextlib.contextmanager
+def _told_of_the_end(core: SessionCore, loop: asyncio.AbstractEventLoop, call: Callable[[], object]) -> Iterator[None]:
+    """``call()`` on the loop if the session ends meanwhile, after the last change of its connection was told."""
+    number = core.at_end(lambda: core.manager.notify_thread.submit(lambda: call_on(loop, call)))
+    try:
+        yield
+    finally:
+        core.forget_end(number)
 
 
 def _notify_courier(
