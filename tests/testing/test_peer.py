@@ -236,6 +236,11 @@ def test_history_tells_everything(say: Say) -> None:
     refusal(say("set_ident", ident=3, salt=77), "TransactionError")
 
 
+def test_an_ident_without_a_server_needs_no_salt(say: Say) -> None:
+    assert say("set_ident", ident=2, salt=0) == {"ok": True}
+    assert say("history")["ident"] == 2
+
+
 def test_the_hash_is_that_of_the_dump(filled: Say) -> None:
     filled(
         "tx",
@@ -277,6 +282,7 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("timestamp", {"db": "a"}),
     ("set_ident", {"db": "a", "ident": 0, "salt": 1}),
     ("set_ident", {"db": "a", "ident": 2}),
+    ("set_ident", {"db": "a", "ident": 2, "salt": -1}),
     ("connect", {"db": "a", "path": "/p"}),
     ("connect", {"db": "a", "path": "/p", "host": "h"}),
     ("connect", {"db": "a", "path": "/p", "port": 1}),

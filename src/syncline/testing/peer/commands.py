@@ -62,6 +62,7 @@ _BOOL: Final = Field("true or false", lambda value: isinstance(value, bool))
 _SECONDS: Final = Field(f"a number of seconds from 0 to {_MAX_SECONDS:g}", _is_seconds)
 _TIMESTAMP: Final = Field("a number of milliseconds from 0 to 2^63 - 1", _is_integer(0, _INT64_MAX))
 _IDENT: Final = Field("an integer from 1 to 2^63 - 1", _is_integer(1, _INT64_MAX))
+_SALT: Final = Field("an integer from 0 to 2^63 - 1", _is_integer(0, _INT64_MAX))
 _PORT: Final = Field("an integer from 1 to 65535", _is_integer(1, 65535))
 _OBJECTS: Final = Field("a list of objects", _is_objects)
 _LIST: Final = Field("a list", lambda value: isinstance(value, list))
@@ -84,7 +85,7 @@ COMMANDS: Final[Mapping[str, Mapping[str, Field]]] = {
     "commit": {**_DB, "ts": _TIMESTAMP.optional},
     "rollback": _DB,
     "timestamp": {**_DB, "ts": _TIMESTAMP},
-    "set_ident": {**_DB, "ident": _IDENT, "salt": _IDENT},
+    "set_ident": {**_DB, "ident": _IDENT, "salt": _SALT},
     "connect": {
         **_DB,
         "url": _NAME.optional,
