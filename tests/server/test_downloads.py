@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from syncline.changesets.changeset import DownloadCursor
 from syncline.protocol.bodies import EMPTY_BODY
 from syncline.server.bounded_cache import BoundedCache
-from syncline.server.downloads import Tail, encode_chunk, scan
+from syncline.server.downloads import OwnChanges, Tail, encode_chunk, scan
 from syncline.server.log_store import LogEntry
 
 START = DownloadCursor()
@@ -119,3 +119,22 @@ def test_a_cache_keeps_to_its_budget() -> None:
     cache.discard("c")
     cache.discard("c")
     assert cache.cost == 0
+
+
+def test_own_changes_ahead_are_counted_until_the_downloads_have_passed_them() -> None:
+    own = OwnChanges()
+    own.add(3, 10)
+    own.add(5, 7)
+    assert [own.left_after(version) for version in (0, 2, 3, 4, 5, 9)] == [17, 17, 7, 7, 0, 0]
+
+
+def test_own_changes_that_were_unknown_come_before_those_added_since() -> None:
+    own = OwnChanges(unknown_up_to=4)
+    own.add(6, 1)
+    own.learn([(2, 100), (4, 20)])
+    own.learn([(2, 100), (4, 20)])
+    assert own.unknown_up_to == 0
+    assert [own.left_after(version) for version in (1, 2, 4, 6)] == [121, 21, 1, 0]
+    passed = OwnChanges(unknown_up_to=4)
+    assert passed.left_after(4) == 0
+    assert passed.unknown_up_to == 0

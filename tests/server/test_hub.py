@@ -283,6 +283,38 @@ def test_downloads_come_from_memory_where_possible_and_are_shared(run: Run, monk
     run(scene)
 
 
+@pytest.mark.parametrize("run", [{"download_bytes": 1}], indirect=True)
+@pytest.mark.parametrize("rejoins", [False, True])
+def test_own_changes_are_not_left_for_their_author(run: Run, rejoins: bool) -> None:
+    """An author who is behind: between what is left for it stand its own changes, of this session or of another."""
+
+    async def scene(world: World) -> None:
+        hub = await world.hubs.acquire(world.realm())
+        author, other = [await world.member(hub) for _ in range(2)]
+        reader = await world.member(hub)
+        first, own, last = dogs(1), dogs(2, 3, 4), rename(1, "a")
+        for member, changeset in ((other, first), (author, own), (other, last)):
+            upload(hub, member, changeset)
+            await hub.drain()
+        if rejoins:
+            hub.leave(author)
+            hub.join(author, UploadCursor(author.version - 1, 0), START)
+            assert hub.download_now(author.file_ident, START) is None
+        batch = await hub.download(author.file_ident, START)
+        assert (entries_of(batch), batch.downloadable_bytes) == ([1], len(last))
+        for_reader = await hub.download(reader.file_ident, START)
+        assert for_reader.downloadable_bytes > len(last)  # the author's are left for others
+        upload(hub, author, rename(2, "b"))
+        await hub.drain()
+        again = hub.download_now(author.file_ident, START)
+        assert again is not None
+        assert again.downloadable_bytes == len(last)
+        batch = await hub.download(author.file_ident, batch.cursor)
+        assert (entries_of(batch), batch.downloadable_bytes) == ([3], 0)
+
+    run(scene)
+
+
 def test_what_was_read_for_the_author_of_a_change_is_not_given_to_others(run: Run) -> None:
     """Both stand at the same place and ask at the same time; the author's own changes are left out for it alone."""
 

@@ -370,7 +370,7 @@ class SyncConnection:
         if bound.has_ended or bound.session.identify(facts) != 0:
             return
         bound.file_ident = event.request.file_ident.ident
-        hub.join(bound, facts.upload)
+        hub.join(bound, facts.upload, event.request.download)
         bound.session.advance(hub.head.version)
 
     def _upload(self, event: UploadReceived) -> None:

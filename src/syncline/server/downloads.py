@@ -7,6 +7,7 @@ clients and pure readers, who stand at the same places, share bodies that are en
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import deque
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ from syncline.protocol.bodies import EMPTY_BODY, encode_download_entries
 from syncline.protocol.messages import Body
 from syncline.server.log_store import LogEntry
 
-__all__ = ["Chunk", "Tail", "encode_chunk", "scan"]
+__all__ = ["Chunk", "OwnChanges", "Tail", "encode_chunk", "scan"]
 
 #: What an entry takes in memory besides its changeset, in bytes.
 _ENTRY_OVERHEAD = 250
@@ -133,6 +134,39 @@ class Tail:
         place = ((first.total - len(first.changeset)) // limit + 1) * limit
         end = bisect_left(self._entries, place, lo=begin, key=_total)
         return self._entries[begin : end + 1]
+
+
+class OwnChanges:
+    """What a client file itself put into the log after the place where its downloads stand. It will not be sent that:
+    in what is said to be left for it, it does not count.
+
+    ``unknown_up_to``: what there is up to this version has to be looked up first, by :meth:`learn`; 0: nothing has.
+    """
+
+    def __init__(self, unknown_up_to: int = 0) -> None:
+        self.unknown_up_to = unknown_up_to
+        self._entries: deque[tuple[int, int]] = deque()
+        self._size = 0
+
+    def add(self, version: int, size: int) -> None:
+        """The file has put ``size`` bytes into the log, as ``version``, which is the newest."""
+        self._entries.append((version, size))
+        self._size += size
+
+    def learn(self, entries: list[tuple[int, int]]) -> None:
+        """Versions and sizes of what was unknown, ascending."""
+        if self.unknown_up_to:
+            self.unknown_up_to = 0
+            self._entries.extendleft(reversed(entries))
+            self._size += sum(size for _, size in entries)
+
+    def left_after(self, version: int) -> int:
+        """Bytes after ``version``. Where the downloads stand they do not go back from: what is before is forgotten."""
+        if version >= self.unknown_up_to:
+            self.unknown_up_to = 0
+        while self._entries and self._entries[0][0] <= version:
+            self._size -= self._entries.popleft()[1]
+        return self._size
 
 
 def _cost(entry: LogEntry) -> int:

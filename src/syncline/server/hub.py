@@ -30,7 +30,7 @@ from syncline.server.commit_group import (
     UploadOperation,
     run_group,
 )
-from syncline.server.downloads import Chunk, Scan, Tail, encode_chunk, scan
+from syncline.server.downloads import Chunk, OwnChanges, Scan, Tail, encode_chunk, scan
 from syncline.server.integrator import Refusal
 from syncline.server.log_store import ClientFile, LogStatus
 from syncline.server.realm_directory import RealmRecord
@@ -45,6 +45,7 @@ T = TypeVar("T")
 #: A DOWNLOAD of at most so many bytes is put together on the event loop; handing it over would cost more.
 _INLINE_BYTES: Final = 8 * 1024
 _INLINE_ENTRIES: Final = 64
+_START: Final = DownloadCursor()
 #: What remembering one chunk costs besides its body.
 _CHUNK_OVERHEAD: Final = 1024
 #: A tail takes at most this part of the memory for all tails.
@@ -95,6 +96,7 @@ class Hub:
         self._settings = resources.settings
         self._members: dict[int, Member] = {}
         self._cursors: dict[int, UploadCursor] = {}
+        self._own: dict[int, OwnChanges] = {}
         self._queue: deque[tuple[Operation, asyncio.Future[Any] | None, int]] = deque()
         self._backlog = 0
         self._room = asyncio.Event()
@@ -133,9 +135,14 @@ class Hub:
         """
         return cast(IdentFacts, await self._submit(IdentOperation(request, user_id, is_subserver)))
 
-    def join(self, member: Member, upload: UploadCursor) -> None:
-        """The session has passed the checks of IDENT; ``upload`` is its stored cursor. An older one has to go."""
+    def join(self, member: Member, upload: UploadCursor, download: DownloadCursor = _START) -> None:
+        """The session has passed the checks of IDENT; ``upload`` is its stored cursor, ``download`` where it stands.
+
+        An older session of the file has to go.
+        """
         ident = member.file_ident
+        has_own_ahead = upload.client_version > download.last_integrated_client_version
+        self._own[ident] = OwnChanges(self.head.version if has_own_ahead else 0)
         older = self._members.get(ident)
         self._members[ident] = member
         self._cursors[ident] = upload
@@ -148,6 +155,7 @@ class Hub:
         if self._members.get(member.file_ident) is member:
             del self._members[member.file_ident]
             del self._cursors[member.file_ident]
+            del self._own[member.file_ident]
 
     @property
     def is_idle(self) -> bool:
@@ -234,6 +242,10 @@ class Hub:
             tail = tails.get(name) or Tail(self._settings.tail_cache_bytes // _TAIL_SHARE)
             tail.extend(outcome.entries)
             tails.put(name, tail, tail.size)
+            for entry in outcome.entries:
+                own = self._own.get(entry.origin)
+                if own is not None:
+                    own.add(entry.version, len(entry.changeset))
         for uploader, cursor in outcome.cursors:
             if uploader.file_ident in self._cursors:  # also if a newer session has taken the file over meanwhile
                 self._cursors[uploader.file_ident] = cursor
@@ -268,6 +280,9 @@ class Hub:
         """The session's next DOWNLOAD if it can be had at once, otherwise None: then :meth:`download`."""
         if cursor.server_version >= self.head.version:
             return self._batch(file_ident, Chunk(cursor, self._total, False, True, frozenset(), EMPTY_BODY))
+        own = self._own.get(file_ident)
+        if own is not None and own.unknown_up_to:
+            return None
         chunk = self._resources.chunks.get((self.realm.storage_id, cursor))
         if chunk is not None and chunk.serves(file_ident, self.head.version):
             return self._batch(file_ident, chunk)
@@ -286,6 +301,7 @@ class Hub:
         Raises:
             FileError: the log cannot be read.
         """
+        await self._know_own_changes(file_ident, cursor)
         key = (self.realm.storage_id, cursor)
         running = self._scans.get(key)
         if running is not None:
@@ -299,6 +315,20 @@ class Hub:
         finally:
             if self._scans.get(key) is task:
                 del self._scans[key]
+
+    async def _know_own_changes(self, file_ident: int, cursor: DownloadCursor) -> None:
+        own = self._own.get(file_ident)
+        if own is not None and own.unknown_up_to:
+            own.learn(
+                await self._resources.run(
+                    _own_sizes,
+                    self._resources.pool,
+                    self.realm,
+                    file_ident,
+                    cursor.server_version,
+                    own.unknown_up_to,
+                )
+            )
 
     async def _read_chunk(self, file_ident: int, cursor: DownloadCursor) -> Chunk:
         limit = self._settings.download_bytes
@@ -323,11 +353,13 @@ class Hub:
 
     def _batch(self, file_ident: int, chunk: Chunk) -> DownloadBatch:
         latest = self.head
+        own = self._own.get(file_ident)
+        left = self._total - chunk.total - (0 if own is None else own.left_after(chunk.cursor.server_version))
         return DownloadBatch(
             cursor=chunk.cursor,
             latest=latest,
             upload=self._cursors.get(file_ident, UploadCursor()),
-            downloadable_bytes=max(0, self._total - chunk.total),
+            downloadable_bytes=max(0, left),
             body=chunk.body,
         )
 
@@ -337,6 +369,11 @@ class Hub:
 
 
 # --- on worker threads ------------------------------------------------------------------------------------------------
+
+
+def _own_sizes(pool: StorePool, realm: RealmRecord, origin: int, after: int, up_to: int) -> list[tuple[int, int]]:
+    with pool.use(realm) as store:
+        return store.sizes_of(origin, after, up_to)
 
 
 def _read_status(pool: StorePool, realm: RealmRecord) -> LogStatus:

@@ -121,6 +121,9 @@ class LogStore(Protocol):
         The iterator holds on to a snapshot: exhaust it or close it.
         """
 
+    def sizes_of(self, origin: int, after: int, up_to: int) -> list[tuple[int, int]]:
+        """Versions and sizes of the entries of one client file, with ``after`` < version <= ``up_to``, ascending."""
+
     def content_hash(self) -> tuple[int, str]:
         """The version, and the content hash of the state at that version."""
 

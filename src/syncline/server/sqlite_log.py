@@ -64,6 +64,9 @@ _ENTRIES: Final = (
     "SELECT version, salt, origin, client_version, timestamp, total, CASE WHEN origin = ? THEN x'' ELSE changeset END"
     " FROM rlm_log WHERE version > ? AND version <= ? ORDER BY version"
 )
+_SIZES: Final = (
+    "SELECT version, length(changeset) FROM rlm_log WHERE version > ? AND version <= ? AND origin = ? ORDER BY version"
+)
 # An entry takes part by its original (not empty, not the client's own), with the content of its reciprocal.
 _WINDOW: Final = (
     "SELECT l.version, l.timestamp, l.origin, ifnull(r.changeset, l.changeset), r.changeset IS NOT NULL"
@@ -148,6 +151,9 @@ class SqliteLogStore:
         with self._file.snapshot() as snapshot, snapshot.lock:
             for row in snapshot.reader.connection.execute(_ENTRIES, (skip_origin, after, up_to)):
                 yield LogEntry(*row)
+
+    def sizes_of(self, origin: int, after: int, up_to: int) -> list[tuple[int, int]]:
+        return self._file.query(_SIZES, (after, up_to, origin))
 
     def content_hash(self) -> tuple[int, str]:
         with self._file.reading_alone() as reader:

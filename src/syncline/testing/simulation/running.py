@@ -60,13 +60,20 @@ class Outcome(NamedTuple):
     rules: Counter[str]
 
 
-def simulate(seed: int, options: Options, narrate: Callable[[Event], None] | None = None) -> Outcome | Failure:
-    """Run from the seed. ``narrate`` is told every event before it happens."""
+def simulate(
+    seed: int,
+    options: Options,
+    narrate: Callable[[Event], None] | None = None,
+    prepare: Callable[[World], None] | None = None,
+) -> Outcome | Failure:
+    """Run from the seed. ``narrate`` is told every event before it happens; ``prepare`` is given the world first."""
     choices = RandomChoices(seed)
     plan = make_plan(choices, options)
     trace: list[Event] = []
 
     def go(world: World) -> None:
+        if prepare is not None:
+            prepare(world)
         driver = _Driver(world, plan, choices, options)
         for _ in range(plan.steps):
             event = driver.next_event()

@@ -66,6 +66,8 @@ class World:
         self.now_ms = 0
         self.counts: Counter[str] = Counter()
         self.rules = RuleLog()
+        #: called with each event after it happened
+        self.onlookers: list[Callable[[Event], None]] = []
         self._lenient = lenient
         for disk, files in zip(disks, images, strict=True):
             disk.install(files)
@@ -107,6 +109,9 @@ class World:
                 raise
             done = True
         self._bring_back()
+        if done:
+            for look in self.onlookers:
+                look(event)
         return done
 
     def close(self) -> None:
