@@ -115,10 +115,12 @@ def test_10_5_log_out_user(world: Any, app: Any, server: Any, realm: Any) -> Non
     realm.fail_once(messages.Ident, messages.Error(0, 220, "begone", False, ErrorAction.LOG_OUT_USER))
     user = world.manager.log_in(SyncCredentials.anonymous(), app.url)
     states: list[Any] = []
-    world.manager.error_handler = lambda error, session: (
-        states.append((user.state, session.state)),
-        world.errors.append((error, session)),
-    )
+
+    def handler(error: Any, session: Any) -> None:
+        states.append((user.state, session.state))
+        world.errors.append((error, session))
+
+    world.manager.error_handler = handler
     device = world.device(user)
     error, session = the_error(world)
     assert isinstance(error, errors.ClientUserError)
