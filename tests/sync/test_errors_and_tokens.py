@@ -323,3 +323,50 @@ def test_11_4_a_second_manager_leaves_alone_what_the_first_may_still_use(world: 
     assert not Path(device.path).exists()
     world.manager = world.new_manager()
     assert rows(world) == []
+
+
+DIES_IN_ITS_HANDLER = """
+import os, sys, threading
+from syncline import (
+    ClientResetMode, Field, Model, Realm, RealmConfiguration, SyncConfiguration, SyncCredentials, SyncManager,
+)
+
+class Dog(Model):
+    id: int = Field(primary_key=True)
+
+manager = SyncManager(sys.argv[1])
+manager.error_handler = lambda error, session: (print(error.backup_path, flush=True), os._exit(9))
+user = manager.log_in(SyncCredentials.access_token("token", "me"), sys.argv[2])
+sync = SyncConfiguration(user, "/dogs", path=sys.argv[3], client_reset_mode=ClientResetMode.MANUAL)
+realm = Realm.open(RealmConfiguration(schema=[Dog], sync=sync))
+for number in range(3):
+    with realm.write():
+        realm.create(Dog, id=number)
+threading.Event().wait(30)
+"""
+
+
+def test_10_6_a_program_that_dies_in_its_handler_finds_it_done_at_the_next_start(
+    tmp_path: Path, server: Any, realm: Any
+) -> None:
+    from tests.sync.test_metadata import dogs
+
+    realm.acknowledge = False
+
+    async def before(peer: Any, message: Any) -> bool:
+        if isinstance(message, messages.Upload):
+            await realm.fail(peer, RESET._replace(session=message.session))
+            return True
+        return False
+
+    realm.before = before
+    path = tmp_path / "a.realm"
+    command = [sys.executable, "-c", DIES_IN_ITS_HANDLER, str(tmp_path / "sync"), server.url, str(path)]
+    died = subprocess.run(command, check=False, timeout=60, capture_output=True, text=True)
+    assert died.returncode == 9, died.stderr
+    backup = Path(died.stdout.strip())
+    assert path.exists()
+    assert not backup.exists()
+    SyncManager(tmp_path / "sync").close()
+    assert not path.exists()
+    assert 1 <= dogs(backup) <= 3

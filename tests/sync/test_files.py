@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -80,3 +81,32 @@ def test_names_are_read_back(text: str) -> None:
     name = percent_encode(text)
     assert re.fullmatch(r"[A-Za-z0-9\-_.%]+", name)
     assert percent_decode(name) == text
+
+
+def test_15_2_two_processes_that_ask_at_once_get_the_same_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch = Path.touch
+
+    def touch_and_lose(path: Path, **options: Any) -> None:
+        touch(path, **options)
+        path.unlink()  # the other process, which tried the same name
+
+    monkeypatch.setattr(Path, "touch", touch_and_lose)
+    assert FileLayout(tmp_path).partition_path("app", "user", "s_x").name == "s_x.realm"
+
+
+def test_15_2_a_place_where_nothing_can_be_made_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(path: Path, **options: Any) -> None:
+        raise PermissionError("no")
+
+    monkeypatch.setattr(Path, "touch", fail)
+    with pytest.raises(ConfigurationError, match="no file can be made for 's_x'"):
+        FileLayout(tmp_path).partition_path("app", "user", "s_x")
+
+
+def test_11_2_a_backup_path_is_free_and_makes_nothing(tmp_path: Path) -> None:
+    layout = FileLayout(tmp_path / "base")
+    first = layout.backup_path()
+    assert not (tmp_path / "base").exists()
+    first.parent.mkdir(parents=True)
+    first.touch()
+    assert layout.backup_path() != first

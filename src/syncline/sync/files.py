@@ -126,20 +126,26 @@ def _made(directory: Path) -> Path:
 
 def _usable(directory: Path, name: str, suffix: str) -> Path:
     """The first of: an existing file, with or without suffix; an existing hashed name; the name if the file system
-    takes it with its longest companion; the hashed name (§15.2)."""
+    takes it with its longest companion; the hashed name (§15.2). Raises ConfigurationError if that cannot be made."""
     bare = directory / name
     preferred = bare if not suffix or name.endswith(suffix) else directory / (name + suffix)
     hashed = directory.parent / (hashlib.sha256(str(preferred).encode()).hexdigest() + ".realm")
     for candidate in (bare, preferred, hashed):
         if _exists(candidate):
             return candidate
-    probe = Path(str(preferred) + _LONGEST_COMPANION)
+    for candidate, companion in ((preferred, _LONGEST_COMPANION), (hashed, ".rtest")):
+        if _can_be_made(Path(f"{candidate}{companion}")):
+            return candidate
+    raise ConfigurationError(f"no file can be made for {name!r}, neither {preferred} nor {hashed}: is it writable?")
+
+
+def _can_be_made(path: Path) -> bool:
     try:
-        probe.touch(mode=0o600)
-        probe.unlink()
+        path.touch(mode=0o600)
+        path.unlink(missing_ok=True)  # another process tries the same
     except OSError:
-        return hashed
-    return preferred
+        return False
+    return True
 
 
 def _exists(path: Path) -> bool:
