@@ -240,3 +240,11 @@ class _StateReader:
                 self.take()
         self.take()
         return found
+
+
+class NothingEmbedded:
+    """A schema in which no property holds embedded objects."""
+
+    def embedded_property(self, table: str, field: str) -> None:
+        """See :class:`syncline.merge.schema.Schema`."""
+        return None

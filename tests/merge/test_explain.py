@@ -10,7 +10,7 @@ from uuid import UUID
 
 import pytest
 from tests.merge.explanations import examples, explained, snapshot
-from tests.merge.notation import contents, copied, side
+from tests.merge.notation import NothingEmbedded, contents, copied, side
 from tests.merge.test_rules import _EARLIER
 
 from syncline.changesets.instructions import Update
@@ -259,6 +259,26 @@ def test_the_winner_and_the_loser() -> None:
     }
     (both,) = why("@10 Del 1.l[0] ⟨1⟩", "@20 Del 1.l[0] ⟨1⟩")
     assert both.winner is both.loser is None
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+@pytest.mark.parametrize(
+    ("time", "is_default", "reason"), [(10, False, "The later change wins"), (30, True, "A value that was set wins")]
+)
+def test_a_value_that_gave_way_to_a_collection_has_lost(
+    time: int, is_default: bool, reason: str, swapped: bool
+) -> None:
+    plain = side(f"@{time} Set 1.m=1{' (default)' if is_default else ''}", 2)
+    collection = side("@20 Set 1.m=Dict; Set 1.m.a=2", 3)
+    sides = (collection, plain) if swapped else (plain, collection)
+    first, second = explain(*sides, "T", 1, schema=NothingEmbedded())
+    assert first.winner is not None
+    assert first.loser is not None
+    assert (first.winner.author, first.loser.author) == (3, 2)
+    assert first.verdict({}).startswith(reason)
+    assert "client file 3 stands; that of client file 2 gives way, now as: remove what was in m before." in str(first)
+    assert second.winner is second.loser is None
+    assert "both stand" in str(second)
 
 
 def test_an_instruction_that_a_rule_put_in_has_its_author() -> None:

@@ -12,7 +12,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from tests.merge.notation import contents, expected, side
+from tests.merge.notation import NothingEmbedded, contents, expected, side
 
 from syncline.changesets.changeset import Changeset
 from syncline.changesets.instructions import Clear, Instruction, Update
@@ -23,18 +23,13 @@ from syncline.testing.vector_peers import Client, Server
 from syncline.values import kinds
 
 
-class _NoSchema:
-    def embedded_property(self, table: str, field: str) -> tuple[int, str] | None:
-        return None
-
-
 def merged(a: str, b: str, swapped: bool = False) -> tuple[list[Changeset], list[Changeset]]:
     """A side that makes a collection, and one that sets plain values; merged with either as ours."""
     left, right = side(a, 2), side(b, 3)
     if swapped:
-        transform(right, left, schema=_NoSchema())
+        transform(right, left, schema=NothingEmbedded())
     else:
-        transform(left, right, schema=_NoSchema())
+        transform(left, right, schema=NothingEmbedded())
     return left, right
 
 
@@ -162,7 +157,7 @@ def test_a_list_of_absurd_size_is_cleared() -> None:
 
 def test_resets_are_stored_in_reciprocals_and_met_there() -> None:
     ours = side("@10 Set 1.i=1; Set 1.m=1; Set 1.lm[1]=2 ⟨3⟩", 2)
-    transform(ours, side("@20 Set 1.m=Dict; Set 1.m.a=1; Set 1.lm[1]=List ⟨3⟩", 3), schema=_NoSchema())
+    transform(ours, side("@20 Set 1.m=Dict; Set 1.m.a=1; Set 1.lm[1]=List ⟨3⟩", 3), schema=NothingEmbedded())
     (stored,) = ours
     read = read_reciprocal(write_reciprocal(stored))
     assert [type(i) for i in read.instructions] == [type(i) for i in stored.instructions]
@@ -177,7 +172,7 @@ def test_resets_are_stored_in_reciprocals_and_met_there() -> None:
         assert (before.path, before.prior_size) == (after.path, after.prior_size)
     read.origin_timestamp, read.origin_file_ident = 10, 2
     later = side("@21 Set 1.m.old.x=1; Set 1.m.b=2; Ins 1.lm[1][1]=5 ⟨1⟩", 3)
-    transform([read], later, schema=_NoSchema())
+    transform([read], later, schema=NothingEmbedded())
     assert contents(later) == expected("Set 1.m.b=2; Ins 1.lm[1][0]=5 ⟨0⟩")
 
 

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.merge.histories import TABLE, random_transaction
 from tests.merge.model import State
-from tests.merge.notation import instructions
+from tests.merge.notation import NothingEmbedded, instructions
 from tests.merge.peers import Client, Server
 
 from syncline.changesets.changeset import Changeset, UploadChangeset, UploadCursor
@@ -278,13 +278,6 @@ def test_a_dropped_creation_concerns_every_place() -> None:
 # --- resets (merge/resets.py) -----------------------------------------------------------------------------------------
 
 
-class _NothingEmbedded:
-    """A schema in which no property holds embedded objects."""
-
-    def embedded_property(self, table: str, field: str) -> None:
-        return None
-
-
 @pytest.mark.parametrize(
     "logged",
     ["∅", "Del 1.m[0] ⟨2⟩; Del 1.m[0] ⟨1⟩", "Clr 1.m (List)", "Set 1.m.b=Erased"],
@@ -297,7 +290,7 @@ def test_what_a_plain_value_removed_is_told_as_such(logged: str) -> None:
         entry(2, 3, 0, "@10 Set 1.m=5; Set 1.i=1", logged=f"{logged.removesuffix('∅')}; Set 1.i=1".removeprefix("; ")),
         entry(3, 2, 1, "Set 1.i=2"),
     ]
-    events = tell(entries, Subject("T", 1), _NothingEmbedded())
+    events = tell(entries, Subject("T", 1), NothingEmbedded())
     assert all(event.is_exact for event in events)
     assert lines(events)[:3] == [
         f"1: set m to a {'list' if kind == 'List' else 'dictionary'} -> stands",
@@ -309,7 +302,7 @@ def test_what_a_plain_value_removed_is_told_as_such(logged: str) -> None:
 @pytest.mark.parametrize("logged", ["Set 1.i=1; Set 1.m=7", "Del 1.n[0] ⟨1⟩; Set 1.i=1", "Set 1.i=1; Set 1.j=1"])
 def test_what_cannot_have_come_of_a_reset_is_not_exact(logged: str) -> None:
     entries = [entry(1, 2, -1, "@20 Set 1.m=List"), entry(2, 3, 0, "@10 Set 1.m=5; Set 1.i=1", logged=logged)]
-    assert [event.is_exact for event in tell(entries, Subject("T", 1), _NothingEmbedded())] == [True, False]
+    assert [event.is_exact for event in tell(entries, Subject("T", 1), NothingEmbedded())] == [True, False]
 
 
 # --- what takes part --------------------------------------------------------------------------------------------------

@@ -28,7 +28,17 @@ from syncline.changesets.instructions import (
     fields_of,
 )
 from syncline.merge.observer import LEFT_DISCARDED, RIGHT_DISCARDED
-from syncline.merge.reasons import BOTH_MADE, FOLLOWS_MOVE, LATER_MOVE, LATER_WINS, SAME_TARGET, SHIFTED, WORDS
+from syncline.merge.reasons import (
+    BOTH_MADE,
+    EXPLICIT_WINS,
+    FOLLOWS_MOVE,
+    LATER_MOVE,
+    LATER_WINS,
+    SAME_TARGET,
+    SHIFTED,
+    WORDS,
+)
+from syncline.merge.resets import reset_of
 from syncline.merge.schema import Schema
 from syncline.merge.transform import transform
 from syncline.merge.wording import object_text, time_text, words
@@ -43,6 +53,8 @@ _SERVER_IDENT: Final = 1
 _SHIFTS: Final = frozenset({WORDS[SHIFTED], WORDS[FOLLOWS_MOVE]})
 #: Of decisions that go by time (spec/merge.md §2.2).
 _BY_TIME: Final = frozenset({WORDS[LATER_WINS], WORDS[LATER_MOVE], WORDS[SAME_TARGET]})
+#: Of decisions that one of two values wins.
+_BY_STRENGTH: Final = frozenset({WORDS[LATER_WINS], WORDS[EXPLICIT_WINS]})
 
 Json: TypeAlias = "str | int | bool | list[Json] | dict[str, Json] | None"
 
@@ -150,12 +162,21 @@ class Explanation:
 
     ``left_result`` and ``right_result`` say what became of each: None if it was dropped, otherwise its words
     afterwards. ``rule`` is the rule's number (its section in spec/merge.md and the pair), ``reason`` says it in words.
+    ``yielded``: the one that lost although something of it is left, the removal of what it had replaced
+    (``merge/resets.py``).
     """
 
-    __slots__ = ("left", "left_result", "reason", "right", "right_result", "rule")
+    __slots__ = ("left", "left_result", "reason", "right", "right_result", "rule", "yielded")
 
     def __init__(
-        self, rule: str, reason: str, left: Change, right: Change, left_result: str | None, right_result: str | None
+        self,
+        rule: str,
+        reason: str,
+        left: Change,
+        right: Change,
+        left_result: str | None,
+        right_result: str | None,
+        yielded: Change | None = None,
     ) -> None:
         self.rule = rule
         self.reason = reason
@@ -163,17 +184,21 @@ class Explanation:
         self.right = right
         self.left_result = left_result
         self.right_result = right_result
+        self.yielded = yielded
 
     @property
     def winner(self) -> Change | None:
-        """The change that stands although the other is dropped; None if both stand, or neither."""
-        if (self.left_result is None) == (self.right_result is None):
+        """The change that stands although the other lost; None if both stand, or neither."""
+        loser = self.loser
+        if loser is None:
             return None
-        return self.right if self.left_result is None else self.left
+        return self.right if loser is self.left else self.left
 
     @property
     def loser(self) -> Change | None:
-        """The change that is dropped although the other stands; None if both stand, or neither."""
+        """The change that is dropped, or yields, although the other stands; None if both stand, or neither."""
+        if self.yielded is not None:
+            return self.yielded
         if (self.left_result is None) == (self.right_result is None):
             return None
         return self.left if self.left_result is None else self.right
@@ -211,7 +236,9 @@ class Explanation:
             result = self.left_result if winner is self.left else self.right_result
             now = "" if result == winner.text else f", now as: {result}"
             stands = f"the change of {_name(winner.author, names)} stands{now}"
-            return f"{stands}; that of {_name(loser.author, names)} is dropped"
+            left_over = self.left_result if loser is self.left else self.right_result
+            fate = "is dropped" if left_over is None else f"gives way, now as: {left_over}"
+            return f"{stands}; that of {_name(loser.author, names)} {fate}"
         if self.left_result is None or self.right_result is None:
             return "nothing is left to do of either"
         changed = [
@@ -299,7 +326,10 @@ class Recorder:
         if self._subject.is_decided_by(one.instruction, other.instruction, reason):
             left_result = None if effect & LEFT_DISCARDED else words(left)
             right_result = None if effect & RIGHT_DISCARDED else words(right)
-            self.found.append(Explanation(rule, reason, one, other, left_result, right_result))
+            yielded: Change | None = None
+            if reason in _BY_STRENGTH:
+                yielded = one if reset_of(left) is not None else other if reset_of(right) is not None else None
+            self.found.append(Explanation(rule, reason, one, other, left_result, right_result, yielded))
 
 
 def _made(instruction: Instruction, changeset: Changeset) -> Change:

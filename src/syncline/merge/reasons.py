@@ -52,7 +52,7 @@ WORDS: Final[tuple[str, ...]] = (
     "the later move of the same list element wins",
     "the place in the list follows the moved element",
     "the class that the value links to was erased, so the value is null",
-    "the list won over a plain value, which had removed the elements that were in it before",
-    "the dictionary won over a plain value, which had removed all entries but those written since",
-    "nothing is left that the plain value had removed",
+    "the list won over another value, which had removed the elements that were in it before",
+    "the dictionary won over another value, which had removed all entries but those written since",
+    "nothing is left that the other value had removed",
 )
