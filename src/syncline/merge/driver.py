@@ -125,9 +125,9 @@ def _run_major(partition: Partition, position: i64, start: i64, observer: MergeO
             minors[j : j + 1] = _replace(minor, minor.replacement)
             continue
         if major.replacement is not None:
-            erasures = _replace(major, major.replacement)
-            majors[position : position + 1] = erasures
-            for _ in erasures:
+            replacement = _replace(major, major.replacement)
+            majors[position : position + 1] = replacement
+            for _ in replacement:
                 position = _run_major(partition, position, j, observer)
             return position
         if minor.discarded:

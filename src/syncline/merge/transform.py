@@ -29,7 +29,10 @@ def transform(
         observer: told every rule that decided something.
         schema: the receiver's, with all that ``ours`` did; without it, the rules are those of the original, under which
             changes of an embedded object that is replaced under its dictionary key do not converge (spec/merge.md
-            trap 9), nor do those of an embedded class's property that is erased (trap 6).
+            trap 9), nor do those of an embedded class's property that is erased (trap 6), nor does a plain value that
+            loses to a list or dictionary in a Mixed (``merge/resets.py``). With it, whoever applies ``theirs`` must
+            carry out resets (``storage/resetting.py``), and whoever keeps a result must spell them out or write it as
+            a reciprocal.
 
     Raises:
         TransformError: the two sides contradict each other (spec/merge.md §6). Both are then half merged: drop them.
