@@ -154,6 +154,28 @@ def test_opening_while_another_process_deletes_waits_and_uses_the_new_lock_file(
     lock.close()
 
 
+def test_what_a_thread_has_for_itself_others_of_the_process_wait_for(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = LockFile.open(path)
+    assert lock is not None
+    assert lock.become_only_user()
+    assert not lock.become_only_user()
+    with monkeypatch.context() as patched:
+        patched.setattr(locks, "_ATTEMPTS", 3)
+        with pytest.raises(RealmInUseError, match="try again later"):
+            LockFile.open(path)
+    threading.Timer(0.1, lock.close).start()
+    other = LockFile.open(path)
+    assert other is not None
+    assert other is not lock
+    assert other.become_only_user()
+    other.admit_users()
+    assert LockFile.open(path) is other
+    other.close()
+    other.close()
+
+
 def test_a_lock_file_that_cannot_be_made_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(FileError, match="must exist and be writable"):
         LockFile.open(str(tmp_path / "nowhere" / "a.realm"))

@@ -112,6 +112,26 @@ def test_file_actions_are_kept_one_per_file(store: Any) -> None:
     assert [action.original_name for action in store.file_actions()] == ["/b"]
 
 
+def test_11_2_an_action_that_nobody_knows_stays_and_hurts_no_other(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = MetadataStore(tmp_path / "metadata.realm")
+    store.save_file_action(FileAction("/a", None, DELETE, "", ""))
+    store.save_file_action(FileAction("/b", None, DELETE, "", ""))
+    store.close()
+    file = RealmFile.open(tmp_path / "metadata.realm")
+    with file.write() as tx:
+        cls = tx.catalogue.classes["FileActionMetadata"]
+        k = tx.find(cls, "/a")
+        assert k is not None
+        tx.set(cls, k, cls.properties["action"], 7)
+    file.close()
+    store = MetadataStore(tmp_path / "metadata.realm")
+    assert [action.original_name for action in store.file_actions()] == ["/b"]
+    assert "/a has the unknown file action 7" in caplog.text
+    store.close()
+
+
 @pytest.mark.parametrize("key", [None, KEY])
 def test_back_up_then_delete(store: Any, tmp_path: Path, key: bytes | None) -> None:
     path, backup = tmp_path / "a.realm", tmp_path / "backups" / "recovered"

@@ -116,6 +116,11 @@ def test_a_generic_warning_is_a_server_warning() -> None:
     assert isinstance(sync_error(failure(ErrorAction.WARNING)), errors.ServerWarningError)
 
 
+def test_10_5_every_warning_is_told_and_an_ended_connection_is_not() -> None:
+    assert consequence(failure(ErrorAction.WARNING, status=Status.CONNECTION_CLOSED)).report
+    assert not consequence(failure(None, status=Status.CONNECTION_CLOSED)).report
+
+
 def test_10_3_a_warning_of_our_own_is_not_the_server_s() -> None:
     own = Failure(Status.RUNTIME_ERROR, "the disk is full", False, ErrorAction.WARNING)
     assert isinstance(sync_error(own), errors.ClientInternalError)

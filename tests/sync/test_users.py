@@ -276,6 +276,36 @@ def test_an_account_that_logs_out_keeps_its_files_unless_it_is_removed(world: An
     assert world.manager.all_users() == {}
 
 
+def test_11_4_data_of_a_removed_user_stay_while_another_manager_runs(world: Any, app: Any) -> None:
+    user = log_in(world, app)
+    path = Path(world.manager.default_url_path(user, "realm://x/y"))
+    path.touch()
+    user.remove()
+    second = world.new_manager()
+    assert path.exists()
+    second.close()
+    world.manager.close()
+    world.manager = world.new_manager()
+    assert not path.exists()
+
+
+def test_11_4_data_that_cannot_be_deleted_are_tried_again_at_the_next_start(
+    world: Any, app: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = log_in(world, app)
+    path = Path(world.manager.default_url_path(user, "realm://x/y"))
+    path.touch()
+    user.remove()
+    world.manager.close()
+    with monkeypatch.context() as patched:
+        patched.setattr("syncline.sync.manager.delete_tree", lambda directory: None)
+        world.new_manager().close()
+    assert path.exists()
+    world.manager = world.new_manager()
+    assert not path.exists()
+    assert world.manager.metadata.users() == []
+
+
 def test_a_token_about_to_end_is_renewed_before_connecting(world: Any, app: Any) -> None:
     app.lifetime = 3
     user = log_in(world, app)

@@ -116,6 +116,8 @@ class FileLayout:
 
 def delete_tree(directory: Path) -> None:
     """Delete the Realms of a user; what cannot be deleted stays, and is logged."""
+    if not directory.exists():
+        return
     shutil.rmtree(directory, onerror=lambda _, path, error: logger.warning("%s stays: %s", path, error[1]))
 
 

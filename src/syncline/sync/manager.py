@@ -285,9 +285,11 @@ class SyncManager:
     def _load_users(self) -> None:
         for record in self.metadata.users():
             if record.marked_for_removal and self.metadata.is_first:
-                for directory in self.layout.user_directories(record.local_uuid, record.app_id, record.identity):
+                directories = self.layout.user_directories(record.local_uuid, record.app_id, record.identity)
+                for directory in directories:
                     delete_tree(directory)
-                self.metadata.remove_user(record.key)
+                if not any(directory.exists() for directory in directories):  # else the next start tries again
+                    self.metadata.remove_user(record.key)
             else:
                 self._users[record.key] = make_user(self, record)
 

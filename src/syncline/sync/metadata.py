@@ -5,7 +5,8 @@ that cannot be read (wrong key, damage) is deleted and made anew: users must log
 of its layout is kept in the file: an older one is brought forward in one transaction, a newer one is left alone.
 
 Several processes may use one store. They join one after the other, so that exactly one knows itself to be the first of
-those that run: it does what an earlier run left to be done (§11.4).
+those that run: it does what an earlier run left to be done (§11.4). ``sync_metadata.realm.joining.lock`` is there for
+taking turns.
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ _USER_PROPERTIES: Final = {
     "state": INT,
 }
 _ACTION_PROPERTIES: Final = {"new_name": STRING, "action": INT, "url": STRING, "identity": STRING}
+_ACTION_NUMBERS: Final = frozenset(kind.value for kind in FileActionKind)
 _NULLABLE: Final = frozenset({"new_name"})
 
 
@@ -143,12 +145,17 @@ class MetadataStore:
             tx.erase_many(cls, [k for k, values in _objects(tx, cls) if UserRecord(**values).key == key])
 
     def file_actions(self) -> list[FileAction]:
-        """What is still to be done."""
+        """What is still to be done; what this code cannot do is logged and stays."""
         with self._lock:
-            return [
-                FileAction(**{**values, "action": FileActionKind(values["action"])})
-                for _, values in _read(self._file, _ACTION)
-            ]
+            rows = [values for _, values in _read(self._file, _ACTION)]
+        for values in rows:
+            if values["action"] not in _ACTION_NUMBERS:
+                logger.warning("%s has the unknown file action %s", values["original_name"], values["action"])
+        return [
+            FileAction(**{**values, "action": FileActionKind(values["action"])})
+            for values in rows
+            if values["action"] in _ACTION_NUMBERS
+        ]
 
     def save_file_action(self, action: FileAction) -> None:
         """Store an action, in place of the one for the same file (§11.2)."""

@@ -27,7 +27,7 @@ from syncline.errors import (
 from syncline.protocol.errors import ERRORS, ErrorAction, Reaction, Status, error_status
 from syncline.protocol.messages import Error
 
-__all__ = ["Consequence", "Effect", "Failure", "FileActionKind", "Next", "consequence", "sync_error"]
+__all__ = ["RESET_ACTIONS", "Consequence", "Effect", "Failure", "FileActionKind", "Next", "consequence", "sync_error"]
 
 
 class Failure(NamedTuple):
@@ -135,13 +135,14 @@ def consequence(failure: Failure) -> Consequence:
         found = _BY_ACTION[failure.action]
     else:
         after = Next.ERROR if failure.is_fatal else Next.NONE
-        found = Consequence(after, report=failure.is_fatal or failure.status is not Status.CONNECTION_CLOSED)
+        is_told = failure.action is ErrorAction.WARNING or failure.status is not Status.CONNECTION_CLOSED
+        found = Consequence(after, report=failure.is_fatal or is_told)
     if failure.status is Status.PERMISSION_DENIED and found.file_action is None and found.report:
         return found._replace(file_action=FileActionKind.DELETE_REALM, is_stored=False)
     return found
 
 
-_RESET_ACTIONS: Final = (ErrorAction.CLIENT_RESET, ErrorAction.CLIENT_RESET_NO_RECOVERY)
+RESET_ACTIONS: Final = (ErrorAction.CLIENT_RESET, ErrorAction.CLIENT_RESET_NO_RECOVERY)
 
 _BY_STATUS: Final[Mapping[Status, type[SyncError]]] = {
     Status.PERMISSION_DENIED: PermissionDeniedError,
@@ -170,7 +171,7 @@ def sync_error(failure: Failure, user_info: Mapping[str, Any] | None = None) -> 
     """The exception that the application sees; ``user_info`` is added to the failure's own details."""
     kind = _BY_STATUS.get(failure.status, ClientSessionError)
     message = failure.message
-    if failure.action in _RESET_ACTIONS or failure.status is Status.AUTO_CLIENT_RESET_FAILED:
+    if failure.action in RESET_ACTIONS or failure.status is Status.AUTO_CLIENT_RESET_FAILED:
         kind = ClientResetError
         message = f"{message}; {_RESET_HINT}"
     elif failure.action is ErrorAction.WARNING and kind is ClientInternalError and failure.server_code is not None:
