@@ -15,9 +15,18 @@ import pytest
 from tests.merge.notation import NothingEmbedded, contents, expected, side
 
 from syncline.changesets.changeset import Changeset
+from syncline.changesets.codec import decode
 from syncline.changesets.instructions import Clear, Instruction, Update
 from syncline.merge import transform
-from syncline.merge.resets import Reset, erasures, read_reciprocal, reset_of, spell_out, write_reciprocal
+from syncline.merge.resets import (
+    Reset,
+    erasures,
+    read_reciprocal,
+    reset_of,
+    spell_out,
+    without_resets,
+    write_reciprocal,
+)
 from syncline.testing.vector_files import normal_state
 from syncline.testing.vector_peers import Client, Server
 from syncline.values import kinds
@@ -174,6 +183,14 @@ def test_resets_are_stored_in_reciprocals_and_met_there() -> None:
     later = side("@21 Set 1.m.old.x=1; Set 1.m.b=2; Ins 1.lm[1][1]=5 ⟨1⟩", 3)
     transform([read], later, schema=NothingEmbedded())
     assert contents(later) == expected("Set 1.m.b=2; Ins 1.lm[1][0]=5 ⟨0⟩")
+
+
+def test_a_reciprocal_without_its_resets() -> None:
+    ours = side("@10 Set 1.i=1; Set 1.m=1; Set 1.j=2", 2)
+    transform(ours, side("@20 Set 1.m=Dict; Set 1.m.a=1", 3), schema=NothingEmbedded())
+    data = without_resets(write_reciprocal(ours[0]))
+    assert contents([decode(data)]) == expected("Set 1.i=1; Set 1.j=2")
+    assert without_resets(b"") == b""
 
 
 def test_a_foreign_update_with_set_is_no_reset() -> None:

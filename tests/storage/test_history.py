@@ -37,6 +37,7 @@ from syncline.storage.history import ClientHistory, SyncCounters
 from syncline.storage.refs import ObjectRef
 from syncline.values import GlobalKey, Link
 from syncline.values.kinds import (
+    DICTIONARY,
     DICTIONARY_COLLECTION,
     INT,
     LINK,
@@ -200,6 +201,25 @@ def test_own_changes_are_merged_with_what_was_made_without_them(file: RealmFile,
     ]
     changes = history.local_changes(4)
     assert [change.transformed == b"" for change in changes] == [False, True]
+
+
+def test_local_changes_show_no_resets(file: RealmFile, history: ClientHistory) -> None:
+    """What gave way to a collection has lost; how its reciprocal is stored is the affair of merging alone."""
+    make_schema(file)
+    with file.write(origin_timestamp=2) as tx:
+        tx.add_property(tx.catalogue.classes["Dog"], "extra", MIXED)
+    history.set_file_ident(3, 99)
+    history.integrate(at(1, 3), [download(1, 3, CreateObject("Dog", 1))], 0)
+    with file.write(origin_timestamp=50) as tx:
+        info = tx.catalogue.classes["Dog"]
+        k, _ = tx.create(info, 1)
+        tx.set(info, k, info.properties["extra"], 7)
+        tx.set(info, k, info.properties["age"], 5)
+    dictionary = [Update("Dog", 1, "extra", (), DICTIONARY, None), Update("Dog", 1, "extra", ("a",), INT, 1)]
+    history.integrate(at(2, 3), [download(2, 3, *dictionary)], 0)
+    change = history.local_changes()[-1]
+    assert len(decode(change.changeset).instructions) == 2
+    assert repr(decode(change.transformed).instructions) == repr([set_age(1, 5)])
 
 
 def test_merging_goes_on_from_the_reciprocals(file: RealmFile, history: ClientHistory) -> None:

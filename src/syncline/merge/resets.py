@@ -32,7 +32,15 @@ from syncline.changesets.instructions import (
 )
 from syncline.values.kinds import DICTIONARY, LIST, LIST_COLLECTION, SET
 
-__all__ = ["Reset", "erasures", "read_reciprocal", "reset_of", "spell_out", "write_reciprocal"]
+__all__ = [
+    "Reset",
+    "erasures",
+    "read_reciprocal",
+    "reset_of",
+    "spell_out",
+    "without_resets",
+    "write_reciprocal",
+]
 
 #: A longer list is cleared: one instruction, but what the other side put into it goes too.
 _MOST_ERASURES: Final = 10_000
@@ -120,6 +128,16 @@ def read_reciprocal(data: bytes) -> Changeset:
         )
     changeset.instructions = instructions
     return changeset
+
+
+def without_resets(data: bytes) -> bytes:
+    """A stored reciprocal as a changeset that everybody understands: what became a reset has lost, and is left out.
+
+    Raises BadChangesetError.
+    """
+    changeset = read_reciprocal(data)
+    changeset.instructions = [i for i in changeset.instructions if reset_of(i) is None]
+    return encode(changeset)
 
 
 def _stored(update: Update, reset: Reset) -> list[Instruction]:

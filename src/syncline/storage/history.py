@@ -32,6 +32,7 @@ from syncline.changesets.codec import decode, encode
 from syncline.errors import MismatchedConfigError, ProtocolViolationError
 from syncline.merge import integration
 from syncline.merge.observer import MergeObserver
+from syncline.merge.resets import without_resets
 from syncline.storage import kept_changes, sync_state, system
 from syncline.storage.global_keys import complete_instructions, complete_rows
 from syncline.storage.sync_state import SyncCounters, SyncState, progress_values
@@ -138,11 +139,14 @@ class ClientHistory:
         if after is None:
             after = self.status().progress.upload.client_version
         rows = self._file.query(
-            "SELECT version, remote_version, timestamp, changeset, ifnull(reciprocal, changeset) FROM rlm_history"
+            "SELECT version, remote_version, timestamp, changeset, reciprocal FROM rlm_history"
             " WHERE version > ? AND origin = 0 AND size > 0 ORDER BY version",
             (after,),
         )
-        return [LocalChange(*row) for row in rows]
+        return [
+            LocalChange(version, base, time, made, made if reciprocal is None else without_resets(reciprocal))
+            for version, base, time, made, reciprocal in rows
+        ]
 
     # --- identity -----------------------------------------------------------------------------------------------------
 
