@@ -34,6 +34,7 @@
     │    └─ TlsHandshakeFailedError 13└─ ServerWarningError 14
     ├─ SyncAuthError (code: SyncAuthErrorCode, error_code)   login and accounts
     ├─ SyncPermissionError                 permissions and offers
+    ├─ AutomaticResetError                 a client reset of its own that became a manual one
     ├─ OperationAbortedError               the session became inactive
     │    └─ OperationCancelledError        the application cancelled
     ├─ InvalidSessionError                 the session has ended
@@ -58,6 +59,7 @@ from typing import Any, ClassVar, Final
 __all__ = [
     "ERROR_ACTION_TOKEN_KEY",
     "PATH_OF_REALM_BACKUP_COPY_KEY",
+    "AutomaticResetError",
     "BadChangesetError",
     "ChangesetLimitError",
     "ClientInternalError",
@@ -435,6 +437,10 @@ class SyncPermissionError(SynclineError):
         super().__init__(message)
         self.message = message
         self.code = code
+
+
+class AutomaticResetError(SynclineError):
+    """Why an automatic client reset was not done: the cause of the :class:`ClientResetError` that it became."""
 
 
 class OperationAbortedError(SynclineError):

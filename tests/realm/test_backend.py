@@ -39,7 +39,7 @@ class Backend:
     def resolve_path(self, sync: Settings, path: str | None) -> str:
         return str(sync.path if path is None else path)
 
-    def attach(self, sync: Settings, lease: FileLease) -> Backend:
+    def attach(self, sync: Settings, lease: FileLease, realm: Any = None) -> Backend:
         if self.fail:
             raise RealmError("no")
         self.leases.append(lease.share())

@@ -4,7 +4,7 @@
 backend, which says where the file lives and returns one handle per open Realm::
 
     Realm.open(config)  ─►  backend.resolve_path(sync, path)      where the local file lives
-                        ─►  backend.attach(sync, lease)           a session for that file, shared by its Realms
+                        ─►  backend.attach(sync, lease, config)   a session for that file, shared by its Realms
     commit              ─►  handle.local_commit(version)          "there is something to upload"
     realm.sync_session  ─►  handle.session
     realm.close()       ─►  handle.close()                    or handle.forget(), by a finalizer
@@ -58,9 +58,10 @@ class SyncBackend(Protocol):
         Creates the directory. Raises for a user that cannot open Realms (spec/sessions.md §17.1).
         """
 
-    def attach(self, sync: Any, lease: FileLease) -> SyncHandle:
+    def attach(self, sync: Any, lease: FileLease, realm: Any = None) -> SyncHandle:
         """A handle on the session of ``lease.file``, made or shared and started; called once per opened Realm.
 
+        ``realm`` is the Realm's configuration, after which the Realms that the session gives to callbacks are opened.
         The lease is the Realm's: a session that must outlive it takes ``lease.share()``.
         """
 

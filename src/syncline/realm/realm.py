@@ -132,7 +132,7 @@ class Realm:
         pins.detach = [self._scheduler.close, file.on_commit(lambda version: _committed(me))]
         if config.sync is not None:
             try:
-                self._sync = sync_backend().attach(config.sync, pins.lease)
+                self._sync = sync_backend().attach(config.sync, pins.lease, config)
             except BaseException:
                 for detach in pins.detach:
                     detach()

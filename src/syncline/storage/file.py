@@ -156,6 +156,21 @@ class RealmFile:
             _registry[name] = file
             return file
 
+    def open_beside(self, path: str) -> RealmFile:
+        """Another file, with the encryption key, clock and vfs of this one and with history; made if need be.
+
+        Raises as :meth:`open`.
+        """
+        settings = self._settings._replace(path=os.path.realpath(path), read_only=False)
+        name = (settings.path, False)
+        with _registry_guard:
+            file = _registry.get(name)
+            if file is not None:
+                return file._join(settings.key, True)
+            file = RealmFile(name, settings, open_parts(settings, True, True))
+            _registry[name] = file
+            return file
+
     def _join(self, key: bytes | None, history: bool | None) -> RealmFile:
         """One more opener in this process."""
         if not hmac.compare_digest(key or b"", self._settings.key or b""):
@@ -226,7 +241,17 @@ class RealmFile:
         end then does nothing. Raises WriteTimeoutError, DiskFullError and FileError (rolled back; the file stays
         usable).
         """
-        tx = self.begin(timeout)
+        with self._ending(self.begin(timeout), origin_timestamp) as tx:
+            yield tx
+
+    @contextmanager
+    def write_on(self, tx: WriteTransaction) -> Iterator[WriteTransaction]:
+        """Commit ``tx``, then a transaction like that of :meth:`write`, without letting another writer in between."""
+        with self._ending(self.commit_and_continue(tx), None) as following:
+            yield following
+
+    @contextmanager
+    def _ending(self, tx: WriteTransaction, origin_timestamp: int | None) -> Iterator[WriteTransaction]:
         try:
             with translating(self.path):
                 yield tx

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from syncline.realm.backend import register_sync_backend
 from syncline.sync.configuration import SyncConfiguration
@@ -67,11 +67,11 @@ class Backend:
             return user.manager.default_url_path(user, sync.reference_url)
         return str(user.manager.layout.partition_path(user.app_id, user.identity, sync.partition_name))
 
-    def attach(self, sync: SyncConfiguration, lease: FileLease) -> RealmHandle:
+    def attach(self, sync: SyncConfiguration, lease: FileLease, realm: Any = None) -> RealmHandle:
         """A Realm of the file was opened. Raises MultipleSyncAgentsError and MismatchedConfigError."""
         registry = sync.user.manager.registry
         path = lease.file.path
-        registry.attach(sync, path, lease)
+        registry.attach(sync, path, lease).realm_configuration = realm
         return RealmHandle(registry, path)
 
 

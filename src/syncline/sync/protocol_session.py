@@ -11,16 +11,16 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from syncline.changesets.changeset import DownloadChangeset
 from syncline.errors import BadChangesetError, ProtocolViolationError, SynclineError
-from syncline.protocol.client_session import ClientSession, SessionConfig
+from syncline.protocol.client_session import ClientSession, SessionConfig, UploadPolicy
 from syncline.protocol.errors import ErrorAction, ErrorCode, Status
 from syncline.protocol.events import DownloadReceived, IdentReceived, SessionError, UploadWanted
-from syncline.protocol.messages import ClientFileIdent
+from syncline.protocol.messages import ClientFileIdent, FlexibleBind
 from syncline.protocol.settings import SyncMode
-from syncline.sync.progress import ProgressFeed
+from syncline.sync.progress import ProgressFeed, ProgressNotifier
 from syncline.sync.session_errors import Failure
 from syncline.sync.states import ConnectionState
 from syncline.sync.telemetry import Transfers
@@ -28,11 +28,14 @@ from syncline.sync.transport import Endpoint, SocketOptions
 from syncline.sync.waits import Wait, WaitKind
 
 if TYPE_CHECKING:
+    from syncline.storage.file import RealmFile
+    from syncline.storage.history import ClientHistory
     from syncline.sync.client import SyncClient
+    from syncline.sync.configuration import SyncConfiguration
     from syncline.sync.connection import Connection
-    from syncline.sync.session_core import SessionCore
+    from syncline.sync.manager import SyncManager
 
-__all__ = ["ProtocolSession"]
+__all__ = ["ProtocolSession", "SessionOwner"]
 
 logger = logging.getLogger("syncline.sync.session")
 
@@ -41,11 +44,59 @@ _BATCH_DOWNLOADS: Final = 64
 """Downloads that arrived while another was being integrated go into one commit, up to these limits."""
 
 
+class SessionOwner(Protocol):
+    """Whose file a protocol session syncs, and who hears of it; all methods are called on the event loop."""
+
+    @property
+    def manager(self) -> SyncManager: ...
+    @property
+    def configuration(self) -> SyncConfiguration: ...
+    @property
+    def path(self) -> str: ...
+    @property
+    def file(self) -> RealmFile: ...
+    @property
+    def history(self) -> ClientHistory: ...
+    @property
+    def progress(self) -> ProgressNotifier: ...
+    @property
+    def hears_commits(self) -> bool: ...
+
+    def start_protocol(self, protocol: ProtocolSession) -> None:
+        """Start it now: the one before it has let go of the file."""
+
+    def protocol_finished(self, protocol: ProtocolSession) -> None:
+        """It does not touch the file any more."""
+
+    def connection_changed(self, protocol: ProtocolSession, state: ConnectionState, failure: Failure | None) -> None:
+        """Its connection went to ``state``."""
+
+    def failed(self, protocol: ProtocolSession, failure: Failure, *, disconnected: bool) -> None:
+        """The server reported an error for it, or sent what cannot be integrated."""
+
+    def local_fault(self, protocol: ProtocolSession, error: Exception | None) -> None:
+        """The file could not be read or written."""
+
+    def wait_completed(self, wait: Wait) -> None:
+        """A wait is over, well."""
+
+
 class ProtocolSession:
     """Made active by :meth:`start`, ended by :meth:`stop`; :meth:`SessionCore.protocol_finished` is called when nothing
     of it touches the file any more."""
 
-    def __init__(self, core: SessionCore, client: SyncClient, number: int) -> None:
+    def __init__(
+        self,
+        core: SessionOwner,
+        client: SyncClient,
+        number: int,
+        *,
+        uploads: UploadPolicy = UploadPolicy.DELAYED,
+        session_reason: int = 0,
+    ) -> None:
+        """``session_reason``: why it is bound (spec/wire-protocol.md §7.1)."""
+        self._uploads = uploads
+        self._session_reason = session_reason
         self._core = core
         self._client = client
         self._number = number
@@ -89,6 +140,8 @@ class ProtocolSession:
             file_ident=ClientFileIdent(status.file_ident, status.file_salt),
             progress=status.progress,
             local_version=status.current_version,
+            flexible=FlexibleBind(session_reason=self._session_reason),
+            uploads=self._uploads,
         )
         self._connection = self._client.connection(self._endpoint())
         self._session = self._connection.bind(self, config)

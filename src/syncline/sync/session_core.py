@@ -20,6 +20,7 @@ from syncline.errors import OperationAbortedError, SyncError, SynclineError
 from syncline.protocol.backoff import Backoff
 from syncline.protocol.errors import ErrorAction, Status
 from syncline.storage.history import ClientHistory
+from syncline.sync.client_reset import Acknowledgement, ClientReset, is_automatic
 from syncline.sync.delivery import Courier
 from syncline.sync.diagnostics import ErrorLog
 from syncline.sync.file_actions import flag_file
@@ -84,6 +85,11 @@ class SessionCore:
         self._state = InternalState.INACTIVE
         self._connection_since = time.time()
         self._connection_state = ConnectionState.DISCONNECTED
+        #: of a Realm of this file, for those that callbacks of a client reset get
+        self.realm_configuration: Any = None
+        self._reset: ClientReset | None = None  # in place of a protocol session
+        self._resets: list[ClientReset] = []  # not yet ended, the present one included
+        self._acknowledgement = Acknowledgement(self)
         self._protocol: ProtocolSession | None = None
         self._running_protocols = 0  # not yet finished, the present one included
         self._death_count = 0
@@ -185,9 +191,9 @@ class SessionCore:
             case Move.UNREGISTER:
                 return [lambda: self.manager.registry.unregister(self)]
             case Move.REFRESH:
-                protocol = self._protocol
-                assert protocol is not None
-                return [lambda: self._post(protocol.token_renewed)]
+                present = self._protocol or self._reset
+                assert present is not None
+                return [lambda: self._post(present.token_renewed)]
         return []
 
     def _activate(self) -> Later:
@@ -210,8 +216,11 @@ class SessionCore:
 
     def start_protocol(self, protocol: ProtocolSession) -> None:
         """Start it, on the event loop."""
+        if self._resets:  # one of them may be writing; it starts this one when it ends
+            return
         try:
             protocol.start()
+            self._acknowledgement.expect()
         except (SynclineError, OSError) as error:
             self.local_fault(protocol, error)
 
@@ -243,6 +252,9 @@ class SessionCore:
         waits, self._waits = self._waits, []
         if protocol is not None:
             self._post(protocol.stop)
+        reset, self._reset = self._reset, None
+        if reset is not None:
+            self._post(reset.stop)
         outcome = error or OperationAbortedError("the session became inactive")
         later: Later = [lambda: self.manager.registry.unregister(self)]
         later += [partial(wait.finish, outcome) for wait in waits]
@@ -314,7 +326,7 @@ class SessionCore:
                 self._give_back_file()
 
     def _give_back_file(self) -> None:
-        if self._running_protocols or self.released.is_set():
+        if self._running_protocols or self._resets or self.released.is_set():
             return
         if self._holds_agent_lock:
             self._holds_agent_lock = False
@@ -338,11 +350,17 @@ class SessionCore:
         if failure is not None:
             self.failed(protocol, failure, disconnected=True)
 
-    def failed(self, protocol: ProtocolSession, failure: Failure, *, disconnected: bool) -> None:
-        """Something went wrong; the order of what follows is that of spec/sessions.md §10.6."""
+    def failed(self, protocol: ProtocolSession | None, failure: Failure, *, disconnected: bool) -> None:
+        """Something went wrong; the order of what follows is that of spec/sessions.md §10.6.
+
+        ``protocol`` None: in an automatic client reset, which has taken the place of the protocol session.
+        """
         row = consequence(failure)
         with self._lock:
             if protocol is not self._protocol or self._state not in _WITH_PROTOCOL:
+                return
+            if self._state is InternalState.ACTIVE and is_automatic(failure, self.configuration):
+                self._begin_reset(failure)
                 return
             if disconnected:
                 self._set_connection_state(ConnectionState.DISCONNECTED)
@@ -360,6 +378,33 @@ class SessionCore:
             self.manager.renewal.take_effect(self, row.effect)
         if report is not None:
             self.manager.report(report, self)
+
+    def _begin_reset(self, failure: Failure) -> None:
+        """A client reset takes the place of the protocol session; waits go on (spec/sessions.md §12.3)."""
+        self._set_connection_state(ConnectionState.DISCONNECTED)
+        protocol, self._protocol = self._protocol, None
+        if protocol is not None:
+            self._post(protocol.stop)
+        self._reset = ClientReset(self, failure, next(_numbers))
+        self._resets.append(self._reset)
+        self._post(self._reset.start)
+
+    def reset_ended(self, reset: ClientReset, error: Exception | None) -> None:
+        """A client reset does not touch the file any more; on the event loop."""
+        with self._lock:
+            self._resets.remove(reset)
+            is_present = reset is self._reset
+            if is_present:
+                self._reset = None
+                if error is None:
+                    self._new_protocol()
+            elif self._protocol is not None:
+                self._post(self.start_protocol, self._protocol)
+        if is_present and error is not None:
+            self.failed(None, reset.failed(error), disconnected=True)
+        with self._lock:
+            if self._is_ended or self._is_errored:
+                self._give_back_file()
 
     def _error(self, failure: Failure, row: Consequence) -> SyncError:
         """The error of a failure; its file action is stored durably before anybody hears of it."""

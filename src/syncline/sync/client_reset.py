@@ -1,0 +1,242 @@
+"""The automatic client reset: the server refuses the file, so its content is rebased onto the server's state
+(spec/sessions.md §12).
+
+::
+
+    step                     on                  what an interruption leaves
+    ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+    1 stop the session       event loop          the old file; the server refuses it again
+    2 download a fresh copy  fresh_copy.py       … and a fresh copy to go on with
+    3 before_client_reset    thread of its own   the same
+    4 note the attempt       commit 1            … and the record of it (reset_tracking.py)
+    5 transfer, new ident    commit 2            the new file, which syncs; the record until the server has everything
+    6 after_client_reset     the same thread     the same
+    7 delete the fresh copy  the same thread     a file that the next reset deletes or uses
+    8 new protocol session   event loop
+
+Nothing is sent between 1 and 8: *before* returns before anything changes, *after* before the server hears of the new
+identity. A step that fails makes it a manual reset: the error goes to the application (§12.8).
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final
+
+from syncline.errors import ClosedRealmError
+from syncline.protocol.errors import Status
+from syncline.storage.system import FIRST_VERSION
+from syncline.storage.transfer import transfer
+from syncline.sync import reset_tracking
+from syncline.sync.fresh_copy import FreshCopy
+from syncline.sync.session_errors import RESET_ACTIONS, Failure
+from syncline.sync.states import ClientResetMode
+from syncline.sync.waits import Wait, WaitKind
+
+if TYPE_CHECKING:
+    from syncline.realm import Realm
+    from syncline.storage.file import RealmFile
+    from syncline.storage.transaction import WriteTransaction
+    from syncline.sync.configuration import SyncConfiguration
+    from syncline.sync.session_core import SessionCore
+
+__all__ = ["Acknowledgement", "ClientReset", "is_automatic"]
+
+logger = logging.getLogger("syncline.sync.reset")
+
+_AUTOMATIC: Final = (ClientResetMode.DISCARD_UNSYNCED_CHANGES,)
+
+
+def is_automatic(failure: Failure, configuration: SyncConfiguration) -> bool:
+    """Whether the session answers ``failure`` with a client reset of its own."""
+    return (
+        failure.action in RESET_ACTIONS
+        and failure.status is not Status.AUTO_CLIENT_RESET_FAILED
+        and configuration.client_reset_mode in _AUTOMATIC
+        and not configuration.flexible
+    )
+
+
+class ClientReset:
+    """One reset of one session: :meth:`start`, then :meth:`SessionCore.reset_ended` on the event loop, in any case."""
+
+    def __init__(self, core: SessionCore, failure: Failure, number: int) -> None:
+        """``failure``: the server's; ``number``: of the fresh copy's session among all of this process."""
+        self._core = core
+        self._failure = failure
+        self._configuration = core.configuration
+        self._fresh = FreshCopy(core, number, self._downloaded)
+        self._is_stopped = False
+
+    def start(self) -> None:
+        """Begin, on the event loop."""
+        logger.warning("%s: client reset: %s", self._core.path, self._failure.message)
+        self._fresh.start()
+
+    def stop(self) -> None:
+        """The session became inactive; what is being written already is written to the end. On the event loop."""
+        self._is_stopped = True
+        self._fresh.stop()
+
+    def token_renewed(self) -> None:
+        """A new access token, which the download may need. On the event loop."""
+        self._fresh.token_renewed()
+
+    def _downloaded(self, error: Exception | None) -> None:
+        if error is not None or self._is_stopped:
+            self._fresh.close(delete=not self._is_stopped)
+            self._core.reset_ended(self, error)
+            return
+        previous = self._core.manager.client.ending.get(self._core.path)
+        if previous is not None:  # a last download is still being integrated
+            previous.call_when_finished(lambda: self._downloaded(None))
+            return
+        threading.Thread(target=self._run, name="syncline-reset", daemon=True).start()
+
+    def failed(self, error: Exception) -> Failure:
+        """What the application is told (spec/sessions.md §12.8)."""
+        failure = self._failure
+        message = f"the automatic client reset failed: {error}; the server asked for it: {failure.message}"
+        return failure._replace(status=Status.AUTO_CLIENT_RESET_FAILED, message=message, is_fatal=True, cause=error)
+
+    # --- on a thread of its own ---------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        failure: Exception | None = None
+        try:
+            self._perform()
+        except Exception as error:  # noqa: BLE001 - also the application's: whatever it is, the reset has failed
+            failure = error
+        self._fresh.close(delete=True)
+        self._core.manager.client.post(self._core.reset_ended, self, failure)
+
+    def _perform(self) -> None:
+        file = self._core.file
+        if file.version <= FIRST_VERSION:
+            return  # never written: the new session asks for an identity
+        with _Callbacks(self._configuration, self._core.realm_configuration, file) as callbacks:
+            callbacks.before()
+            with file.write() as tx:
+                self._note_attempt(tx)
+                with file.write_on(tx) as tx:
+                    tx.recording = False
+                    self._take_over(tx)
+            callbacks.after(did_recover=False)
+        logger.info("%s: client reset done", file.path)
+
+    def _note_attempt(self, tx: WriteTransaction) -> None:
+        """Raises AutomaticResetError if the resets before it have not succeeded."""
+        failure, wanted = self._failure, self._configuration.client_reset_mode
+        assert failure.action is not None
+        assert wanted is not None
+        mode = reset_tracking.allowed_mode(reset_tracking.read_record(self._core.history), wanted, failure.action)
+        code = failure.server_code or 0
+        reset_tracking.write_record_in(tx, reset_tracking.ResetRecord(mode, failure.action, code, failure.message))
+
+    def _take_over(self, tx: WriteTransaction) -> None:
+        """The fresh copy's objects, identity and cursors become those of the file."""
+        history = self._core.history
+        status = self._fresh.history.status()
+        history.set_file_ident_in(tx, status.file_ident, status.file_salt)
+        with self._fresh.file.reading_alone() as source:
+            transfer(source, tx)
+        history.rewrite_in(
+            tx,
+            ident=status.file_ident,
+            salt=status.file_salt,
+            server_version=status.progress.latest_server_version,
+            recovered={},
+        )
+
+
+class _Callbacks:
+    """``before_client_reset`` and ``after_client_reset`` with the Realms that they get, which last as long as this."""
+
+    def __init__(self, configuration: SyncConfiguration, realm_configuration: Any, file: RealmFile) -> None:
+        self._before: Callable[..., object] | None = configuration.before_client_reset
+        self._after: Callable[..., object] | None = configuration.after_client_reset
+        self._realm_configuration = realm_configuration
+        self._file = file
+        self._live: Realm | None = None
+        self._frozen: Realm | None = None
+
+    def __enter__(self) -> _Callbacks:
+        if self._before is not None or self._after is not None:
+            from syncline.realm import Realm, RealmConfiguration  # realm/ is complete by now, not when this is loaded
+
+            given = self._realm_configuration or RealmConfiguration()
+            self._live = Realm.open(given.replace(sync=None, path=self._file.path))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for realm in (self._frozen, self._live):
+            if realm is not None:
+                realm.close()
+
+    def before(self) -> None:
+        """Call *before* with the Realm as it is; what it writes belongs to the state before the reset."""
+        if self._live is None:
+            return
+        if self._before is not None:
+            with self._live.freeze() as frozen:
+                self._before(frozen)
+            self._live.refresh()
+        self._frozen = self._live.freeze()
+        self._live.invalidate()
+
+    def after(self, *, did_recover: bool) -> None:
+        """Call *after* with the Realm as it was and as it is; what it writes is uploaded."""
+        if self._after is not None and self._live is not None:
+            self._live.refresh()
+            self._after(self._frozen, self._live, did_recover)
+
+
+class Acknowledgement:
+    """Forgets the attempt once everything is uploaded and downloaded after it (spec/sessions.md §12.7)."""
+
+    def __init__(self, core: SessionCore) -> None:
+        self._core = core
+        self._is_expected = False
+
+    def expect(self) -> None:
+        """A protocol session starts, on the event loop: wait, if there is an attempt to forget."""
+        if not self._is_expected and reset_tracking.has_record(self._core.history):
+            self._is_expected = True
+            self._wait(WaitKind.UPLOAD, lambda: self._wait(WaitKind.DOWNLOAD, self._forget))
+
+    def _wait(self, kind: WaitKind, then: Callable[[], object]) -> None:
+        def ended(error: Exception | None) -> None:
+            if error is None:
+                then()
+            else:
+                self._is_expected = False  # the next protocol session tries again
+
+        wait = Wait(kind, ended)
+        wait.is_internal = True
+        self._core.add_wait(wait)
+
+    def _forget(self) -> None:
+        try:
+            file = self._core.file.share()
+        except ClosedRealmError:  # the session has ended meanwhile; the next one of the file will do it
+            return
+        self._core.manager.client.work(lambda: _remove_record(file), self._forgotten)
+
+    def _forgotten(self, result: None, error: Exception | None) -> None:
+        self._is_expected = False
+        if error is not None:
+            logger.warning("%s: the end of a client reset cannot be noted: %s", self._core.path, error)
+
+
+def _remove_record(file: RealmFile) -> None:
+    """Takes over the reference to the file."""
+    try:
+        with file.write() as tx:
+            reset_tracking.forget_in(tx)
+    finally:
+        file.close()

@@ -1,0 +1,176 @@
+"""FreshCopy: the server's state in a second file, for a client reset (spec/sessions.md §12.3 steps 2 to 5).
+
+It lies at ``<path>.fresh``, encrypted like the file that is reset, and is downloaded by a protocol session of its own,
+which never uploads and which the application does not hear of. One that an interrupted reset has left is continued; one
+that cannot be read, or that the server does not know any more, is made anew.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from syncline.errors import AutomaticResetError, FileError
+from syncline.protocol.client_session import UploadPolicy
+from syncline.storage.file import RealmFile
+from syncline.storage.history import ClientHistory
+from syncline.sync.progress import ProgressNotifier
+from syncline.sync.protocol_session import ProtocolSession
+from syncline.sync.session_errors import RESET_ACTIONS, Effect, Failure, consequence
+from syncline.sync.states import ConnectionState
+from syncline.sync.waits import Wait, WaitKind
+
+if TYPE_CHECKING:
+    from syncline.sync.session_core import SessionCore
+
+__all__ = ["FreshCopy"]
+
+logger = logging.getLogger("syncline.sync.reset")
+
+SUFFIX: Final = ".fresh"
+
+
+class FreshCopy:
+    """Downloads once: :meth:`start`, then ``done(error)`` on the event loop, unless :meth:`stop` comes before.
+
+    An owner of a protocol session (:class:`~syncline.sync.protocol_session.SessionOwner`).
+    """
+
+    def __init__(self, core: SessionCore, number: int, done: Callable[[Exception | None], object]) -> None:
+        """``core``: of the file that is reset; ``number``: of this session among all of the process."""
+        self.manager = core.manager
+        self.configuration = core.configuration
+        self.path = core.path + SUFFIX
+        self.progress = ProgressNotifier(self.path)
+        self.hears_commits = True
+        self._core = core
+        self._number = number
+        self._done = done
+        self._file: RealmFile | None = None
+        self._history: ClientHistory | None = None
+        self._protocol: ProtocolSession | None = None
+        self._outcome: Exception | None = None
+        self._is_over = False
+        self._is_retried = False
+
+    @property
+    def file(self) -> RealmFile:
+        """The open file; only once it is downloaded, or for its own protocol session."""
+        assert self._file is not None
+        return self._file
+
+    @property
+    def history(self) -> ClientHistory:
+        """Where it stands with the server."""
+        assert self._history is not None
+        return self._history
+
+    # --- on the event loop --------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Open or make the file, then download."""
+        self.manager.client.work(self._open, self._opened)
+
+    def stop(self) -> None:
+        """Nobody wants it any more; what was downloaded stays for the next time. ``done`` is called all the same."""
+        self._end(AutomaticResetError("the session became inactive"))
+
+    def token_renewed(self) -> None:
+        """A new access token: for the next connection, without delay."""
+        if self._protocol is not None:
+            self._protocol.token_renewed()
+
+    def _open(self) -> RealmFile:
+        try:
+            return self._core.file.open_beside(self.path)
+        except FileError as error:
+            logger.info("%s cannot be used, a new one is made: %s", self.path, error)
+            RealmFile.delete(self.path)
+            return self._core.file.open_beside(self.path)
+
+    def _opened(self, file: RealmFile | None, error: Exception | None) -> None:
+        self._file = file
+        if file is None:
+            self._is_over = True
+            self._done(error)
+        elif self._is_over:
+            self._done(self._outcome)
+        else:
+            self._history = ClientHistory(file, keep_bytes=0)
+            self._download()
+
+    def _download(self) -> None:
+        protocol = self._protocol = ProtocolSession(
+            self, self.manager.client, self._number, uploads=UploadPolicy.NEVER, session_reason=_CLIENT_RESET
+        )
+        self.start_protocol(protocol)
+        protocol.add_wait(Wait(WaitKind.DOWNLOAD, self._end))
+
+    def _end(self, error: Exception | None) -> None:
+        """The outcome is known; it is told when nothing touches the file any more."""
+        if self._is_over:
+            return
+        self._is_over = True
+        self._outcome = error
+        if self._protocol is not None:
+            self._protocol.stop()
+
+    def close(self, *, delete: bool) -> None:
+        """Close the file; ``delete`` it, too. Any thread; failures are logged."""
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
+        if delete:
+            try:
+                RealmFile.delete(self.path)
+            except OSError as error:
+                logger.warning("%s is not needed any more, but cannot be deleted: %s", self.path, error)
+
+    # --- what its protocol session says -------------------------------------------------------------------------------
+
+    def start_protocol(self, protocol: ProtocolSession) -> None:
+        """Bind; see :meth:`SessionCore.start_protocol`."""
+        try:
+            protocol.start()
+        except OSError as error:
+            self.local_fault(protocol, error)
+
+    def protocol_finished(self, protocol: ProtocolSession) -> None:
+        """Nothing of it touches the file any more."""
+        if self._is_over:
+            self._done(self._outcome)
+        else:
+            self._protocol = None
+            self.close(delete=True)
+            self.start()
+
+    def connection_changed(self, protocol: ProtocolSession, state: ConnectionState, failure: Failure | None) -> None:
+        """A lost connection is made again; what cannot be made ends the download."""
+        if failure is not None:
+            self.failed(protocol, failure, disconnected=True)
+
+    def failed(self, protocol: ProtocolSession, failure: Failure, *, disconnected: bool) -> None:
+        """The server refused something. A copy that it does not know any more is made anew, once."""
+        effect = consequence(failure).effect
+        if effect in (Effect.REFRESH_TOKEN, Effect.REFRESH_LOCATION):
+            self.manager.renewal.take_effect(self._core, effect)
+        elif not failure.is_fatal:
+            logger.info("%s: %s", self.path, failure.message)
+        elif failure.action in RESET_ACTIONS and not self._is_retried and not self._is_over:
+            self._is_retried = True
+            protocol.stop()
+        else:
+            self._end(AutomaticResetError(f"the server's state cannot be downloaded: {failure.message}"))
+
+    def local_fault(self, protocol: ProtocolSession, error: Exception | None) -> None:
+        """The disk is full, say."""
+        self._end(AutomaticResetError(f"{self.path} cannot be written: {error}"))
+
+    def wait_completed(self, wait: Wait) -> None:
+        """Everything is here."""
+        wait.finish(None)
+
+
+#: Why a session is bound (spec/wire-protocol.md §7.1).
+_CLIENT_RESET: Final = 1
