@@ -14,6 +14,7 @@ from syncline import (
     ClosedRealmError,
     ConnectionState,
     InvalidSessionError,
+    OperationAbortedError,
     Realm,
     RealmConfiguration,
     SyncSession,
@@ -202,6 +203,44 @@ def test_s04_the_stop_policy_may_change_while_the_session_lives(world: World) ->
     world.settle(realm)
     realm.close()
     assert session.state is SyncSessionState.INVALID
+
+
+@pytest.mark.parametrize("policy", [SyncStopPolicy.AFTER_CHANGES_UPLOADED, SyncStopPolicy.LIVE_INDEFINITELY])
+def test_s04_other_headers_do_not_end_what_lives_on(world: World, policy: SyncStopPolicy) -> None:
+    realm = world.open(stop_policy=policy)
+    world.settle(realm)
+    session = session_of(realm)
+    with world.silence():
+        world.write(realm, 1)
+        realm.close()
+        state = world.internal_state()
+        world.manager.custom_request_headers = {"X-Test": "1"}
+        assert world.internal_state() is state
+        assert session.state is SyncSessionState.ACTIVE
+    other = world.open("b")
+    eventually(lambda: world.numbers(other) == [1], "the upload")
+    if policy is SyncStopPolicy.AFTER_CHANGES_UPLOADED:
+        assert world.manager.wait_for_sessions_to_terminate(PATIENCE_S)
+
+
+def test_s04_other_headers_abort_waits_and_connect_anew(world: World) -> None:
+    realm = world.open()
+    world.settle(realm)
+    session = session_of(realm)
+    ends: list[Exception | None] = []
+    changes: list[ConnectionState] = []
+    with session.observe_connection_state(lambda old, new: changes.append(new)):
+        with world.silence():
+            world.write(realm, 1)
+            session.on_upload_complete(lambda error: (ends.append(error), session.suspend(), session.resume()))
+            world.manager.custom_request_headers = {"X-Test": "1"}
+            eventually(lambda: ends, "the end of the wait")
+        world.settle(realm)
+        world.manager.notify_thread.drain(PATIENCE_S)
+    assert isinstance(ends[0], OperationAbortedError)
+    assert session.state is SyncSessionState.ACTIVE
+    assert changes[0] is ConnectionState.DISCONNECTED
+    assert changes[-1] is ConnectionState.CONNECTED
 
 
 # --- S5: threads ------------------------------------------------------------------------------------------------------

@@ -148,6 +148,36 @@ def test_s14_waits_are_aborted_and_later_ones_stay(world: World) -> None:
     assert ends[1] is None
 
 
+def test_s14_waits_end_with_the_session_also_if_it_is_suspended(world: World) -> None:
+    realm = world.open()
+    world.settle(realm)
+    session = session_of(realm)
+    session.suspend()
+    ends: list[Exception | None] = []
+    session.on_upload_complete(ends.append)
+    session.on_download_complete(ends.append)
+    realm.close()
+    eventually(lambda: len(ends) == 2, "the end of the waits")
+    assert [type(end) for end in ends] == [OperationAbortedError] * 2
+
+
+def test_s14_suspending_a_logged_out_session_changes_nothing_else(world: World) -> None:
+    user = world.user_named("ann")
+    realm = world.open(user=user)
+    world.settle(realm)
+    session = session_of(realm)
+    user.log_out()
+    ends: list[Exception | None] = []
+    session.on_upload_complete(ends.append)
+    session.suspend()
+    world.log_in("ann")
+    world.manager.notify_thread.drain(PATIENCE_S)
+    assert ends == [], "a wait stays"
+    session.resume()
+    eventually(lambda: ends, "the end of the wait")
+    assert ends == [None]
+
+
 def test_s15_only_resume_ends_a_suspension(world: World) -> None:
     user = world.user_named("ann")
     realm = world.open(user=user)

@@ -139,10 +139,14 @@ class SessionRegistry:
             seat = self._seats.get(core.path)
             if seat is None or seat.core is not core or seat.realms:
                 return
-            if core.is_errored or core.end():
-                del self._seats[core.path]
-                self._leaving = [one for one in self._leaving if not one.released.is_set()]
-                self._leaving.append(core)
+            later = [] if core.is_errored else core.end()
+            if later is None:
+                return
+            del self._seats[core.path]
+            self._leaving = [one for one in self._leaving if not one.released.is_set()]
+            self._leaving.append(core)
+        for call in later:
+            call()
 
     def core_at(self, path: str) -> SessionCore | None:
         """The present session of a file."""
@@ -188,7 +192,8 @@ class SessionRegistry:
         """The manager is shut down: every session ends, also those that Realms refer to."""
         for core in self.all():
             core.trigger(Trigger.SHUT_DOWN)
-            core.end()
+            for call in core.end() or []:
+                call()
         with self._lock:
             return [core for core in [*self._leaving, *self.all()] if not core.released.is_set()]
 

@@ -186,6 +186,8 @@ class SessionCore:
                 return self._die()
             case Move.DEACTIVATE:
                 return self._become_inactive(InternalState.INACTIVE, error)
+            case Move.PAUSE if self._state is InternalState.INACTIVE:
+                self._state = InternalState.PAUSED  # waits for a login stay (§4.4)
             case Move.PAUSE:
                 return self._become_inactive(InternalState.PAUSED, error)
             case Move.UNREGISTER:
@@ -245,8 +247,13 @@ class SessionCore:
             call()
 
     def _become_inactive(self, state: InternalState, error: Exception | None) -> Later:
-        """Leave the connection (spec/sessions.md §4.4, in its order)."""
+        """Leave the connection, and the manager if no Realm is open (spec/sessions.md §4.4, in its order)."""
         self._state = state
+        later = self._leave_connection(error)
+        return [lambda: self.manager.registry.unregister(self), *later]
+
+    def _leave_connection(self, error: Exception | None) -> Later:
+        """No protocol session any more, and no waits."""
         self._set_connection_state(ConnectionState.DISCONNECTED)
         protocol, self._protocol = self._protocol, None
         waits, self._waits = self._waits, []
@@ -256,9 +263,7 @@ class SessionCore:
         if reset is not None:
             self._post(reset.stop)
         outcome = error or OperationAbortedError("the session became inactive")
-        later: Later = [lambda: self.manager.registry.unregister(self)]
-        later += [partial(wait.finish, outcome) for wait in waits]
-        return later
+        return [partial(wait.finish, outcome) for wait in waits]
 
     def restart(self) -> None:
         """A new protocol session with the latest configuration and route; waits go on (spec/sessions.md §4.5)."""
@@ -277,26 +282,35 @@ class SessionCore:
             call()
 
     def update_configuration(self, configuration: SyncConfiguration) -> None:
-        """Replace the configuration: the session becomes inactive for a moment, its waits are aborted (§4.5)."""
-        while True:
-            self.trigger(Trigger.LOG_OUT)
-            with self._lock:
-                if self._state in (InternalState.INACTIVE, InternalState.PAUSED):
-                    self.configuration = configuration
-                    break
-        self.trigger(Trigger.REVIVE)
+        """Replace the configuration: who is connected disconnects and connects anew, the waits are aborted (§4.5).
 
-    def end(self) -> bool:
-        """Nobody refers to it any more and it is not active: give the file back. False if it is active after all."""
+        At one go, so that no callback comes between, and nobody lets go of a session that lives on without a Realm.
+        """
         with self._lock:
-            if self._state not in (InternalState.INACTIVE, InternalState.PAUSED):
-                return False
-            self._is_ended = True
-            self._give_back_file()
-            later = self._end_of_life()
+            self.configuration = configuration
+            state = self._state
+            if state in (InternalState.INACTIVE, InternalState.PAUSED):
+                return
+            self._state = InternalState.INACTIVE
+            later = self._leave_connection(None)
+            if state is InternalState.DYING:
+                later += self._activate() + self._die()
+            else:
+                later += self._perform(self._revival(), None)
         for call in later:
             call()
-        return True
+
+    def end(self) -> Later | None:
+        """Nobody refers to it any more and it is not active: give the file back.
+
+        Returns what is to be called when the caller holds no lock; None if it is active after all.
+        """
+        with self._lock:
+            if self._state not in (InternalState.INACTIVE, InternalState.PAUSED):
+                return None
+            self._is_ended = True
+            self._give_back_file()
+            return self._leave_connection(None) + self._end_of_life()
 
     def at_end(self, call: Callable[[], object]) -> int:
         """Call once, briefly, when the session becomes invalid; a number for :meth:`forget_end`."""
