@@ -117,6 +117,18 @@ def test_there_is_one_sync_agent_over_all_processes_beside_the_writer(path: str)
     lock.close()
 
 
+def test_whether_anybody_syncs_can_be_asked_without_disturbing(path: str) -> None:
+    lock = LockFile.open(path)
+    assert lock is not None
+    assert lock.has_agent() in (False, None)  # None where the platform does not tell
+    child = hold_elsewhere(path, "acquire_agent")
+    assert lock.has_agent() in (True, None)
+    end(child)
+    assert lock.acquire_agent()
+    assert lock.has_agent()
+    lock.close()
+
+
 def test_users_of_one_path_in_a_process_share_the_lock_file(path: str) -> None:
     first, second = LockFile.open(path), LockFile.open(path)
     assert first is second

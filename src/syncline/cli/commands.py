@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from syncline.cli.serve import serve
+from syncline.cli.status import status
 from syncline.cli.why import why
 from syncline.version import __version__
 
@@ -25,6 +26,7 @@ def build_app() -> typer.Typer:
     )
     app.callback()(_root)
     app.command()(serve)
+    app.command()(status)
     app.command()(why)
     app.command()(doctor)
     app.command()(demo)

@@ -472,6 +472,11 @@ class RealmFile:
         if self._lock is not None:
             self._lock.release_agent()
 
+    @property
+    def has_sync_agent(self) -> bool | None:
+        """Whether any process syncs the file now; None where that cannot be known."""
+        return None if self._lock is None else self._lock.has_agent()
+
     def write_copy(self, path: str | os.PathLike[str], *, encryption_key: bytes | None = None) -> None:
         """A compacted, durable copy at ``path``, encrypted with its own key or not at all (spec/sdk.md §3.7).
 

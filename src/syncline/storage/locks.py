@@ -186,6 +186,11 @@ class LockFile:
             self._agent_held = True
             return True
 
+    def has_agent(self) -> bool | None:
+        """Whether any process syncs the file; None where the platform does not tell. Disturbs nobody."""
+        with _registry_guard:
+            return self._agent_held or _is_locked(self._descriptor, _AGENT)
+
     def release_agent(self) -> None:
         """Stop being the sync agent."""
         with _registry_guard:
@@ -301,6 +306,15 @@ def _try_lock(descriptor: int, byte: int, exclusive: bool) -> bool:
             f"cannot lock a Realm's lock file: {error.strerror}; its file system must have locks"
         ) from error
     return True
+
+
+def _is_locked(descriptor: int, byte: int) -> bool | None:
+    """Whether another open file holds a lock on the byte; None where that cannot be asked."""
+    if not _HAS_OPEN_FILE_LOCKS:
+        return None
+    answer = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, _request(fcntl.F_WRLCK, byte))
+    kind: int = struct.unpack_from("@h", answer)[0]
+    return kind != fcntl.F_UNLCK
 
 
 def _lock_until(descriptor: int, byte: int, deadline: float | None) -> bool:
