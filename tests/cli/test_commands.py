@@ -53,7 +53,14 @@ def test_the_demo_on_few_airports_without_a_terminal(tmp_path: Path) -> None:
     hashes = [line.split()[-1] for line in result.stdout.splitlines() if line.startswith("content hash")]
     assert len(hashes) == 3
     assert len(set(hashes)) == 1
-    for words in ("A upload: 100 %", "B download: 100 %", "latency A → B", "server killed -9", "everything is equal"):
+    for words in (
+        "A upload: connected",
+        "A upload: 100 %",
+        "B download: 100 %",
+        "latency A → B",
+        "server killed -9",
+        "everything is equal",
+    ):
         assert words in result.stdout
     assert (tmp_path / "run" / "device-A" / "device.realm").exists()
 

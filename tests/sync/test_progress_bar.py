@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from syncline.sync.progress_bar import ProgressBar, percent_done
-from syncline.sync.states import ProgressDirection, ProgressMode
+from syncline.sync.states import ProgressDirection, ProgressMode, SyncSessionState
 
 UP = ProgressDirection.UPLOAD
 
@@ -56,6 +56,18 @@ def test_a_bar_on_a_terminal(library: str | None) -> None:
     text = shown(screen.getvalue())
     assert "100 %" in text
     assert re.search(r"10\.0(/10\.0 kB|k/10\.0k)", text)
+
+
+@pytest.mark.parametrize("library", ["rich", "tqdm"])
+def test_remarks_stand_beside_the_title(library: str) -> None:
+    screen = Screen()
+    with ProgressBar.open("upload", library=library, file=screen) as bar:
+        bar.note("disconnected")
+        bar.update(1, 2)
+    bar.note("too late")
+    text = shown(screen.getvalue())
+    assert "upload (disconnected)" in text
+    assert "too late" not in text
 
 
 @pytest.mark.parametrize("library", ["rich", "tqdm"])
@@ -121,3 +133,47 @@ def test_the_bar_of_a_session_ends_at_100_percent_before_the_wait_returns(
     assert lines[0].startswith("upload of a.realm:   0 %")
     assert lines[-1].startswith("upload of a.realm: 100 %")
     assert log.getvalue().splitlines() == lines
+
+
+def test_the_bar_of_a_session_says_whether_it_is_connected(
+    world: Any, server: Any, realm: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notes: list[str] = []
+    monkeypatch.setattr(ProgressBar, "note", lambda bar, text: notes.append(text))
+    device = world.device(world.user(server.url))
+    device.session.suspend()
+    with device.session.progress_bar(UP, file=io.StringIO()):
+        device.session.resume()
+        world.eventually(lambda: notes and notes[-1] == "")
+    assert notes[0] == "disconnected"
+    assert set(notes) <= {"disconnected", "connecting", ""}
+    notes.clear()
+    with device.session.progress_bar(UP, file=io.StringIO()):
+        pass
+    assert notes == [""]
+
+
+def test_the_bar_of_a_download_counts_from_where_it_was_opened(world: Any, server: Any, realm: Any) -> None:
+    writer = world.device(world.user(server.url))
+    writer.write(*("x" * 100 for _ in range(50)))
+    writer.session.wait_for_upload(5)
+    reader = world.device(world.user(server.url, "other"), "b")
+    reader.session.suspend()
+    before = reader.core.history.status().counters.downloaded
+    log = io.StringIO()
+    with reader.session.progress_bar(ProgressDirection.DOWNLOAD, file=log):
+        reader.session.resume()
+        reader.session.wait_for_download(5)
+    size = reader.core.history.status().counters.downloaded - before
+    assert log.getvalue().splitlines()[-1] == f"download of b.realm: 100 %  {size:,} of {size:,} bytes"
+
+
+def test_of_a_session_that_has_ended_there_is_nothing_to_draw(world: Any, server: Any, realm: Any) -> None:
+    device = world.device(world.user(server.url))
+    session = device.session
+    device.close()
+    log = io.StringIO()
+    world.eventually(lambda: session.state is SyncSessionState.INVALID)
+    with session.progress_bar(UP, file=log):
+        pass
+    assert log.getvalue() == ""

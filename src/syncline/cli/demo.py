@@ -73,11 +73,17 @@ class Demo:
 
     def _transfer(self, device: DeviceProcess, title: str, direction: str) -> dict[str, Any]:
         with ProgressBar.open(title, file=sys.stdout) as bar:
-            return device.do(
-                "wait",
-                direction=direction,
-                on_progress=lambda report: bar.update(report["transferred"], report["transferrable"]),
-            )
+            bar.begin_at(0)  # also what went before somebody watched
+
+            def show(report: dict[str, Any]) -> None:
+                if report["progress"] != "connection":
+                    bar.update(report["transferred"], report["transferrable"])
+                elif self.console.is_terminal:
+                    bar.note("" if report["state"] == "connected" else report["state"])
+                else:
+                    self.say(f"{title}: {report['state']}")
+
+            return device.do("wait", direction=direction, on_progress=show)
 
     # --- the acts -----------------------------------------------------------------------------------------------------
 

@@ -79,20 +79,20 @@ class Device:
         return {"objects": count + len(countries) + 1, "seconds": time.perf_counter() - began}
 
     def wait(self, direction: str) -> dict[str, Any]:
-        """Wait until everything is uploaded (downloaded), reporting progress on the way."""
+        """Wait until everything is uploaded (downloaded), reporting progress and connection state on the way."""
         began = time.perf_counter()
         way = ProgressDirection[direction.upper()]
 
         def report(transferred: int, transferrable: int) -> None:
             say(progress=direction, transferred=transferred, transferrable=transferrable)
 
-        token = self.session.add_progress_notification(way, ProgressMode.REPORT_INDEFINITELY, report)
         wait = self.session.wait_for_upload if way is ProgressDirection.UPLOAD else self.session.wait_for_download
-        try:
+        with (
+            self.session.observe_connection_state(lambda _, new: say(progress="connection", state=new.name.lower())),
+            self.session.progress_notification(way, ProgressMode.REPORT_INDEFINITELY, report),
+        ):
+            say(progress="connection", state=self.session.connection_state.name.lower())
             wait(PATIENCE_S)
-        finally:
-            if token is not None:
-                token.invalidate()
         self.realm.refresh()
         return {"seconds": time.perf_counter() - began}
 

@@ -1,8 +1,8 @@
 """Progress on a screen: a bar drawn by ``rich`` or ``tqdm``, plain lines where there is no terminal.
 
-What is drawn never says more than the reports do: the bar begins where the first report begins, so it shows the work
-that lies ahead and not what earlier sessions have done, and percent are rounded down, so 100 % means that nothing is
-left. Neither library is needed to sync; they are imported when a bar is wanted.
+What is drawn never says more than the reports do: the bar of a session begins at what had been transferred when it was
+opened, so it shows the work that lies ahead, and percent are rounded down, so 100 % means that nothing is left. Neither
+library is needed to sync; they are imported when a bar is wanted.
 """
 
 from __future__ import annotations
@@ -39,6 +39,9 @@ class ProgressDisplay(Protocol):
     def show(self, transferred: int, total: int) -> None:
         """``transferred`` of ``total`` bytes are done; called by one thread at a time."""
 
+    def note(self, text: str) -> None:
+        """Show a remark beside the title; empty: none."""
+
     def close(self) -> None:
         """Leave what was shown last, and free the screen."""
 
@@ -59,12 +62,17 @@ class RichDisplay:
             console=console,
         )
         self._progress.start()
+        self._title = title
         self._task = self._progress.add_task(title, total=None, percent="")
 
     def show(self, transferred: int, total: int) -> None:
         """See :class:`ProgressDisplay`."""
         percent = f"{percent_done(transferred, total)} %"
         self._progress.update(self._task, completed=transferred, total=total, percent=percent)
+
+    def note(self, text: str) -> None:
+        """See :class:`ProgressDisplay`."""
+        self._progress.update(self._task, description=_titled(self._title, text))
 
     def close(self) -> None:
         """See :class:`ProgressDisplay`."""
@@ -76,6 +84,7 @@ class TqdmDisplay:
 
     def __init__(self, title: str, file: TextIO) -> None:
         tqdm: Any = importlib.import_module("tqdm").tqdm
+        self._title = title
         self._percent = [0]
         self._bar = tqdm(
             desc=title, file=file, unit="B", unit_scale=True, bar_format=_TQDM_FORMAT, postfix=self._percent
@@ -87,6 +96,10 @@ class TqdmDisplay:
         self._bar.total = total
         self._bar.n = transferred
         self._bar.refresh()
+
+    def note(self, text: str) -> None:
+        """See :class:`ProgressDisplay`."""
+        self._bar.set_description(_titled(self._title, text))
 
     def close(self) -> None:
         """See :class:`ProgressDisplay`."""
@@ -108,6 +121,9 @@ class LinesDisplay:
             self._step = percent // STEP_PERCENT
             self._file.write(f"{self._title}: {percent:3} %  {transferred:,} of {total:,} bytes\n")
             self._file.flush()
+
+    def note(self, text: str) -> None:
+        """Nothing: whoever keeps lines keeps a log of the connection too."""
 
     def close(self) -> None:
         """See :class:`ProgressDisplay`."""
@@ -150,6 +166,11 @@ class ProgressBar:
 
         return cls(RichDisplay(title, Console(file=stream)))
 
+    def begin_at(self, transferred_bytes: int) -> None:
+        """What had been transferred before is not the bar's; without this, what the first report says."""
+        with self._lock:
+            self._origin = transferred_bytes
+
     def update(self, transferred_bytes: int, transferrable_bytes: int) -> None:
         """Show one report. Any thread; after :meth:`close` nothing happens."""
         with self._lock:
@@ -159,6 +180,12 @@ class ProgressBar:
             origin = transferred_bytes if self._origin is None else min(self._origin, transferred_bytes)
             self._origin = origin
             self._display.show(transferred_bytes - origin, max(transferrable_bytes - origin, 0))
+
+    def note(self, text: str) -> None:
+        """Show a remark beside the title, as *disconnected*; empty: none. Any thread."""
+        with self._lock:
+            if not self._is_closed:
+                self._display.note(text)
 
     def close(self) -> None:
         """Leave the last state on the screen. Again does nothing."""
@@ -174,6 +201,10 @@ class ProgressBar:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _titled(title: str, note: str) -> str:
+    return f"{title} ({note})" if note else title
 
 
 def _is_installed(library: str) -> bool:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from syncline.errors import ClosedRealmError, InvalidSessionError
 from syncline.realm.tokens import NotificationToken
+from syncline.storage.sync_state import SyncCounters
 from syncline.sync.delivery import Courier, call_on, courier, guarded
 from syncline.sync.diagnostics import SessionDiagnostics, lost_session, session_diagnostics
 from syncline.sync.file_actions import ErrorActionToken
@@ -310,17 +311,43 @@ class SyncSession:
             with session.progress_bar(ProgressDirection.DOWNLOAD):
                 session.wait_for_download()
 
-        It begins at 0 with the first report, and shows 100 % only when nothing of its total is left. ``title``: the
+        It begins at 0 when the block does, and shows 100 % only when nothing of its total is left; while the session
+        is not connected it says so. Of a session that has ended nothing is drawn but the title. ``title``: the
         direction and the name of the file by default. ``library``: ``"rich"`` or ``"tqdm"``; by default the first that
         is installed, and plain lines if ``file`` (standard error) is no terminal. Raises ImportError if neither is
         installed.
         """
         what = title or f"{ProgressDirection(direction).name.lower()} of {os.path.basename(self._path)}"
-        with (
-            ProgressBar.open(what, library=library, file=file) as bar,
-            self.progress_notification(direction, mode, bar.update),
-        ):
-            yield bar
+        with ProgressBar.open(what, library=library, file=file) as bar:
+            bar.begin_at(self._transferred(direction))
+            with self._noting_connection(bar), self.progress_notification(direction, mode, bar.update):
+                yield bar
+
+    def _transferred(self, direction: ProgressDirection) -> int:
+        core = self._core()
+        try:
+            counters = SyncCounters() if core is None else core.history.status().counters
+        except ClosedRealmError:  # the session has just ended
+            return 0
+        return counters.uploaded if direction is ProgressDirection.UPLOAD else counters.downloaded
+
+    @contextlib.contextmanager
+    def _noting_connection(self, bar: ProgressBar) -> Iterator[None]:
+        lock = threading.Lock()
+
+        def note(*_: ConnectionState) -> None:
+            with lock:  # whoever comes last tells the newest state
+                state = self.connection_state
+                bar.note("" if state is ConnectionState.CONNECTED else state.name.lower())
+
+        try:
+            token = self.observe_connection_state(note)
+        except InvalidSessionError:
+            yield
+            return
+        with token:
+            note()
+            yield
 
     async def progress(self, direction: ProgressDirection, mode: ProgressMode) -> AsyncIterator[SyncProgress]:
         """``async for p in session.progress(direction, mode)``: the reports while the loop runs.
