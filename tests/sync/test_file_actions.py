@@ -312,3 +312,47 @@ def test_11_2_nobody_opens_a_file_in_the_middle_of_its_action(tmp_path: Path, mo
         assert carry_out(store, case.action)
     assert len(refusals) == 1
     case.check_done()
+
+
+def test_11_2_each_step_is_durable_before_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a power cut could undo is undone by none: the order of syncs, and of what must not come before them."""
+    case = Case(tmp_path / "case", BACK_UP, KEY, True)
+    log: list[str] = []
+
+    def note(module: Any, name: str, what: Callable[..., str]) -> None:
+        real = getattr(module, name)
+
+        def noted(*arguments: Any, **options: Any) -> Any:
+            result = real(*arguments, **options)
+            log.append(what(*arguments))
+            return result
+
+        monkeypatch.setattr(module, name, noted)
+
+    def short(path: Any) -> str:
+        name = os.path.relpath(path, case.folder).replace(f"-{os.getpid()}", "")
+        return name.replace("backups/recovered", "BACKUP")
+
+    note(os, "fsync", lambda fd: f"sync {short(os.readlink(f'/proc/self/fd/{fd}'))}")
+    note(os, "rename", lambda source, target: f"rename {short(source)} {short(target)}")
+    note(os, "unlink", lambda path, *rest: f"unlink {short(path)}")
+    note(MetadataStore, "save_file_action", lambda store, action: f"row {action.action.name}")
+    note(MetadataStore, "remove_file_action", lambda store, path: "row gone")
+    with case.store() as store:
+        log.clear()
+        assert carry_out(store, case.action)
+    wanted = [
+        "sync backups",
+        "sync BACKUP-wal",
+        "sync BACKUP.copying",
+        "rename BACKUP.copying BACKUP",
+        "sync backups",
+        "row DELETE_REALM",
+        "unlink BACKUP.unfinished",
+        "unlink a.realm",
+        "unlink a.realm.lock",
+        "sync .",
+        "row gone",
+    ]
+    rest = iter(log)
+    assert [entry for entry in wanted if entry not in rest] == [], log

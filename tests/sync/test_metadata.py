@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 
 from syncline.errors import FileError, NewerFormatError
@@ -16,6 +17,8 @@ from syncline.sync import file_actions, metadata
 from syncline.sync.file_actions import carry_out, carry_out_all
 from syncline.sync.metadata import LAYOUT, FileAction, MetadataStore, UserRecord
 from syncline.sync.session_errors import FileActionKind
+from syncline.testing.choices import RandomChoices
+from syncline.testing.disk import Disk, Everything, Lottery, Nothing, Survival
 from syncline.values.kinds import BOOL, INT, STRING
 
 DELETE, BACK_UP = FileActionKind.DELETE_REALM, FileActionKind.BACK_UP_THEN_DELETE_REALM
@@ -381,6 +384,8 @@ import sys
 from pathlib import Path
 from syncline.sync.metadata import FileAction, MetadataStore, UserRecord
 from syncline.sync.session_errors import FileActionKind
+from syncline.testing.choices import RandomChoices
+from syncline.testing.disk import Disk, Everything, Lottery, Nothing, Survival
 path, name = Path(sys.argv[1]), sys.argv[2]
 print("ready", flush=True)
 sys.stdin.readline()
@@ -426,3 +431,43 @@ def test_15_4_several_processes_use_one_store_and_one_of_them_is_the_first(tmp_p
     assert not second.is_first
     second.close()
     store.close()
+
+
+@pytest.mark.parametrize("survival", [Nothing(), Everything(), Lottery(RandomChoices(1)), Lottery(RandomChoices(2))])
+def test_11_2_a_power_cut_at_any_write_keeps_every_row_that_was_stored(survival: Survival) -> None:
+    disk = Disk()
+    path = Path(disk.path("metadata.realm"))
+    actions = [FileAction(f"/{n}", None, DELETE, "", "") for n in range(3)]
+    steps = 0
+    try:
+        while True:
+            disk.install({})
+            disk.cut_power_after(steps)
+            stored: list[str] = []
+            store = None
+            try:
+                store = MetadataStore(path, vfs=disk.vfs)
+                for action in actions:
+                    store.save_file_action(action)
+                    stored.append(action.original_name)
+                stored.remove("/0")
+                store.remove_file_action("/0")
+            except (OSError, apsw.IOError):  # the latter from closing what could not be opened
+                pass
+            is_over = not disk.is_off
+            disk.silence()
+            if store is not None:
+                store.close()
+            disk.restore(survival)
+            store = MetadataStore(path, vfs=disk.vfs)
+            found = [action.original_name for action in store.file_actions()]
+            store.close()
+            assert set(stored) <= set(found)
+            assert len(found) <= len(stored) + 1, "at most what was under way"
+            if is_over:
+                break
+            steps += 1
+    finally:
+        disk.close()
+    assert found == ["/1", "/2"]
+    assert steps > 20

@@ -211,13 +211,15 @@ class RealmFile:
                 self._close_connections()
 
     def _close_connections(self) -> None:
-        self._looking.close(True)
-        if self._writer is not None:
-            self._writer.connection.close(True)
-        if self._lock is not None:
-            self._lock.close()
-        if self._temporary is not None:
-            self._temporary()
+        try:
+            self._looking.close(True)
+            if self._writer is not None:
+                self._writer.connection.close(True)
+        finally:
+            if self._lock is not None:
+                self._lock.close()
+            if self._temporary is not None:
+                self._temporary()
 
     @property
     def is_closed(self) -> bool:

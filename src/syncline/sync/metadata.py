@@ -97,8 +97,8 @@ class FileAction(NamedTuple):
 class MetadataStore:
     """Users and file actions on disk. Thread-safe; every change is durable when its method returns."""
 
-    def __init__(self, path: Path | None, encryption_key: bytes | None = None) -> None:
-        """Open or make the store; in memory where ``path`` is None.
+    def __init__(self, path: Path | None, encryption_key: bytes | None = None, *, vfs: str | None = None) -> None:
+        """Open or make the store; in memory where ``path`` is None. ``vfs``: for fault injection, as of RealmFile.
 
         Raises NewerFormatError for the store of a newer Syncline, FileError where none can be made.
         """
@@ -112,13 +112,13 @@ class MetadataStore:
         with _joining(path):
             self.is_first = not _is_in_use(path)
             try:
-                self._file = _opened(path, encryption_key)
+                self._file = _opened(path, encryption_key, vfs)
             except FileError as error:
                 if not is_unreadable(error):
                     raise
                 logger.warning("the store of users is made anew, all users must log in again: %s", error)
                 RealmFile.delete(path)
-                self._file = _opened(path, encryption_key)
+                self._file = _opened(path, encryption_key, vfs)
 
     def close(self) -> None:
         """Close the file."""
@@ -210,12 +210,12 @@ def _is_in_use(path: Path) -> bool:
         lock.close()
 
 
-def _opened(path: Path, encryption_key: bytes | None) -> RealmFile:
+def _opened(path: Path, encryption_key: bytes | None, vfs: str | None) -> RealmFile:
     """The store at ``path`` in the present layout, read once from end to end."""
     with contextlib.suppress(OSError):
         path.touch(mode=0o600)
         path.chmod(0o600)
-    file = RealmFile.open(path, encryption_key=encryption_key, history=False)
+    file = RealmFile.open(path, encryption_key=encryption_key, history=False, vfs=vfs)
     try:
         _bring_forward(file)
         for name in (_USER, _ACTION):
