@@ -18,7 +18,15 @@ from syncline.protocol import messages
 from syncline.protocol.backoff import BackoffParameters
 from syncline.protocol.errors import ERRORS, ErrorAction
 from syncline.protocol.from_server import build_json_error
-from syncline.sync import ClientResetMode, ConnectionState, SyncManager, SyncSession, SyncSessionState
+from syncline.sync import (
+    ClientResetMode,
+    ConnectionState,
+    SyncManager,
+    SyncSession,
+    SyncSessionState,
+    SyncStopPolicy,
+    file_actions,
+)
 from syncline.sync.session_errors import FileActionKind
 
 ACTIVE, INACTIVE, INVALID = SyncSessionState
@@ -287,6 +295,40 @@ def test_11_1_a_token_is_spent_even_if_it_fails(world: Any, server: Any, realm: 
     assert not error.action_token.is_valid
     assert rows(world) == [BACK_UP]
     assert Path(device.path).exists()
+
+
+def test_11_3_a_deletion_that_was_begun_is_finished_at_the_next_start(
+    world: Any, server: Any, realm: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device, error = flagged(world, server, realm, REFUSED)
+    device.close()
+
+    def fail(path: str) -> None:
+        Path(path).unlink()
+        raise OSError("power cut")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(file_actions, "_delete", fail)
+        assert SyncSession.immediately_handle_error(error.action_token) is False
+    assert rows(world) == [DELETE]
+    world.manager.close()
+    world.manager = world.new_manager()
+    assert rows(world) == []
+    assert [entry.name for entry in world.folder.iterdir() if entry.name.startswith("a.realm")] == []
+
+
+def test_11_3_a_session_that_still_works_on_the_file_is_in_the_way(
+    world: Any, server: Any, realm: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device, error = flagged(world, server, realm)
+    device.close()
+    again = world.device(world.user(server.url), client_reset_mode=MANUAL, stop_policy=SyncStopPolicy.LIVE_INDEFINITELY)
+    again.close()
+    monkeypatch.setattr(file_actions, "_RELEASE_SECONDS", 0.1)
+    with pytest.raises(RealmInUseError, match="a session still works"):
+        SyncSession.immediately_handle_error(error.action_token)
+    assert error.action_token.is_valid
+    assert not Path(error.backup_path).exists()
 
 
 def test_11_2_an_action_that_cannot_be_stored_is_logged_and_its_token_works(
