@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import json
 import subprocess
 import sys
@@ -297,3 +298,13 @@ def test_where_no_socket_can_be_made_the_environment_does_no_harm(
     with pytest.raises(FileExistsError):
         manager.expose_status()
     manager.close()
+
+
+def test_a_manager_that_is_forgotten_takes_its_socket_with_it(tmp_path: Path) -> None:
+    manager = SyncManager(tmp_path / "sync")
+    manager.expose_status()
+    folder = manager.layout.status_directory
+    assert len(list(folder.iterdir())) == 1
+    del manager
+    gc.collect()
+    assert list(folder.iterdir()) == []

@@ -97,6 +97,34 @@ def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path: Path, make:
     assert not target.exists()
 
 
+def test_a_forked_child_neither_answers_nor_takes_it_away(tmp_path: Path) -> None:
+    code = """if True:
+        import os, sys
+        from pathlib import Path
+        from syncline.sync.status_server import StatusServer, ask
+        server = StatusServer(Path(sys.argv[1]), dict)
+        read, write = os.pipe()
+        child = os.fork()
+        if not child:
+            server.close()
+            os.write(write, b"x")
+            os.close(write)
+            sys.stdin.read()  # outlives its parent
+            os._exit(0)
+        os.read(read, 1)
+        assert ask(server.path) == {}
+        os._exit(9)
+    """
+    parent = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert parent.wait(60) == 9
+    (left,) = status_sockets(tmp_path)
+    with pytest.raises(ConnectionRefusedError):
+        ask(left)
+    parent.communicate(timeout=60)  # the end of its input ends the child
+
+
 def test_living_ones_stay(tmp_path: Path, make: Make) -> None:
     servers = [make(tmp_path), make(tmp_path)]
     assert status_sockets(tmp_path) == sorted(server.path for server in servers)

@@ -337,6 +337,7 @@ class SyncManager:
             if self._status is None:
                 ref = weakref.ref(self)
                 self._status = StatusServer(self.layout.status_directory, lambda: _status_of(ref))
+                weakref.finalize(self, self._status.close)
 
     def _expose_status_if_possible(self) -> None:
         try:

@@ -21,6 +21,7 @@ import shutil
 import socket
 import tempfile
 import threading
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -42,6 +43,7 @@ class StatusServer:
     def __init__(self, folder: Path, report: Callable[[], dict[str, Any]]) -> None:
         self._report = report
         self._closed = False
+        self._process = os.getpid()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
         _remove_dead(folder)
@@ -54,11 +56,12 @@ class StatusServer:
             self._socket.close()
             self._remove()
             raise
+        _listening.add(self)
         threading.Thread(target=self._serve, name="syncline-status", daemon=True).start()
 
     def close(self) -> None:
         """Answer nobody any more, and remove the socket."""
-        if self._closed:
+        if self._closed or self._process != os.getpid():  # a forked child must not take the parent's away
             return
         self._closed = True
         with contextlib.suppress(OSError), _connected(self.path, 1.0):
@@ -100,6 +103,19 @@ class StatusServer:
             logger.debug("somebody did not wait for the status: %s", error)
         except Exception:  # the next one may have more luck
             logger.exception("the status cannot be told")
+
+
+_listening: weakref.WeakSet[StatusServer] = weakref.WeakSet()
+
+
+def _forget_inherited() -> None:
+    """After fork: nobody would answer in the child, which may outlive the parent."""
+    for server in list(_listening):
+        server._socket.close()
+    _listening.clear()
+
+
+os.register_at_fork(after_in_child=_forget_inherited)
 
 
 def status_sockets(folder: Path) -> list[Path]:
