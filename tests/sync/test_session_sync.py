@@ -460,7 +460,8 @@ def test_headers_reconnect_all_sessions(world: Any, server: Any, realm: Any) -> 
     outcomes: list[Exception | None] = []
     device.session.on_download_complete(outcomes.append)
     world.manager.custom_request_headers = {"X-Tenant": "blue"}
-    world.eventually(lambda: len(server.peers) == 1 or server.peers[1].header("X-Tenant") == "blue")
+    world.eventually(lambda: len(server.peers) == 2 and server.peers[1].request)
+    assert server.peers[1].header("X-Tenant") == "blue"
     device.write("Rex")
     device.session.wait_for_upload(5)
 

@@ -233,6 +233,21 @@ def test_logging_out_kills_dying_sessions(world: Any, app: Any) -> None:
     assert world.manager.wait_for_sessions_to_terminate(5)
 
 
+def test_other_headers_go_with_requests_and_sockets_from_then_on(world: Any, app: Any, server: Any) -> None:
+    user = log_in(world, app)
+    device = world.device(user=user)
+    world.connected(device)
+    before = len(server.peers)
+    world.manager.custom_request_headers = {"X-Tenant": "blue"}
+    log_in(world, app)
+    world.connected(device)
+    sockets = [peer for peer in server.peers[before:] if "/realm-sync" in peer.target]
+    assert len(sockets) == 1
+    assert len(server.peers) >= before + 3
+    assert {peer.header("X-Tenant") for peer in server.peers[before:]} == {"blue"}
+    assert {peer.header("X-Tenant") for peer in server.peers[:before]} == {None}
+
+
 def test_users_survive_a_restart(world: Any, app: Any) -> None:
     user = log_in(world, app)
     other = log_in(world, app)

@@ -94,12 +94,13 @@ class AuthClient:
         self._location: ServerLocation | None = None
         if base_url.startswith("http:"):
             verify = False  # nothing to verify; loading the certificates would take longer than the login
-        self._http = httpx.AsyncClient(
-            headers={"Accept": "application/json", "User-Agent": f"Syncline/{__version__}", **(headers or {})},
-            verify=verify,
-            transport=transport,
-            follow_redirects=False,
-        )
+        self._http = httpx.AsyncClient(verify=verify, transport=transport, follow_redirects=False)
+        self.use_headers(headers)
+
+    def use_headers(self, headers: Mapping[str, str] | None) -> None:
+        """Send these with every request from now on, besides our own."""
+        own = {"Accept": "application/json", "User-Agent": f"Syncline/{__version__}"}
+        self._http.headers = httpx.Headers({**own, **(headers or {})})
 
     async def aclose(self) -> None:
         """Give the sockets back."""

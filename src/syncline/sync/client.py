@@ -142,6 +142,10 @@ class SyncClient:
         if self._connections.get(connection.endpoint) is connection:
             del self._connections[connection.endpoint]
 
+    def retire_connections(self) -> None:
+        """Sessions that start from now on get new connections; the present ones close once nobody uses them."""
+        self._connections.clear()
+
     def reconnect(self) -> None:
         """Skip all reconnect delays (spec/sessions.md §5.4)."""
         for connection in list(self._connections.values()):

@@ -190,6 +190,7 @@ class SyncManager:
     @custom_request_headers.setter
     def custom_request_headers(self, headers: Mapping[str, str] | None) -> None:
         self._custom_request_headers = None if headers is None else dict(headers)
+        self.post_if_running(self._use_headers)
         for core in self.registry.all():
             core.update_configuration(core.configuration)
 
@@ -454,6 +455,13 @@ class SyncManager:
         handler = own if own is not None and isinstance(error, ClientResetError) else self.error_handler
         if handler is not None:
             self.notify_thread.submit(lambda: guarded(lambda: handler(error, session), where))
+
+    def _use_headers(self) -> None:
+        """The headers have changed: for requests from now on, and for the sockets of sessions that connect anew."""
+        for client in self._auth_clients.values():
+            client.use_headers(self._custom_request_headers)
+        if self._client is not None:
+            self._client.retire_connections()
 
     def check_process(self) -> None:
         """Sessions do not survive a fork. Raises InvalidSessionError in a child process."""
