@@ -139,6 +139,7 @@ def test_what_was_found_here_holds(name: str) -> None:
     [
         ("all/li.insert0|li.insert1|li.erase0@1-2-3#{}", "list-order-of-three"),
         ("all/md=dict|md.a=5|md=null@1-2-3#{}", "mixed-collection-of-three"),
+        ("all/mx=link|mx=5|mx.add2@1-2-3#{}", "increment-of-three"),
     ],
 )
 def test_orders_of_three_peers_differ_only_where_it_is_known(name: str, gap: str) -> None:

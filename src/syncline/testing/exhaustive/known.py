@@ -15,10 +15,18 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
 from syncline.changesets.codec import decode
-from syncline.changesets.instructions import ArrayErase, ArrayInsert, ArrayMove, Instruction, PathInstruction, Update
+from syncline.changesets.instructions import (
+    AddInteger,
+    ArrayErase,
+    ArrayInsert,
+    ArrayMove,
+    Instruction,
+    PathInstruction,
+    Update,
+)
 from syncline.testing.exhaustive.check import Problem
 from syncline.values import Key
-from syncline.values.kinds import DICTIONARY, LIST
+from syncline.values.kinds import DICTIONARY, INT, LIST
 
 __all__ = ["KNOWN", "Known", "known"]
 
@@ -82,6 +90,21 @@ def _makes_collection(change: Instruction) -> bool:
     return isinstance(change, (Update, ArrayInsert)) and change.kind in (LIST, DICTIONARY)
 
 
+def _is_increment_order(problem: Problem, sides: _Sides) -> bool:
+    """All three change one Mixed property: an increment, an integer, and a value that is no integer."""
+    return problem.kind == "agreement" and any(
+        {"increment", "integer", "other"}
+        <= {_single_change(change) for side in sides for change in side if _field(change) == field}
+        for field in _met_by_all(sides)
+    )
+
+
+def _single_change(change: PathInstruction) -> str:
+    if isinstance(change, AddInteger):
+        return "increment"
+    return "integer" if isinstance(change, Update) and change.kind == INT else "other"
+
+
 KNOWN: Final[tuple[Known, ...]] = (
     Known(
         "schema-mismatch",
@@ -103,5 +126,12 @@ KNOWN: Final[tuple[Known, ...]] = (
         " whatever their times, but a plain value, or one of the other kind, between them removes what is in the"
         " earlier one (spec/merge.md §5.6). So it matters whether that value is merged before or after the second one.",
         _is_mixed_collection_order,
+    ),
+    Known(
+        "increment-of-three",
+        "Three peers change one Mixed: one sets an integer, one another value, and the last in time adds to it."
+        " The increment is lost where it meets the other value, although the integer was set after that (spec/merge.md"
+        " §5.6, E10). So it matters whether the integer has replaced the other value before the increment is merged.",
+        _is_increment_order,
     ),
 )
