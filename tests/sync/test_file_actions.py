@@ -318,6 +318,13 @@ def test_11_2_each_step_is_durable_before_the_next(tmp_path: Path, monkeypatch: 
     """What a power cut could undo is undone by none: the order of syncs, and of what must not come before them."""
     case = Case(tmp_path / "case", BACK_UP, KEY, True)
     log: list[str] = []
+    opened: dict[int, str] = {}
+    os_open = os.open
+
+    def noted_open(path: Any, *arguments: Any, **options: Any) -> int:
+        descriptor = os_open(path, *arguments, **options)
+        opened[descriptor] = str(path)
+        return descriptor
 
     def note(module: Any, name: str, what: Callable[..., str]) -> None:
         real = getattr(module, name)
@@ -333,7 +340,8 @@ def test_11_2_each_step_is_durable_before_the_next(tmp_path: Path, monkeypatch: 
         name = os.path.relpath(path, case.folder).replace(f"-{os.getpid()}", "")
         return name.replace("backups/recovered", "BACKUP")
 
-    note(os, "fsync", lambda fd: f"sync {short(os.readlink(f'/proc/self/fd/{fd}'))}")
+    monkeypatch.setattr(os, "open", noted_open)
+    note(os, "fsync", lambda descriptor: f"sync {short(opened[descriptor])}")
     note(os, "rename", lambda source, target: f"rename {short(source)} {short(target)}")
     note(os, "unlink", lambda path, *rest: f"unlink {short(path)}")
     note(MetadataStore, "save_file_action", lambda store, action: f"row {action.action.name}")

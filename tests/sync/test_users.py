@@ -241,6 +241,7 @@ def test_other_headers_go_with_requests_and_sockets_from_then_on(world: Any, app
     world.manager.custom_request_headers = {"X-Tenant": "blue"}
     log_in(world, app)
     world.connected(device)
+    world.eventually(lambda: all(peer.request for peer in server.peers))  # one may have just been accepted
     sockets = [peer for peer in server.peers[before:] if "/realm-sync" in peer.target]
     assert len(sockets) == 1
     assert len(server.peers) >= before + 3
