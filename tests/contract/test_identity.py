@@ -190,6 +190,8 @@ def test_s04_the_stop_policy_says_what_the_last_close_does(
     eventually(lambda: world.numbers(other) == [1])
     if policy is SyncStopPolicy.LIVE_INDEFINITELY:
         assert world.internal_state() is InternalState.ACTIVE
+        other.close()
+        assert world.manager.wait_for_sessions_to_terminate(PATIENCE_S), "nobody waits for what does not end"
 
 
 def test_s04_the_stop_policy_may_change_while_the_session_lives(world: World) -> None:

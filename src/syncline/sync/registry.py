@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from syncline.errors import MismatchedConfigError
 from syncline.storage.file import FileLease, RealmFile
 from syncline.sync.session_core import SessionCore
-from syncline.sync.states import InternalState, Trigger
+from syncline.sync.states import InternalState, SyncStopPolicy, Trigger
 
 if TYPE_CHECKING:
     from syncline.sync.configuration import SyncConfiguration
@@ -179,7 +179,9 @@ class SessionRegistry:
         with self._lock:
             self._leaving = [core for core in self._leaving if not core.released.is_set()]
             abandoned = self._leaving + [
-                seat.core for seat in self._seats.values() if seat.core is not None and not seat.realms
+                seat.core
+                for seat in self._seats.values()
+                if seat.core is not None and not seat.realms and not _lives_on(seat.core)
             ]
         for core in abandoned:
             if path in (None, core.path):
@@ -196,6 +198,12 @@ class SessionRegistry:
                 call()
         with self._lock:
             return [core for core in [*self._leaving, *self.all()] if not core.released.is_set()]
+
+
+def _lives_on(core: SessionCore) -> bool:
+    """Whether it stays active although nobody refers to it: there is no end to wait for."""
+    is_active = core.internal_state is InternalState.ACTIVE
+    return is_active and core.configuration.stop_policy is SyncStopPolicy.LIVE_INDEFINITELY
 
 
 def _check_match(present: SyncConfiguration, wanted: SyncConfiguration, path: str) -> None:
