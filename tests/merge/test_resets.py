@@ -17,7 +17,9 @@ from tests.merge.notation import NothingEmbedded, contents, expected, side
 from syncline.changesets.changeset import Changeset
 from syncline.changesets.codec import decode
 from syncline.changesets.instructions import Clear, Instruction, Update
+from syncline.errors import TransformError
 from syncline.merge import transform
+from syncline.merge.driver import MOST_INSERTED
 from syncline.merge.resets import (
     Reset,
     erasures,
@@ -152,6 +154,13 @@ def test_without_a_schema_a_plain_value_is_just_dropped() -> None:
     left, right = side("@20 Set 1.m=List", 2), side("@10 Set 1.m=1", 3)
     transform(left, right)
     assert contents(right) == expected("∅")
+
+
+def test_values_that_lose_to_nested_collections_do_not_multiply_without_bound() -> None:
+    winner = "; ".join(["Set 1.m=Dict", *(f"Set 1.m.k{n}=Dict" for n in range(2))])
+    losers = "; ".join(["Set 1.m=1"] * (MOST_INSERTED // 2 + 1))
+    with pytest.raises(TransformError, match=r"more than 200,000 changes would be needed to merge T: one property"):
+        merged(f"@20 {winner}", f"@10 {losers}")
 
 
 def test_a_list_of_absurd_size_is_cleared() -> None:

@@ -7,10 +7,13 @@ each, so that the result is the same.
 
 from __future__ import annotations
 
+from typing import Final
+
 from mypy_extensions import i64
 
 from syncline.changesets.changeset import Changeset
 from syncline.changesets.instructions import Instruction
+from syncline.errors import TransformError
 from syncline.merge.footprint import Footprint
 from syncline.merge.meeting import meet, meet_in_field, meet_in_object
 from syncline.merge.observer import MergeObserver
@@ -20,7 +23,10 @@ from syncline.merge.partitions import FIELD, OBJECT, Partition, Partitions
 from syncline.merge.schema import Schema
 from syncline.turns import let_others_run
 
-__all__ = ["merge"]
+__all__ = ["MOST_INSERTED", "merge"]
+
+#: Changes that rules may insert into one property of one object (or one component of classes) in one merge.
+MOST_INSERTED: Final = 200_000
 
 
 def merge(
@@ -116,15 +122,19 @@ def _run_major(partition: Partition, position: i64, start: i64, observer: MergeO
         major, minor = majors[position], minors[j]
         meet(major, minor, observer)
         if minor.pending is not None:
+            _count(partition, 1)
             minors.insert(j, _prepend(minor, minor.pending))
             j += 1
         elif major.pending is not None:
+            _count(partition, 1)
             majors.insert(position, _prepend(major, major.pending))
             position = _run_major(partition, position, j + 1, observer)
         if minor.replacement is not None:
+            _count(partition, len(minor.replacement))
             minors[j : j + 1] = _replace(minor, minor.replacement)
             continue
         if major.replacement is not None:
+            _count(partition, len(major.replacement))
             replacement = _replace(major, major.replacement)
             majors[position : position + 1] = replacement
             for _ in replacement:
@@ -136,6 +146,16 @@ def _run_major(partition: Partition, position: i64, start: i64, observer: MergeO
         if major.discarded:
             break
     return position + 1
+
+
+def _count(partition: Partition, inserted: int) -> None:
+    """Bound what rules insert: values that lost to collections inside collections multiply (``merge/resets.py``)."""
+    partition.inserted += inserted
+    if partition.inserted > MOST_INSERTED:
+        raise TransformError(
+            f"Merge error: more than {MOST_INSERTED:,} changes would be needed to merge {partition.majors[0].table}: "
+            "one property was replaced, and filled with collections, too often on both sides"
+        )
 
 
 def _prepend(operand: Operand, pending: Operand) -> Operand:

@@ -42,14 +42,16 @@ FIELD: Final = 3
 class Partition:
     """The operands of both sides that may interact, each side in its order.
 
-    ``inserts``: a rule may put new operands beside or in place of one. ``lost``: one of ``minors`` was discarded.
+    ``inserts``: a rule may put new operands beside or in place of one; ``inserted`` of them were. ``lost``: one of
+    ``minors`` was discarded.
     """
 
-    __slots__ = ("inserts", "lost", "majors", "minors", "scope")
+    __slots__ = ("inserted", "inserts", "lost", "majors", "minors", "scope")
 
     def __init__(self, scope: int) -> None:
         self.scope: i64 = scope
         self.inserts = scope == COMPONENT
+        self.inserted: i64 = 0
         self.lost = False
         self.majors: list[Operand] = []
         self.minors: list[Operand] = []
