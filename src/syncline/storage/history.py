@@ -13,9 +13,9 @@ what there is to do: nothing reads the whole history but the first ident.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import apsw
 
@@ -47,6 +47,11 @@ __all__ = ["ClientHistory", "HistoryStatus", "LocalChange", "SyncCounters"]
 #: Soft and hard limit of one UPLOAD in bytes of changesets (spec/merge.md §9.2).
 UPLOAD_LIMIT: Final = 131_072
 UPLOAD_HARD_LIMIT: Final = 16_777_216
+
+_LOCAL_CHANGES: Final = (
+    "SELECT version, remote_version, timestamp, changeset, reciprocal FROM rlm_history"
+    " WHERE version > ? AND origin = 0 AND size > 0 ORDER BY version"
+)
 
 _IDENT_MAX: Final = (1 << 63) - 1
 
@@ -138,15 +143,12 @@ class ClientHistory:
         """Own changes newer than ``after``; None: newer than what the server acknowledged (spec/sessions.md §12.10)."""
         if after is None:
             after = self.status().progress.upload.client_version
-        rows = self._file.query(
-            "SELECT version, remote_version, timestamp, changeset, reciprocal FROM rlm_history"
-            " WHERE version > ? AND origin = 0 AND size > 0 ORDER BY version",
-            (after,),
-        )
-        return [
-            LocalChange(version, base, time, made, made if reciprocal is None else without_resets(reciprocal))
-            for version, base, time, made, reciprocal in rows
-        ]
+        return _local_changes(self._file.query(_LOCAL_CHANGES, (after,)))
+
+    def local_changes_in(self, tx: WriteTransaction) -> list[LocalChange]:
+        """The same as the transaction sees it: own changes that the server has not acknowledged."""
+        after = self._file.writer.state.progress.upload.client_version
+        return _local_changes(tx.connection.execute(_LOCAL_CHANGES, (after,)))
 
     # --- identity -----------------------------------------------------------------------------------------------------
 
@@ -393,6 +395,13 @@ class _collect:
     def __call__(self, changeset: Changeset) -> bool:
         self._into.append(changeset)
         return True
+
+
+def _local_changes(rows: Iterable[tuple[Any, ...]]) -> list[LocalChange]:
+    return [
+        LocalChange(version, base, time, made, made if reciprocal is None else without_resets(reciprocal))
+        for version, base, time, made, reciprocal in rows
+    ]
 
 
 def _check_progress(old: SyncProgress, new: SyncProgress, current_version: int) -> None:
