@@ -26,7 +26,7 @@ from syncline.turns import let_others_run
 __all__ = ["MOST_INSERTED", "merge"]
 
 #: Changes that rules may insert into one property of one object (or one component of classes) in one merge.
-MOST_INSERTED: Final = 200_000
+MOST_INSERTED: Final = 100_000
 
 
 def merge(
