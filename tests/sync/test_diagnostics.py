@@ -20,6 +20,7 @@ from syncline import (
     Model,
     Realm,
     RealmConfiguration,
+    SessionDiagnostics,
     SyncConfiguration,
     SyncCredentials,
     SyncManager,
@@ -29,10 +30,13 @@ from syncline import (
 )
 from syncline.errors import ClientSessionError
 from syncline.protocol import messages
+from syncline.protocol.backoff import BackoffParameters
 from syncline.protocol.errors import ErrorAction
 from syncline.protocol.messages import Error
 from syncline.sync.diagnostics import ErrorLog
 from syncline.testing.processes import ServerProcess
+
+MINUTE = BackoffParameters(60_000, 60_000)
 
 
 class Dog(Model):
@@ -152,17 +156,21 @@ def test_a_session_without_a_server_says_when_it_tries_again(tmp_path: Path, man
     session = session_of(realm)
     session.wait_for_upload(20)
     server.kill()
-    world.eventually(lambda: session.diagnostics().errors, 20)
-    world.eventually(lambda: (c := session.diagnostics().connection) is not None and c.retry_delay, 20)
-    seen = session.diagnostics()
+
+    def delayed() -> SessionDiagnostics | None:
+        seen = session.diagnostics()
+        return seen if seen.errors and seen.connection is not None and seen.connection.retry_delay else None
+
+    seen: SessionDiagnostics = world.eventually(delayed, 20)
     assert seen.state is SyncSessionState.ACTIVE
     connection = seen.connection
     assert connection is not None
-    if connection.state is ConnectionState.DISCONNECTED:
-        assert connection.retry_delay is not None
-        assert connection.next_attempt is not None
-        assert 0 <= connection.retry_delay <= 300
-        assert abs(connection.next_attempt - datetime.now(UTC)) <= timedelta(seconds=connection.retry_delay + 5)
+    assert connection.state is ConnectionState.DISCONNECTED
+    assert connection.retry_delay is not None
+    assert connection.next_attempt is not None
+    assert 0 < connection.retry_delay <= 300
+    assert abs(connection.next_attempt - datetime.now(UTC)) <= timedelta(seconds=300)
+    assert connection.attempts >= connection.connections >= 1
     assert {error.is_fatal for error in seen.errors} == {False}
     assert seen.errors[-1].text
     realm.close()
@@ -220,6 +228,25 @@ def test_errors_are_listed_with_code_and_text(world: Any, server: Any, realm: An
     assert record.code == "PERMISSION_DENIED"
     assert "no, not you" in record.text
     assert record.count == 1
+
+
+@pytest.mark.parametrize("is_fatal", [False, True])
+def test_a_session_that_the_server_suspended_says_when_it_goes_on(
+    world: Any, server: Any, realm: Any, is_fatal: bool
+) -> None:
+    realm.fail_once(messages.Bind, Error(0, 201, "not you", not is_fatal, ErrorAction.WARNING, backoff=MINUTE))
+    device = world.device(world.user(server.url))
+    world.eventually(lambda: device.session.diagnostics().errors)
+    seen = device.session.diagnostics()
+    assert seen.state is SyncSessionState.ACTIVE
+    assert seen.connection is not None
+    assert seen.connection.state is ConnectionState.DISCONNECTED
+    assert seen.connection.is_waiting_to_be_told == is_fatal
+    assert (seen.connection.retry_delay is None) == is_fatal
+    assert is_fatal or 1 < (seen.connection.retry_delay or 0) <= 60
+    assert seen.connection.protocol_version == 14  # others may use the connection meanwhile
+    device.session.reconnect()
+    world.connected(device)
 
 
 def test_a_session_that_is_gone_is_only_a_path(world: Any, server: Any, realm: Any) -> None:

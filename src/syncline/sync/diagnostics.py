@@ -27,8 +27,8 @@ from syncline.sync.states import ConnectionState, SyncProgress, SyncSessionState
 from syncline.version import __version__
 
 if TYPE_CHECKING:
-    from syncline.sync.connection import Connection
     from syncline.sync.manager import SyncManager
+    from syncline.sync.protocol_session import ProtocolSession
     from syncline.sync.session_core import SessionCore
 
 __all__ = [
@@ -201,7 +201,7 @@ def session_diagnostics(core: SessionCore) -> SessionDiagnostics:
         activity="invalid" if state is SyncSessionState.INVALID else activity.value,
         realm_url=configuration.resolved_url,
         user_identity=configuration.user.identity,
-        connection=_connection(core.connection_state, core.connection_since, core.connection),
+        connection=_connection(core.connection_state, core.connection_since, core.protocol),
         file=file,
         upload=None if file is None else _upload(core, file),
         download=None if file is None else _download(core, file),
@@ -259,11 +259,12 @@ def _file_of(core: SessionCore) -> FileDiagnostics | None:
         return None
 
 
-def _connection(state: ConnectionState, since: float, connection: Connection | None) -> ConnectionDiagnostics:
-    if connection is None:
+def _connection(state: ConnectionState, since: float, protocol: ProtocolSession | None) -> ConnectionDiagnostics:
+    connection = None if protocol is None else protocol.connection
+    if protocol is None or connection is None:
         return ConnectionDiagnostics(state, _moment(since))
     record, traffic = connection.record, connection.traffic
-    delay = connection.delay() if state is ConnectionState.DISCONNECTED else None
+    delay = protocol.delay() if state is ConnectionState.DISCONNECTED else None
     is_finite = delay is not None and delay < math.inf
     return ConnectionDiagnostics(
         state=state,

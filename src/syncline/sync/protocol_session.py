@@ -8,6 +8,7 @@ received is integrated by a worker, in order, while the next download arrives. L
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -189,6 +190,16 @@ class ProtocolSession:
     def connection(self) -> Connection | None:
         """The connection it is bound to; None before :meth:`start`."""
         return self._connection
+
+    def delay(self) -> float:
+        """Seconds until it tries again, if it is not connected; inf: not before somebody says so. Any thread."""
+        session, connection = self._session, self._connection
+        if session is None or connection is None:
+            return 0.0
+        if not self._is_suspended:
+            return connection.delay()
+        resume_at = session.resume_at_ms
+        return math.inf if resume_at is None else max(0.0, resume_at / 1000 - self._client.loop.time())
 
     # --- what the owner asks for --------------------------------------------------------------------------------------
 

@@ -44,7 +44,6 @@ from syncline.sync.waits import Wait, WaitKind
 if TYPE_CHECKING:
     from syncline.storage.file import FileLease
     from syncline.sync.configuration import SyncConfiguration
-    from syncline.sync.connection import Connection
     from syncline.sync.manager import SyncManager
 
 __all__ = ["SessionCore"]
@@ -137,10 +136,9 @@ class SessionCore:
         return self._connection_since
 
     @property
-    def connection(self) -> Connection | None:
-        """The connection of the present protocol session."""
-        protocol = self._protocol
-        return None if protocol is None else protocol.connection
+    def protocol(self) -> ProtocolSession | None:
+        """The present protocol session."""
+        return self._protocol
 
     # --- the state machine --------------------------------------------------------------------------------------------
 
