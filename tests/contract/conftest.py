@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.contract.world import World
+from tests.contract.world import World, eventually
 
 from syncline.testing.processes import ServerProcess
 
@@ -21,5 +21,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 @pytest.fixture
 def world(server: ServerProcess, tmp_path: Path) -> Iterator[World]:
     made = World(server, tmp_path)
+    eventually(lambda: made.bound_realms() == 0, "the end of what the test before has bound")
     yield made
     made.close()

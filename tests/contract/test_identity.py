@@ -30,16 +30,16 @@ from syncline.sync.states import InternalState
 
 
 def test_s01_a_session_stands_for_one_session_at_the_server(world: World) -> None:
-    before = world.bound_sessions()
+    before = world.bound_realms()
     realm = world.open()
     session = session_of(realm)
     assert type(session) is SyncSession
     session.wait_for_download(PATIENCE_S)
-    assert world.bound_sessions() == before + 1
+    assert world.bound_realms() == before + 1
     again = world.open()
     assert session_of(again) is session
     session_of(again).wait_for_download(PATIENCE_S)
-    assert world.bound_sessions() == before + 1
+    assert world.bound_realms() == before + 1
 
 
 def test_s01_handles_are_equal_for_one_session_and_keep_nothing_alive(world: World) -> None:

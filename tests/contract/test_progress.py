@@ -30,6 +30,7 @@ from syncline import (
     SyncProgress,
     SyncSession,
     SyncSessionState,
+    SyncTimeoutOptions,
 )
 
 BOTH_DIRECTIONS = pytest.mark.parametrize("direction", [UPLOAD, DOWNLOAD], ids=lambda one: one.name.lower())
@@ -197,6 +198,7 @@ def test_s21_or_where_the_application_wants_them(world: World) -> None:
 def test_s22_with_known_numbers_the_first_call_comes_at_once(
     world: World, direction: ProgressDirection, mode: ProgressMode
 ) -> None:
+    world.manager.timeout_options = SyncTimeoutOptions(ping_keepalive_period=3_600_000)  # no ping comes between
     _, session = caught_up(world)
     traffic = world.manager.traffic.sent
     calls = Calls()

@@ -96,7 +96,7 @@ def test_s14_suspending_stops_and_disconnects_while_the_file_goes_on(world: Worl
     a, b = world.open("a"), world.open("b")
     world.settle(a, b)
     session = session_of(a)
-    bound = world.bound_sessions()
+    bound = world.bound_realms()
     world.write(b, 1)
     world.settle(b, a)
     seen: list[tuple[ConnectionState, ConnectionState]] = []
@@ -117,16 +117,16 @@ def test_s14_suspending_stops_and_disconnects_while_the_file_goes_on(world: Worl
     session_of(b).wait_for_upload(PATIENCE_S)
     assert world.numbers(a) == [1, 2]
     assert world.numbers(b) == [1, 3]
-    assert world.bound_sessions() == bound, "one Realm, bound by the other device"
+    assert world.bound_realms() == bound, "one Realm, bound by the other device"
 
 
 def test_s14_the_server_sees_the_session_go(world: World) -> None:
     """By UNBIND: the connection itself lingers for half a minute."""
     realm = world.open()
     world.settle(realm)
-    bound = world.bound_sessions()
+    bound = world.bound_realms()
     session_of(realm).suspend()
-    eventually(lambda: world.bound_sessions() == bound - 1, "UNBIND")
+    eventually(lambda: world.bound_realms() == bound - 1, "UNBIND")
 
 
 def test_s14_waits_are_aborted_and_later_ones_stay(world: World) -> None:
@@ -183,9 +183,9 @@ def test_s15_only_resume_ends_a_suspension(world: World) -> None:
     realm = world.open(user=user)
     world.settle(realm)
     session = session_of(realm)
-    bound = world.bound_sessions()
+    bound = world.bound_realms()
     session.suspend()
-    eventually(lambda: world.bound_sessions() == bound - 1, "UNBIND")
+    eventually(lambda: world.bound_realms() == bound - 1, "UNBIND")
     second = world.open(user=user)
     assert session_of(second) is session
     session.reconnect()
@@ -200,7 +200,7 @@ def test_s15_only_resume_ends_a_suspension(world: World) -> None:
     world.settle(neighbour)
     assert session.state is INACTIVE
     assert session.connection_state is ConnectionState.DISCONNECTED
-    assert world.bound_sessions() == bound, "the neighbour alone"
+    assert world.bound_realms() == bound, "the neighbour alone"
     session.resume()
     world.settle(realm)
 

@@ -144,7 +144,7 @@ class World:
         core = self.manager.registry.core_at(str(self.folder / f"{device}.realm"))
         return None if core is None else core.internal_state
 
-    def bound_sessions(self) -> int:
+    def bound_realms(self) -> int:
         """How many Realms are bound at the server, as it says itself."""
         return int(httpx.get(f"{self.server.url}/health", timeout=PATIENCE_S).json()["open_realms"])
 
