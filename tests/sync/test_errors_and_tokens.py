@@ -325,7 +325,7 @@ def test_11_3_a_session_that_still_works_on_the_file_is_in_the_way(
     again = world.device(world.user(server.url), client_reset_mode=MANUAL, stop_policy=SyncStopPolicy.LIVE_INDEFINITELY)
     again.close()
     monkeypatch.setattr(file_actions, "_RELEASE_SECONDS", 0.1)
-    with pytest.raises(RealmInUseError, match="a session still works"):
+    with pytest.raises(RealmInUseError, match=r"still works|is open"):
         SyncSession.immediately_handle_error(error.action_token)
     assert error.action_token.is_valid
     assert not Path(error.backup_path).exists()
