@@ -33,6 +33,7 @@ from syncline.protocol.messages import ClientFileIdent
 from syncline.protocol.settings import Limits, SyncMode
 from syncline.storage.file import FileLease, RealmFile
 from syncline.sync import (
+    ClientResetMode,
     ConnectionState,
     SyncConfiguration,
     SyncCredentials,
@@ -409,6 +410,7 @@ class World:
 
     def new_manager(self) -> SyncManager:
         manager = SyncManager(self.folder / "sync")
+        manager.default_client_reset_mode = ClientResetMode.MANUAL  # the others: test_client_reset.py
         manager.timeout_options = SyncTimeoutOptions(connect_timeout=2_000, connection_linger_time=600)
         manager.error_handler = lambda error, session: self.errors.append((error, session))
         return manager

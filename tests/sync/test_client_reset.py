@@ -25,10 +25,11 @@ from syncline import (
     SyncSessionState,
 )
 from syncline.errors import AutomaticResetError, ClientResetError
+from syncline.protocol.errors import ErrorAction
 from syncline.storage.file import RealmFile
 from syncline.storage.history import ClientHistory
 from syncline.sync import ClientResetMode
-from syncline.sync.reset_tracking import read_record
+from syncline.sync.reset_tracking import ResetRecord, read_record, write_record_in
 from syncline.testing.processes import ServerProcess
 from syncline.values.kinds import INT
 
@@ -277,3 +278,29 @@ def test_a_class_that_only_this_file_has_cannot_be_discarded(scene: Scene) -> No
     (error,) = eventually(lambda: scene.errors)
     assert "classes have been removed: 'Mine'" in str(error)
     assert names(realm) == {1: "in the copy", 2: "after the copy", 3: "never uploaded"}
+
+
+def test_recovery_loses_nothing_that_was_not_uploaded(scene: Scene) -> None:
+    realm = ahead(scene, mode=ClientResetMode.RECOVER_UNSYNCED_CHANGES)
+    with realm.write():
+        realm.get(Item, 1).name = "changed offline"
+    restore_under(scene, realm)
+    settle(realm)
+    assert names(realm) == {1: "changed offline", 3: "never uploaded"}
+    other = scene.open("b")
+    settle(other)
+    assert names(other) == names(realm)
+    assert scene.errors == []
+
+
+def test_where_recovery_is_impossible_everything_is_discarded_the_second_time(scene: Scene) -> None:
+    """Recover-or-discard, after an attempt to recover that did not succeed."""
+    realm = ahead(scene, mode=ClientResetMode.RECOVER_OR_DISCARD_UNSYNCED_CHANGES)
+    with closing(RealmFile.open(realm.path)) as file, file.write() as tx:
+        write_record_in(
+            tx, ResetRecord(ClientResetMode.RECOVER_UNSYNCED_CHANGES, ErrorAction.CLIENT_RESET, 208, "before")
+        )
+    restore_under(scene, realm)
+    settle(realm)
+    assert names(realm) == {1: "in the copy"}
+    assert scene.errors == []

@@ -24,10 +24,11 @@ import logging
 import threading
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from syncline.errors import ClosedRealmError
 from syncline.protocol.errors import Status
+from syncline.storage.recovery import Recovery, recover
 from syncline.storage.system import FIRST_VERSION
 from syncline.storage.transfer import transfer
 from syncline.sync import reset_tracking
@@ -47,15 +48,13 @@ __all__ = ["Acknowledgement", "ClientReset", "is_automatic"]
 
 logger = logging.getLogger("syncline.sync.reset")
 
-_AUTOMATIC: Final = (ClientResetMode.DISCARD_UNSYNCED_CHANGES,)
-
 
 def is_automatic(failure: Failure, configuration: SyncConfiguration) -> bool:
     """Whether the session answers ``failure`` with a client reset of its own."""
     return (
         failure.action in RESET_ACTIONS
         and failure.status is not Status.AUTO_CLIENT_RESET_FAILED
-        and configuration.client_reset_mode in _AUTOMATIC
+        and configuration.client_reset_mode is not ClientResetMode.MANUAL
         and not configuration.flexible
     )
 
@@ -120,36 +119,63 @@ class ClientReset:
         with _Callbacks(self._configuration, self._core.realm_configuration, file) as callbacks:
             callbacks.before()
             with file.write() as tx:
-                self._note_attempt(tx)
+                mode = self._note_attempt(tx)
                 with file.write_on(tx) as tx:
                     tx.recording = False
-                    self._take_over(tx)
-            callbacks.after(did_recover=False)
+                    recovery = self._take_over(tx, mode)
+            if recovery is not None:
+                self._tell(recovery)
+            callbacks.after(did_recover=recovery is not None)
         logger.info("%s: client reset done", file.path)
 
-    def _note_attempt(self, tx: WriteTransaction) -> None:
-        """Raises AutomaticResetError if the resets before it have not succeeded."""
+    def _tell(self, recovery: Recovery) -> None:
+        """Write down what was recovered, and what could not be and why."""
+        path, lost = self._core.path, recovery.lost
+        logger.info("%s: %d instructions recovered, %d lost", path, recovery.replayed, len(lost))
+        for one in lost:
+            logger.warning("%s: lost from version %d: %s: %s", path, *one)
+
+    def _note_attempt(self, tx: WriteTransaction) -> ClientResetMode:
+        """What will be tried. Raises AutomaticResetError if the resets before it have not succeeded."""
         failure, wanted = self._failure, self._configuration.client_reset_mode
         assert failure.action is not None
         assert wanted is not None
         mode = reset_tracking.allowed_mode(reset_tracking.read_record(self._core.history), wanted, failure.action)
         code = failure.server_code or 0
         reset_tracking.write_record_in(tx, reset_tracking.ResetRecord(mode, failure.action, code, failure.message))
+        return mode
 
-    def _take_over(self, tx: WriteTransaction) -> None:
-        """The fresh copy's objects, identity and cursors become those of the file."""
+    def _take_over(self, tx: WriteTransaction, mode: ClientResetMode) -> Recovery | None:
+        """The fresh copy's objects, identity and cursors become those of the file, with what is recovered on top."""
         history = self._core.history
         status = self._fresh.history.status()
         history.set_file_ident_in(tx, status.file_ident, status.file_salt)
-        with self._fresh.file.reading_alone() as source:
-            transfer(source, tx)
+        recovery = None
+        if mode is ClientResetMode.RECOVER_UNSYNCED_CHANGES:
+            recovery = self._recover(tx)
+        else:
+            with self._fresh.file.reading_alone() as source:
+                transfer(source, tx)
         history.rewrite_in(
             tx,
             ident=status.file_ident,
             salt=status.file_salt,
             server_version=status.progress.latest_server_version,
-            recovered={},
+            recovered={} if recovery is None else recovery.changesets,
         )
+        return recovery
+
+    def _recover(self, tx: WriteTransaction) -> Recovery:
+        """Replay on the fresh copy, in a transaction that is only a source: it is rolled back."""
+        fresh = self._fresh.file
+        source = fresh.begin()
+        try:
+            recovery = recover(self._core.history.local_changes_in(tx), tx, source)
+            source.flush()
+            transfer(source, tx)
+        finally:
+            fresh.rollback(source)
+        return recovery
 
 
 class _Callbacks:
