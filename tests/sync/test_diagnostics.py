@@ -181,9 +181,12 @@ def test_the_manager_shows_all_sessions_and_json_takes_it(process: ServerProcess
     realms = [kennel(user, f"/kennel/many{number}") for number in range(2)]
     for realm in realms:
         session_of(realm).wait_for_upload(20)
+    sent, received = manager.traffic.bytes_sent, manager.traffic.bytes_received
     seen = manager.diagnostics()
+    assert sent <= seen.bytes_sent <= manager.traffic.bytes_sent
+    assert received <= seen.bytes_received <= manager.traffic.bytes_received
+    assert seen.bytes_sent > 0
     assert {session.path for session in seen.sessions} == {session_of(realm).path for realm in realms}
-    assert (seen.bytes_sent, seen.bytes_received) == (manager.traffic.bytes_sent, manager.traffic.bytes_received)
     assert seen.directory == str(manager.base_directory)
     plain = json.loads(json.dumps(seen.to_dict()))
     assert plain["sessions"][0]["state"] == "active"
