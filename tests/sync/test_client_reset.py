@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -284,9 +285,16 @@ def test_recovery_loses_nothing_that_was_not_uploaded(scene: Scene) -> None:
     realm = ahead(scene, mode=ClientResetMode.RECOVER_UNSYNCED_CHANGES)
     with realm.write():
         realm.get(Item, 1).name = "changed offline"
+        realm.get(Item, 2).name = "the server has lost it"
     restore_under(scene, realm)
     settle(realm)
     assert names(realm) == {1: "changed offline", 3: "never uploaded"}
+    (report,) = scene.manager.layout.backup_path(None).parent.glob("*.json")
+    told = json.loads(report.read_text())
+    assert told["realm"] == realm.path
+    assert told["recovered"]["instructions"] > 0
+    assert [lost["reason"] for lost in told["lost"]] == ["the server has deleted the object"]
+    assert "the server has lost it" not in report.read_text(), "no values"
     other = scene.open("b")
     settle(other)
     assert names(other) == names(realm)

@@ -33,6 +33,7 @@ from syncline.storage.system import FIRST_VERSION
 from syncline.storage.transfer import transfer
 from syncline.sync import reset_tracking
 from syncline.sync.fresh_copy import FreshCopy
+from syncline.sync.reset_report import write_report
 from syncline.sync.session_errors import RESET_ACTIONS, Failure
 from syncline.sync.states import ClientResetMode
 from syncline.sync.waits import Wait, WaitKind
@@ -123,17 +124,16 @@ class ClientReset:
                 with file.write_on(tx) as tx:
                     tx.recording = False
                     recovery = self._take_over(tx, mode)
-            if recovery is not None:
+            if recovery is not None and recovery.changesets:
                 self._tell(recovery)
             callbacks.after(did_recover=recovery is not None)
         logger.info("%s: client reset done", file.path)
 
     def _tell(self, recovery: Recovery) -> None:
         """Write down what was recovered, and what could not be and why."""
-        path, lost = self._core.path, recovery.lost
-        logger.info("%s: %d instructions recovered, %d lost", path, recovery.replayed, len(lost))
-        for one in lost:
-            logger.warning("%s: lost from version %d: %s: %s", path, *one)
+        beside = self._core.manager.layout.backup_path(self._configuration.recovery_directory)
+        report = beside.with_name(f"{beside.name}.json")
+        write_report(report, self._core.path, self._failure.message, recovery)
 
     def _note_attempt(self, tx: WriteTransaction) -> ClientResetMode:
         """What will be tried. Raises AutomaticResetError if the resets before it have not succeeded."""
