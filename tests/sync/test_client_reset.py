@@ -29,7 +29,7 @@ from syncline.errors import AutomaticResetError, ClientResetError
 from syncline.protocol.errors import ErrorAction
 from syncline.storage.file import RealmFile
 from syncline.storage.history import ClientHistory
-from syncline.sync import ClientResetMode
+from syncline.sync import ClientResetMode, client_reset
 from syncline.sync.reset_tracking import ResetRecord, read_record, write_record_in
 from syncline.testing.processes import ServerProcess
 from syncline.values.kinds import INT
@@ -46,7 +46,7 @@ class Item(Model):
 class Scene:
     """A server with an old copy of its data folder, and one user, who has a Realm for each test."""
 
-    REALMS = 12
+    REALMS = 13
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -312,3 +312,35 @@ def test_where_recovery_is_impossible_everything_is_discarded_the_second_time(sc
     settle(realm)
     assert names(realm) == {1: "in the copy"}
     assert scene.errors == []
+
+
+def test_garbage_in_the_place_of_the_fresh_copy_is_removed(scene: Scene) -> None:
+    realm = ahead(scene)
+    Path(realm.path + ".fresh").write_bytes(b"no Realm at all" * 100)
+    restore_under(scene, realm)
+    settle(realm)
+    assert names(realm) == {1: "in the copy"}
+    assert not Path(realm.path + ".fresh").exists()
+
+
+def test_a_directory_in_the_place_of_the_fresh_copy_makes_it_a_manual_reset(scene: Scene) -> None:
+    realm = ahead(scene)
+    (Path(realm.path + ".fresh") / "full").mkdir(parents=True)
+    restore_under(scene, realm)
+    (error,) = eventually(lambda: scene.errors)
+    assert error.status == "AutoClientResetFailed"
+    assert names(realm) == {1: "in the copy", 2: "after the copy", 3: "never uploaded"}
+
+
+@pytest.mark.parametrize("step", ["transfer", "recover"])
+def test_a_step_that_fails_leaves_the_old_state(scene: Scene, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    def fail(*arguments: Any) -> None:
+        raise OSError("power cut")
+
+    realm = ahead(scene, mode=ClientResetMode.RECOVER_UNSYNCED_CHANGES)
+    monkeypatch.setattr(client_reset, step, fail)
+    restore_under(scene, realm)
+    (error,) = eventually(lambda: scene.errors)
+    assert "power cut" in str(error)
+    assert names(realm) == {1: "in the copy", 2: "after the copy", 3: "never uploaded"}
+    put(realm, 4, "still usable")
