@@ -189,12 +189,21 @@ def test_a_program_that_hangs(
     assert "timed out" in text
 
 
+def hear_interrupts() -> None:
+    """A shell's background job, such as a test run may be, is started deaf to Ctrl-C, and so are its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("options", [["--json"], []])
 def test_watching_until_interrupted(tmp_path: Path, start: Callable[..., Application], options: list[str]) -> None:
     application = start(tmp_path, f"watched{len(options)}", SYNCLINE_STATUS="1")
     command = [sys.executable, "-m", "syncline.cli.main", "status", "--watch", "--interval", "0.1", *options]
     watching = subprocess.Popen(
-        [*command, "--directory", str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*command, "--directory", str(tmp_path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=hear_interrupts,
     )
     assert watching.stdout is not None
     if options:
