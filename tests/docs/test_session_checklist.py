@@ -1,0 +1,58 @@
+"""docs/reference/session-checklist.md has every line of the checklist of spec/sessions.md §21, and every test it names
+exists.
+
+A row is ``| line of the specification, letter for letter | `file::test`, `file::test` |``, files relative to tests/;
+``—`` in place of the tests where none are named yet, which only the sections of ``UNFINISHED`` may have.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parents[1]
+DOCS = TESTS.parent / "docs"
+PAGE = DOCS / "reference" / "session-checklist.md"
+SPEC = DOCS / "spec" / "sessions.md"
+
+SECTIONS = [f"21.{number}" for number in range(1, 9)]
+UNFINISHED = set(SECTIONS)
+"""A section leaves this set when each of its lines names its tests."""
+
+ROW = re.compile(r"^\| (.+) \| (—|`[^|]+`) \|$", re.MULTILINE)
+
+
+def section(text: str, heading: str) -> str:
+    """What stands under a heading, up to the next one."""
+    found = re.search(rf"^##+ {re.escape(heading)}[. ].*\n((?:(?!##).*\n)*)", text, re.MULTILINE)
+    assert found, heading
+    return found[1]
+
+
+def rows(number: str) -> list[tuple[str, list[str]]]:
+    """The lines of a section of the page and the tests that each names."""
+    found = ROW.findall(section(PAGE.read_text(encoding="utf-8"), number))
+    return [(line, re.findall(r"`([^`]+)`", tests)) for line, tests in found]
+
+
+def exists(test: str) -> bool:
+    """Whether there is a function of that name in that file."""
+    file, _, name = test.partition("::")
+    path = TESTS / file
+    return path.is_file() and re.search(rf"^(async )?def {name}\(", path.read_text(encoding="utf-8"), re.M) is not None
+
+
+@pytest.mark.parametrize("number", SECTIONS)
+def test_every_line_of_the_specification_is_there(number: str) -> None:
+    lines = re.findall(r"^- \[ \] (.+)$", section(SPEC.read_text(encoding="utf-8"), number), re.MULTILINE)
+    assert lines
+    assert [line for line, _ in rows(number)] == lines
+
+
+@pytest.mark.parametrize("number", SECTIONS)
+def test_every_line_names_tests_that_exist(number: str) -> None:
+    for line, tests in rows(number):
+        assert tests or number in UNFINISHED, line
+        assert [test for test in tests if not exists(test)] == [], line
