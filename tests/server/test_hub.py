@@ -113,9 +113,9 @@ def test_what_arrives_during_a_commit_forms_the_next_group(run: Run, monkeypatch
     groups: list[int] = []
     real: Callable[..., Any] = vars(hub_module)["run_group"]
 
-    def counted(store: Any, operations: Any, policy: str) -> Any:
+    def counted(store: Any, operations: Any, *rest: Any) -> Any:
         groups.append(len(operations))
-        return real(store, operations, policy)
+        return real(store, operations, *rest)
 
     monkeypatch.setattr(hub_module, "run_group", counted)
 
@@ -140,7 +140,7 @@ def test_nobody_hears_of_a_version_before_it_is_durable(run: Run, monkeypatch: p
         hub = await world.hubs.acquire(world.realm())
         member = await world.member(hub)
 
-        def full(store: Any, operations: Any, policy: str) -> Any:
+        def full(*arguments: Any) -> Any:
             raise DiskFullError("no space left")
 
         with monkeypatch.context() as patch:

@@ -165,6 +165,14 @@ def test_peers_that_do_not_converge_are_seen_and_told() -> None:
         assert part in text
 
 
+def test_a_report_says_where_the_rules_fired() -> None:
+    text = report(parse("all/n=5|n=6@1-2#AB", [STANDARD]), [])
+    assert [line.split(":")[0].strip() for line in text.splitlines() if "×" in line] == [
+        "5.6 Update × Update, at the server",
+        "5.6 Update × Update, at peer B",
+    ]
+
+
 def test_a_refused_upload_and_an_error_are_seen() -> None:
     assert [problem.kind for problem in check(parse("all/add.T.x|add.T.x.string@1-2#AB", [STANDARD]))] == ["refused"]
     impossible = Edit("impossible", [{"op": "set", "class": "Item", "obj": 9, "path": ["price"], "value": 1}])

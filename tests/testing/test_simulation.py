@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from syncline.errors import BadChangesetError
 from syncline.merge import integration
-from syncline.server import sqlite_log
+from syncline.server import integrator, sqlite_log
 from syncline.storage.own_changes import OwnChanges
 from syncline.testing.choices import RandomChoices
 from syncline.testing.disk import Disk
@@ -135,6 +137,22 @@ def test_a_server_that_takes_in_again_what_was_sent_again(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(sqlite_log.SqliteLogGroup, "set_progress", forgetful)
     found({"lost", "refused", "diverged", "protocol", "stuck", "integration"}, 25)
+
+
+def test_a_server_that_refuses_what_a_rule_has_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The report names the rule that fired at the server, where nothing of the merge is left."""
+    apply = integrator._apply
+
+    def picky(group: Any, changesets: Any) -> None:
+        if any(changeset.dirty for changeset in changesets):
+            raise BadChangesetError("planted")
+        apply(group, changesets)
+
+    monkeypatch.setattr(integrator, "_apply", picky)
+    small = found({"refused", "protocol"}, 12)
+    report = failure_report(small)
+    assert "planted" in report
+    assert re.search(r"The merge rule that fired last: 5\.\d+ [^,]+, at the server: ", report), report
 
 
 # --- the command ------------------------------------------------------------------------------------------------------

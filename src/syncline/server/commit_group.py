@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from syncline.changesets.changeset import SaltedVersion, UploadChangeset, UploadCursor
+from syncline.merge.observer import MergeObserver
 from syncline.protocol.messages import Ident
 from syncline.protocol.server_session import IdentFacts
 from syncline.server.integrator import Integrated, Refusal, UploadPart, integrate_alone, integrate_part
@@ -76,13 +77,17 @@ class GroupOutcome(NamedTuple):
     refusals: list[tuple[Uploader, Refusal]]
 
 
-def run_group(store: LogStore, operations: Sequence[Operation], schema_policy: str) -> GroupOutcome:
+def run_group(
+    store: LogStore, operations: Sequence[Operation], schema_policy: str, observer: MergeObserver | None = None
+) -> GroupOutcome:
     """Carry out the operations; when this returns, everything in the outcome is durable.
+
+    ``observer`` is told what the merge rules decide.
 
     Raises:
         FileError: nothing was kept.
     """
-    parts = _parts(operations, schema_policy)
+    parts = _parts(operations, schema_policy, observer)
     new_files = [(index, op) for index, op in enumerate(operations) if isinstance(op, NewFileOperation)]
     files: dict[int, ClientFile] = {}
     done: list[tuple[Uploader, Integrated]] = []
@@ -117,7 +122,9 @@ def run_group(store: LogStore, operations: Sequence[Operation], schema_policy: s
     )
 
 
-def _parts(operations: Sequence[Operation], schema_policy: str) -> list[tuple[Uploader, UploadPart]]:
+def _parts(
+    operations: Sequence[Operation], schema_policy: str, observer: MergeObserver | None
+) -> list[tuple[Uploader, UploadPart]]:
     """One part per uploader, in order of first arrival."""
     uploads: dict[int, list[UploadOperation]] = {}
     for operation in operations:
@@ -128,7 +135,13 @@ def _parts(operations: Sequence[Operation], schema_policy: str) -> list[tuple[Up
         last = operations_of_one[-1]
         entries = [entry for operation in operations_of_one for entry in operation.entries]
         part = UploadPart(
-            last.uploader.file_ident, entries, last.progress, last.locked_version, last.uploader.level, schema_policy
+            last.uploader.file_ident,
+            entries,
+            last.progress,
+            last.locked_version,
+            last.uploader.level,
+            schema_policy,
+            observer,
         )
         parts.append((last.uploader, part))
     return parts

@@ -16,6 +16,7 @@ from contextlib import closing
 from typing import Any, Final, Protocol, TypeVar, cast
 
 from syncline.changesets.changeset import DownloadCursor, SaltedVersion, UploadChangeset, UploadCursor
+from syncline.merge.observer import MergeObserver
 from syncline.protocol.bodies import EMPTY_BODY
 from syncline.protocol.errors import ErrorCode
 from syncline.protocol.messages import Ident
@@ -71,12 +72,22 @@ class Member(Uploader, Protocol):
 
 
 class HubResources:
-    """What all hubs of a server share: threads, open files, caches."""
+    """What all hubs of a server share: threads, open files, caches.
 
-    def __init__(self, settings: Settings, pool: StorePool, executor: ThreadPoolExecutor) -> None:
+    ``observer`` is told, on worker threads, what the merge rules decide; it costs nothing when absent.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        pool: StorePool,
+        executor: ThreadPoolExecutor,
+        observer: MergeObserver | None = None,
+    ) -> None:
         self.settings = settings
         self.pool = pool
         self.executor = executor
+        self.observer = observer
         self.tails: BoundedCache[str, Tail] = BoundedCache(settings.tail_cache_bytes)
         self.chunks: BoundedCache[_ChunkKey, Chunk] = BoundedCache(settings.body_cache_bytes)
 
@@ -206,9 +217,7 @@ class Hub:
                 if not operations:
                     continue
                 try:
-                    outcome = await self._resources.run(
-                        _commit, self._resources.pool, self.realm, operations, self._settings.schema_policy
-                    )
+                    outcome = await self._resources.run(_commit, self._resources, self.realm, operations)
                 except Exception as error:  # noqa: BLE001 - whatever it was, the sessions in the group are told
                     self._fail(operations, futures, error)
                 else:
@@ -381,9 +390,9 @@ def _read_status(pool: StorePool, realm: RealmRecord) -> LogStatus:
         return store.status()
 
 
-def _commit(pool: StorePool, realm: RealmRecord, operations: Sequence[Operation], schema_policy: str) -> GroupOutcome:
-    with pool.use(realm) as store:
-        return run_group(store, operations, schema_policy)
+def _commit(resources: HubResources, realm: RealmRecord, operations: Sequence[Operation]) -> GroupOutcome:
+    with resources.pool.use(realm) as store:
+        return run_group(store, operations, resources.settings.schema_policy, resources.observer)
 
 
 def _scan_and_encode(entries: list[Any], cursor: DownloadCursor, file_ident: int, limit: int) -> Chunk:

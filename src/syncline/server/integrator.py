@@ -16,6 +16,7 @@ from syncline.changesets.codec import encode
 from syncline.errors import BadChangesetError, RealmError, SynclineError
 from syncline.merge.footprint import Footprint
 from syncline.merge.integration import integrate
+from syncline.merge.observer import MergeObserver
 from syncline.merge.resets import spell_out
 from syncline.protocol.errors import ErrorAction, ErrorCode
 from syncline.server.inspection import Inspection
@@ -57,7 +58,8 @@ class UploadRefusedError(SynclineError):
 class UploadPart(NamedTuple):
     """What one client file uploaded: entries of one or more messages, and where they lead.
 
-    ``level`` asks for the user's permission as of now; ``schema_policy`` is the setting of that name.
+    ``level`` asks for the user's permission as of now; ``schema_policy`` is the setting of that name; ``observer`` is
+    told what the merge rules decide.
     """
 
     file_ident: int
@@ -66,6 +68,7 @@ class UploadPart(NamedTuple):
     locked_version: int
     level: Callable[[], Level]
     schema_policy: str
+    observer: MergeObserver | None = None
 
 
 class Integrated(NamedTuple):
@@ -134,7 +137,7 @@ def _integrate(group: LogGroup, part: UploadPart) -> Integrated:
             schema = group.state.catalogue
             history = WatchedHistory(group.history(file.ident))
             with Arrivals(changesets, [entry.changeset for entry in run]):
-                integrate(history, SERVER_IDENT, head, changesets, _go_on, schema=schema)
+                integrate(history, SERVER_IDENT, head, changesets, _go_on, part.observer, schema)
                 _apply(group, changesets)
             logged = [_append(group, file, changeset) for changeset in changesets]
             if history.is_rewritten or any(changeset.dirty for changeset in changesets):

@@ -13,19 +13,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import combinations_with_replacement, product
-from typing import Final, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from syncline.errors import RealmError
 from syncline.testing.exhaustive.domain import Domain, DomainError, Edit
-from syncline.testing.exhaustive.world import World
+from syncline.testing.exhaustive.world import LETTERS, World
 from syncline.testing.operations import OperationError
 
 __all__ = ["Case", "History", "Plan", "cases", "histories", "parse"]
 
 #: Of one peer: its transactions, each some edits.
 History: TypeAlias = "tuple[tuple[Edit, ...], ...]"
-
-LETTERS: Final = "ABC"
 
 
 class Case(NamedTuple):

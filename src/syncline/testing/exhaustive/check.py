@@ -22,11 +22,11 @@ from syncline.merge.transform import transform
 from syncline.protocol.checks import check_download
 from syncline.protocol.messages import Download
 from syncline.storage.dump import dump
-from syncline.testing.exhaustive.cases import LETTERS, Case, History
+from syncline.testing.exhaustive.cases import Case, History
 from syncline.testing.exhaustive.domain import Domain
 from syncline.testing.exhaustive.invariants import Invariants
 from syncline.testing.exhaustive.nested import NestedFile
-from syncline.testing.exhaustive.world import Peer, RefusedError, Server, World
+from syncline.testing.exhaustive.world import LETTERS, Peer, RefusedError, Server, World
 
 __all__ = ["Checker", "Problem", "Run", "check"]
 
@@ -168,7 +168,7 @@ class _Trial:
         self._case = case
         self._world = world
         self._findings = findings
-        self.result = Run({}, {}, {}, [], world.observer.last)
+        self.result = Run({}, {}, {}, [], world.rules)
         self._sent: list[tuple[Peer, list[UploadChangeset], UploadCursor]] = []
 
     def carry_out(self) -> None:

@@ -9,9 +9,10 @@ from typing import Any
 from syncline.changesets.changeset import DownloadChangeset, UploadChangeset
 from syncline.changesets.codec import decode
 from syncline.changesets.json_form import instruction_to_json
-from syncline.testing.exhaustive.cases import LETTERS, Case
+from syncline.testing.exhaustive.cases import Case
 from syncline.testing.exhaustive.check import Checker, Problem, Run
 from syncline.testing.exhaustive.known import known
+from syncline.testing.exhaustive.world import LETTERS
 
 __all__ = ["report"]
 
@@ -42,7 +43,7 @@ def _lines(case: Case, problems: Sequence[Problem], outcome: Run) -> Iterator[st
     for letter, downloads in outcome.downloads.items():
         yield f"  {letter} receives:"
         yield from _instructions(downloads)
-    yield "  the rules that fired at the peers, the last one last:"
+    yield "  the rules that fired, the last one last:"
     yield from (f"    {rule}" for rule in outcome.rules or ["none"])
     for name, state in outcome.states.items():
         if state != outcome.states["S"] or name == "S":

@@ -28,12 +28,14 @@ from syncline.storage.history import ClientHistory
 from syncline.testing.exhaustive.nested import NestedFile
 from syncline.testing.operations import execute_all
 
-__all__ = ["Peer", "RefusedError", "Server", "World"]
+__all__ = ["LETTERS", "Peer", "RefusedError", "Server", "World"]
 
 Operation: TypeAlias = "Mapping[str, Any]"
 
 #: Idents of the peers: 2, 3, 4 are those that edit, the next one made the common state.
 FIRST_IDENT: Final = 2
+#: Their names.
+LETTERS: Final = "ABC"
 _NO_LIMIT: Final = 1 << 40
 
 
@@ -44,9 +46,10 @@ class RefusedError(Exception):
 class Server:
     """A server's log and state."""
 
-    def __init__(self) -> None:
+    def __init__(self, observer: MergeObserver | None = None) -> None:
         self.file = NestedFile(history=False)
         self._store = SqliteLogStore.over(self.file)
+        self._observer = observer
         self._tail = Tail(_NO_LIMIT)
         #: what was applied in this trial, in order
         self.applied: list[tuple[bytes, ...]] = []
@@ -60,7 +63,7 @@ class Server:
 
     def take(self, ident: int, entries: Sequence[UploadChangeset], progress: UploadCursor) -> Integrated:
         """Integrate an UPLOAD. Raises RefusedError."""
-        result = integrate_alone(self._store, UploadPart(ident, entries, progress, 0, _admin, "admin"))
+        result = integrate_alone(self._store, UploadPart(ident, entries, progress, 0, _admin, "admin", self._observer))
         if result.refusal is not None:
             raise RefusedError(result.refusal.message)
         self._note(result)
@@ -157,10 +160,14 @@ class World:
     """A server, ``peers`` client files, and a common state made by one more."""
 
     def __init__(self, schema: Sequence[Mapping[str, Any]], objects: Sequence[Operation], peers: int) -> None:
-        self.server = Server()
-        self.observer = Observer()
+        #: the rules that fired in this trial, where and why
+        self.rules: list[str] = []
+        self.server = Server(Observer(self.rules, "the server"))
         idents = [self.server.register() for _ in range(peers + 1)]
-        self.peers = [Peer(ident, self.observer) for ident in idents]
+        self.peers = [
+            Peer(ident, Observer(self.rules, f"peer {letter}"))
+            for ident, letter in zip(idents, (*LETTERS[:peers], "author"), strict=True)
+        ]
         author = self.peers.pop()
         author.commit([{"op": "schema", "classes": schema}], 1)
         author.commit(objects, 2)
@@ -178,7 +185,7 @@ class World:
                 stack.enter_context(peer.file.trial())
                 peer.applied = []
                 peer.forget()
-            self.observer.last.clear()
+            self.rules.clear()
             yield
 
     def close(self) -> None:
@@ -189,14 +196,15 @@ class World:
 
 
 class Observer:
-    """Remembers the rules that fired."""
+    """Remembers the rules that fire at one participant."""
 
-    def __init__(self) -> None:
-        self.last: list[str] = []
+    def __init__(self, rules: list[str], name: str) -> None:
+        self._rules = rules
+        self._name = name
 
     def rule_fired(self, rule: str, reason: str, *rest: object) -> None:
         """See :class:`MergeObserver`."""
-        self.last.append(f"{rule}: {reason}")
+        self._rules.append(f"{rule}, at {self._name}: {reason}")
 
 
 def _admin() -> Level:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from syncline.errors import FileError
+from syncline.merge.observer import MergeObserver
 from syncline.protocol.negotiation import Subprotocol
 from syncline.protocol.settings import SyncMode
 from syncline.server.access import DEVELOPER, Access, Principal
@@ -132,9 +133,10 @@ class Socket:
 class ServerSide:
     """One server process after the other on one disk."""
 
-    def __init__(self, disk: Disk, traits: Traits) -> None:
+    def __init__(self, disk: Disk, traits: Traits, observer: MergeObserver) -> None:
         self.disk = disk
         self.starts = 0
+        self._observer = observer
         self._settings = Settings(
             schema_changes="admin",
             download_bytes=traits.download_bytes,
@@ -158,7 +160,7 @@ class ServerSide:
             return SqliteLogStore(self.file, footprints)
 
         self.pool = StorePool(open_store, 1)
-        self._hubs = Hubs(HubResources(self._settings, self.pool, _NO_THREADS))
+        self._hubs = Hubs(HubResources(self._settings, self.pool, _NO_THREADS, self._observer))
         with self.pool.use(self._realm):
             pass  # opened at once, so that recovery is part of the start
 

@@ -71,9 +71,9 @@ class World:
         self._lenient = lenient
         for disk, files in zip(disks, images, strict=True):
             disk.install(files)
-        self.server = ServerSide(disks[0], plan.traits)
+        self.server = ServerSide(disks[0], plan.traits, self.rules.at("the server"))
         self.devices = [
-            Device(number, disk, plan.skews_ms[number], plan.delays_uploads, self.rules)
+            Device(number, disk, plan.skews_ms[number], plan.delays_uploads, self.rules.at(f"device {number}"))
             for number, disk in enumerate(disks[1:])
         ]
         #: the links of each device whose server side is open, the newest first
