@@ -69,6 +69,12 @@ def test_options() -> None:
     assert make_plan(RandomChoices(1), Options(3, 3)).devices == 3
 
 
+@pytest.fixture(scope="module", autouse=True)
+def honest_images() -> None:
+    """The files that runs begin with are made once, before a defect is planted."""
+    simulate(0, Options())
+
+
 # --- planted defects --------------------------------------------------------------------------------------------------
 
 
@@ -91,7 +97,6 @@ def found(kinds: set[str], events: int) -> Failure:
 
 
 def test_a_disk_that_forgets_to_sync_loses_what_was_acknowledged(monkeypatch: pytest.MonkeyPatch) -> None:
-    simulate(0, Options())  # the files to begin with are made by an honest disk
     install = Disk.install
 
     def lying(disk: Disk, files: Any) -> None:
