@@ -48,7 +48,7 @@ from syncline.changesets.instructions import (
     Update,
 )
 from syncline.changesets.limits import BULK_BYTES, INTERN_STRING, MAX_INSTRUCTIONS, MAX_PATH_LENGTH, RECORDS_PER_TURN
-from syncline.changesets.primitives import ByteReader, Payload
+from syncline.changesets.primitives import NEW_TUPLE, ByteReader, Payload
 from syncline.collector import COLLECTOR_PAUSED
 from syncline.errors import BadChangesetError, ChangesetLimitError, TruncatedChangesetError
 from syncline.turns import let_others_run
@@ -135,6 +135,7 @@ class _Decoder(ByteReader):
         # as the keys of ByteReader
         self.last_integer = 0
         self.last_integer_key: Key = 0
+        self.last_hi = self.last_lo = 0
         self.last_global_key = GlobalKey(0, 0)
 
     # --- records ---------------------------------------------------------------------------------------------------
@@ -338,10 +339,11 @@ class _Decoder(ByteReader):
     def global_key(self) -> GlobalKey:
         hi = self.uint64("GlobalKey")
         lo = self.uint64("GlobalKey")
-        last = self.last_global_key
-        if last.lo != lo or last.hi != hi:
-            last = self.last_global_key = tuple.__new__(GlobalKey, (hi, lo))
-        return last
+        if lo != self.last_lo or hi != self.last_hi:
+            self.last_hi = hi
+            self.last_lo = lo
+            self.last_global_key = NEW_TUPLE(GlobalKey, (hi, lo))
+        return self.last_global_key
 
     def path(self) -> Path:
         """A path below a property (spec §5.3)."""
@@ -391,7 +393,7 @@ class _Decoder(ByteReader):
         if kind == kinds.BOOL:
             return kind, self.boolean()
         if kind == kinds.LINK:
-            return kind, tuple.__new__(Link, (self.string(), self.key()))
+            return kind, NEW_TUPLE(Link, (self.string(), self.key()))
         if kind == kinds.TIMESTAMP:
             return kind, self.timestamp()
         if kind == kinds.BINARY:
@@ -414,6 +416,9 @@ class _Decoder(ByteReader):
         index = self.data[start]
         if index < 0x40:
             self.pos = start + 1
+        elif index >= 0x80 and self.data[start + 1] < 0x40:
+            index = (index & 0x7F) | self.data[start + 1] << 7
+            self.pos = start + 2
         else:
             index = self.uint32("string index")
         if index >= len(self.strings):

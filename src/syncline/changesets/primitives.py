@@ -12,7 +12,7 @@ from syncline.changesets.limits import MAX_STRING_SIZE
 from syncline.errors import BadChangesetError, ChangesetLimitError, MalformedChangesetError, TruncatedChangesetError
 from syncline.values import Decimal128, Key, ObjectId, Timestamp, kinds
 
-__all__ = ["ByteReader", "Payload"]
+__all__ = ["NEW_TUPLE", "ByteReader", "Payload"]
 
 #: A decoded payload: its kind (a number of ``values.kinds``) and its value.
 Payload: TypeAlias = "tuple[int, object]"
@@ -36,21 +36,29 @@ _COEFFICIENT_BYTES: Final = 17
 
 
 # Both identifiers are immutable, with constructors that first find out what they are given. A changeset may have one in
-# every object, so they are put together here, from bytes that are known to be right.
+# every object, so they are put together here, from bytes that are known to be right, by what sets their slots.
+_NEW: Final = object.__new__
+_SET_BINARY: Final = vars(ObjectId)["binary"].__set__
+_SET_INT: Final = vars(UUID)["int"].__set__
+_SET_IS_SAFE: Final = vars(UUID)["is_safe"].__set__
+_UNKNOWN: Final = SafeUUID.unknown
+_INTEGER_OF: Final = int.from_bytes
+#: How named tuples are made from parts that are known to be right.
+NEW_TUPLE: Final = tuple.__new__
 
 
 def _object_id(raw: bytes) -> ObjectId:
     """``ObjectId(raw)``."""
-    made = object.__new__(ObjectId)
-    object.__setattr__(made, "binary", raw)
+    made: ObjectId = _NEW(ObjectId)
+    _SET_BINARY(made, raw)
     return made
 
 
 def _uuid(raw: bytes) -> UUID:
     """``UUID(bytes=raw)``."""
-    made = object.__new__(UUID)
-    object.__setattr__(made, "int", int.from_bytes(raw, "big"))
-    object.__setattr__(made, "is_safe", SafeUUID.unknown)
+    made: UUID = _NEW(UUID)
+    _SET_INT(made, _INTEGER_OF(raw, "big"))
+    _SET_IS_SAFE(made, _UNKNOWN)
     return made
 
 
@@ -80,14 +88,14 @@ class ByteReader:
     # --- values ----------------------------------------------------------------------------------------------------
 
     def object_id_key(self) -> Key:
-        raw = self.raw(12)
+        raw = self.fixed(12)
         if raw != self.last_object_id:
             self.last_object_id = raw
             self.last_object_id_key = _object_id(raw)
         return self.last_object_id_key
 
     def uuid_key(self) -> Key:
-        raw = self.raw(16)
+        raw = self.fixed(16)
         if raw != self.last_uuid:
             self.last_uuid = raw
             self.last_uuid_key = _uuid(raw)
@@ -113,6 +121,14 @@ class ByteReader:
             raise TruncatedChangesetError(f"{size} bytes announced, {left} left", offset=start)
         self.pos = start + size
         return self.data[start : self.pos]
+
+    def fixed(self, size: i64) -> bytes:
+        """The same where the size is not announced but known."""
+        start = self.pos
+        if self.end - start < size:
+            raise TruncatedChangesetError(f"{size} bytes announced, {self.end - start} left", offset=start)
+        self.pos = start + size
+        return self.data[start : start + size]
 
     def size(self) -> int:
         """The length of an inline string or binary."""
@@ -152,11 +168,11 @@ class ByteReader:
         return self.unsigned(_UINT8_BYTES, 0xFF, "boolean") != 0
 
     def float32(self) -> float:
-        value: float = _FLOAT.unpack(self.raw(4))[0]
+        value: float = _FLOAT.unpack(self.fixed(4))[0]
         return value
 
     def float64(self) -> float:
-        value: float = _DOUBLE.unpack(self.raw(8))[0]
+        value: float = _DOUBLE.unpack(self.fixed(8))[0]
         return value
 
     def timestamp(self) -> Timestamp:
@@ -168,7 +184,8 @@ class ByteReader:
             raise self.bad(start, "timestamp out of range: a second or more in nanoseconds")
         if (seconds < 0 < nanoseconds) or (nanoseconds < 0 < seconds):
             raise self.bad(start, "timestamp with mixed signs")
-        return tuple.__new__(Timestamp, (seconds, nanoseconds))
+        made: Timestamp = NEW_TUPLE(Timestamp, (seconds, nanoseconds))
+        return made
 
     def decimal(self) -> Payload:
         """Coefficient, exponent, sign (spec §3.6). The pattern of the null decimal reads as null."""
@@ -213,6 +230,11 @@ class ByteReader:
         return self.unsigned(_INT32_BYTES, _UINT32_MAX, what)
 
     def uint64(self, what: str) -> int:
+        start = self.pos
+        value = self.integer(_INT64_BYTES)
+        if 0 <= value < _SAFE:  # spares comparing with integers that the compiled code must box
+            return value
+        self.pos = start
         return self.unsigned(_INT64_BYTES, _UINT64_MAX, what)
 
     def unsigned(self, max_bytes: i64, maximum: int, what: str) -> int:
@@ -230,7 +252,7 @@ class ByteReader:
             self.pos = start + 1
             return byte
         value = self.integer(_INT64_BYTES)
-        if -_SAFE < value < _SAFE:  # spares comparing with integers that the compiled code must box
+        if -_SAFE < value < _SAFE:  # as above
             return value
         if value > _INT64_MAX or value < _INT64_MIN:
             raise self.bad(start, "integer out of range")
