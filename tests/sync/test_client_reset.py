@@ -30,7 +30,7 @@ from syncline.protocol.errors import ErrorAction
 from syncline.storage.file import RealmFile
 from syncline.storage.history import ClientHistory
 from syncline.sync import ClientResetMode, client_reset
-from syncline.sync.reset_tracking import ResetRecord, read_record, write_record_in
+from syncline.sync.reset_tracking import Outcome, ResetRecord, read_record, write_record_in
 from syncline.testing.processes import ServerProcess
 from syncline.values.kinds import INT
 
@@ -306,7 +306,10 @@ def test_where_recovery_is_impossible_everything_is_discarded_the_second_time(sc
     realm = ahead(scene, mode=ClientResetMode.RECOVER_OR_DISCARD_UNSYNCED_CHANGES)
     with closing(RealmFile.open(realm.path)) as file, file.write() as tx:
         write_record_in(
-            tx, ResetRecord(ClientResetMode.RECOVER_UNSYNCED_CHANGES, ErrorAction.CLIENT_RESET, 208, "before")
+            tx,
+            ResetRecord(
+                ClientResetMode.RECOVER_UNSYNCED_CHANGES, ErrorAction.CLIENT_RESET, 208, "before", Outcome.FAILED
+            ),
         )
     restore_under(scene, realm)
     settle(realm)

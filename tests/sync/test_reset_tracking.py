@@ -13,10 +13,12 @@ from syncline.storage.file import RealmFile
 from syncline.storage.history import ClientHistory
 from syncline.sync import ClientResetMode
 from syncline.sync.reset_tracking import (
+    Outcome,
     ResetRecord,
     allowed_mode,
     forget_in,
     has_record,
+    next_record,
     read_record,
     write_record_in,
 )
@@ -49,7 +51,7 @@ def history(tmp_path: Path) -> Iterator[ClientHistory]:
 
 
 def tried(mode: ClientResetMode, action: ErrorAction = RESET) -> ResetRecord:
-    return ResetRecord(mode, action, 208, "bad client file ident")
+    return ResetRecord(mode, action, 208, "bad client file ident", Outcome.DONE)
 
 
 def write(history: ClientHistory, record: ResetRecord | None) -> None:
@@ -75,6 +77,41 @@ def test_what_may_be_tried_after_what(
 @pytest.mark.parametrize("wanted", [DISCARD, RECOVER])
 def test_a_reset_for_another_reason_says_nothing(wanted: ClientResetMode) -> None:
     assert allowed_mode(tried(DISCARD, FORBIDDEN), wanted, RESET) is wanted
+
+
+@pytest.mark.parametrize(("previous", "wanted", "allowed"), TABLE)
+def test_a_failed_attempt_counts_like_one_that_the_server_never_acknowledged(
+    previous: ClientResetMode | None, wanted: ClientResetMode, allowed: ClientResetMode | None
+) -> None:
+    record = None if previous is None else tried(previous)._replace(outcome=Outcome.FAILED)
+    if allowed is None:
+        with pytest.raises(AutomaticResetError, match="did not succeed"):
+            allowed_mode(record, wanted, RESET)
+    else:
+        assert allowed_mode(record, wanted, RESET) is allowed
+
+
+@pytest.mark.parametrize("mode", [DISCARD, RECOVER, EITHER])
+def test_an_attempt_that_was_interrupted_is_repeated_and_after_three_in_a_row_counts(mode: ClientResetMode) -> None:
+    done = DISCARD if mode is DISCARD else RECOVER
+    record = next_record(None, mode, RESET, 208, "why")
+    for tries in (1, 2, 3):
+        assert (record.mode, record.tries, record.outcome) == (done, tries, Outcome.BEGUN)
+        if tries < 3:
+            record = next_record(record, mode, RESET, 208, "why")
+    if mode is EITHER:
+        record = next_record(record, mode, RESET, 208, "why")
+        assert (record.mode, record.tries) == (DISCARD, 1), "what could not be recovered is discarded"
+        record = next_record(record, mode, RESET, 208, "why")
+        assert (record.mode, record.tries) == (DISCARD, 2), "interrupted, it does not go back to recovering"
+    else:
+        with pytest.raises(AutomaticResetError, match="did not succeed"):
+            next_record(record, mode, RESET, 208, "why")
+
+
+def test_an_interruption_under_another_action_says_nothing() -> None:
+    record = next_record(tried(DISCARD, FORBIDDEN)._replace(outcome=Outcome.BEGUN), RECOVER, RESET, 208, "why")
+    assert (record.mode, record.tries) == (RECOVER, 1)
 
 
 def test_the_server_may_forbid_recovery() -> None:

@@ -127,7 +127,7 @@ def _process(process: dict[str, Any], now: datetime) -> RenderableType:
         table.add_column(column, overflow="fold")
     for session in process["sessions"]:
         table.add_row(
-            _lines(_realm(session)),
+            _lines(_realm(session, now)),
             _lines(_connection(session, now)),
             _lines(_progress(session)),
             _cursors(session["file"]),
@@ -139,10 +139,16 @@ def _lines(lines: Iterator[str]) -> str:
     return "\n".join(lines)
 
 
-def _realm(session: dict[str, Any]) -> Iterator[str]:
+def _realm(session: dict[str, Any], now: datetime) -> Iterator[str]:
     yield f"[bold]{escape(_name(session))}[/]"
     yield f"[dim]{escape(session['user_identity'] or '')}[/]"
     yield session["activity"]
+    reset = session.get("client_reset")
+    if reset is not None:
+        yield f"[yellow]client reset {_duration((now - datetime.fromisoformat(reset['since'])).total_seconds())}[/]"
+        yield escape(reset["step"])
+        if reset["downloaded"] is not None:
+            yield f"↓ {_bar(reset['downloaded'])} {_size(reset['downloaded']['transferrable_bytes'])}"
 
 
 def _connection(session: dict[str, Any], now: datetime) -> Iterator[str]:

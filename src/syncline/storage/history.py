@@ -55,6 +55,9 @@ _LOCAL_CHANGES: Final = (
 
 _IDENT_MAX: Final = (1 << 63) - 1
 
+#: Key in ``rlm_sync``: see :attr:`ClientHistory.realm`.
+_REALM: Final = "sync.realm"
+
 
 class HistoryStatus(NamedTuple):
     """Where a client file stands. ``file_ident`` 0: none yet. Entries exist for base_version < v <= current_version."""
@@ -152,18 +155,26 @@ class ClientHistory:
 
     # --- identity -----------------------------------------------------------------------------------------------------
 
-    def set_file_ident(self, ident: int, salt: int) -> int:
+    @property
+    def realm(self) -> str | None:
+        """Of which Realm of the server the file is, as BIND names it; None if that was never noted."""
+        realm = self.value(_REALM)
+        return realm if isinstance(realm, str) else None
+
+    def set_file_ident(self, ident: int, salt: int, realm: str | None = None) -> int:
         """Store the identity the server gave, in a transaction of its own; returns the newest version.
+
+        ``realm``: in which Realm, see :attr:`realm`; None leaves what is noted.
 
         A first ident completes GlobalKeys: own recorded changesets and rows with hi = 0 get it
         (spec/changesets.md §8.2). A later ident changes neither. Raises ProtocolViolationError for an impossible one.
         """
         with self._file.write() as tx:
-            self.set_file_ident_in(tx, ident, salt)
+            self.set_file_ident_in(tx, ident, salt, realm)
             version = self._file.commit(tx)
         return tx.version if version is None else version
 
-    def set_file_ident_in(self, tx: WriteTransaction, ident: int, salt: int) -> None:
+    def set_file_ident_in(self, tx: WriteTransaction, ident: int, salt: int, realm: str | None = None) -> None:
         """The same inside a transaction of the caller."""
         if not 0 < ident <= _IDENT_MAX:
             raise ProtocolViolationError(f"the server gave the client file ident {ident}, which is out of range")
@@ -173,6 +184,8 @@ class ClientHistory:
             complete_rows(tx.connection, tx.catalogue, ident)
             self._complete_history(tx.connection, state, ident)
         state.change(tx.connection, {sync_state.FILE_IDENT: ident, sync_state.FILE_SALT: salt})
+        if realm is not None:
+            self.set_value_in(tx, _REALM, realm)
         tx.file_ident = ident
 
     def _complete_history(self, connection: apsw.Connection, state: SyncState, ident: int) -> None:

@@ -23,15 +23,17 @@ from syncline.errors import SyncError, SynclineError
 from syncline.storage.file import RealmFile
 from syncline.storage.standing import Standing, standing
 from syncline.sync.progress import transfer_estimate
-from syncline.sync.states import ConnectionState, SyncProgress, SyncSessionState
+from syncline.sync.states import ClientResetMode, ConnectionState, SyncProgress, SyncSessionState
 from syncline.version import __version__
 
 if TYPE_CHECKING:
+    from syncline.sync.client_reset import ClientReset
     from syncline.sync.manager import SyncManager
     from syncline.sync.protocol_session import ProtocolSession
     from syncline.sync.session_core import SessionCore
 
 __all__ = [
+    "ClientResetDiagnostics",
     "ConnectionDiagnostics",
     "Diagnostics",
     "ErrorLog",
@@ -134,12 +136,28 @@ class ConnectionDiagnostics(Diagnostics):
 
 
 @dataclass(frozen=True)
+class ClientResetDiagnostics(Diagnostics):
+    """A client reset that runs (spec/sessions.md §12): nothing is uploaded meanwhile.
+
+    ``step``: ``downloading a fresh copy``, ``before_client_reset``, ``rewriting the file``, ``after_client_reset`` (the
+    application's callbacks). ``mode``: what the configuration wants; ``cause``: what the server said. ``downloaded``:
+    how much of the fresh copy is here, None before the server has said how much there is.
+    """
+
+    since: datetime
+    step: str
+    mode: ClientResetMode
+    cause: str
+    downloaded: SyncProgress | None = None
+
+
+@dataclass(frozen=True)
 class SessionDiagnostics(Diagnostics):
     """A session at one moment.
 
     ``activity`` says more than ``state``: ``inactive``, ``waiting for access token``, ``active``, ``dying`` (finishing
     its uploads), ``paused``. ``file`` is None if the file cannot be read now; ``upload`` and ``download`` then, too.
-    ``errors``: the latest ones, the newest last, at most 16.
+    ``errors``: the latest ones, the newest last, at most 16. ``client_reset``: the one that runs, if one does.
     """
 
     path: str
@@ -152,6 +170,7 @@ class SessionDiagnostics(Diagnostics):
     upload: SyncProgress | None = None
     download: SyncProgress | None = None
     errors: tuple[ErrorRecord, ...] = ()
+    client_reset: ClientResetDiagnostics | None = None
 
 
 @dataclass(frozen=True)
@@ -177,7 +196,7 @@ class ErrorLog:
     def add(self, error: SyncError) -> None:
         """Note an error; if it is the last one again, it is counted."""
         now = datetime.now(UTC)
-        text = _TOKEN.sub("[token]", error.message)[:_MAX_TEXT]
+        text = _without_tokens(error.message)
         record = ErrorRecord(now, now, 1, error.code.name, text, error.is_fatal, error.status, error.server_code)
         last = self._records[-1] if self._records else None
         if last is not None and _what(last) == _what(record):
@@ -206,6 +225,7 @@ def session_diagnostics(core: SessionCore) -> SessionDiagnostics:
         upload=None if file is None else _upload(core, file),
         download=None if file is None else _download(core, file),
         errors=core.errors.records(),
+        client_reset=_client_reset(core.reset),
     )
 
 
@@ -284,6 +304,19 @@ def _connection(state: ConnectionState, since: float, protocol: ProtocolSession 
     )
 
 
+def _client_reset(reset: ClientReset | None) -> ClientResetDiagnostics | None:
+    if reset is None:
+        return None
+    assert reset.mode is not None
+    known = reset.downloaded
+    downloaded = None
+    if known is not None:
+        estimate = transfer_estimate(known.downloaded, known.downloadable, known.download_base)
+        downloaded = SyncProgress(known.downloaded, known.downloadable, estimate)
+    cause = _without_tokens(reset.cause)
+    return ClientResetDiagnostics(_moment(reset.since), reset.step.value, reset.mode, cause, downloaded)
+
+
 def _upload(core: SessionCore, file: FileDiagnostics) -> SyncProgress:
     known = core.progress.current
     done, total = file.uploaded_bytes, file.uploadable_bytes
@@ -294,6 +327,10 @@ def _download(core: SessionCore, file: FileDiagnostics) -> SyncProgress:
     known = core.progress.current
     done, total = file.downloaded_bytes, file.downloadable_bytes
     return SyncProgress(done, total, transfer_estimate(done, total, 0 if known is None else known.download_base))
+
+
+def _without_tokens(text: str) -> str:
+    return _TOKEN.sub("[token]", text)[:_MAX_TEXT]
 
 
 def _what(record: ErrorRecord) -> tuple[object, ...]:

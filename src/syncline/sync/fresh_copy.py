@@ -2,7 +2,8 @@
 
 It lies at ``<path>.fresh``, encrypted like the file that is reset, and is downloaded by a protocol session of its own,
 which never uploads and which the application does not hear of. One that an interrupted reset has left is continued; one
-that cannot be read, or that the server does not know any more, is made anew.
+that cannot be read, or that the server does not know any more, is made anew. It carries a mark: a Realm of the
+application that happens to have this name is neither used nor deleted, it makes the reset fail.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from syncline.errors import AutomaticResetError, FileError
+from syncline.errors import AutomaticResetError, FileError, SynclineError
 from syncline.protocol.client_session import UploadPolicy
 from syncline.storage.file import RealmFile
 from syncline.storage.history import ClientHistory
+from syncline.storage.system import FIRST_VERSION
 from syncline.sync.progress import ProgressNotifier
 from syncline.sync.protocol_session import ProtocolSession
 from syncline.sync.session_errors import RESET_ACTIONS, Effect, Failure, consequence
@@ -24,11 +26,14 @@ from syncline.sync.waits import Wait, WaitKind
 if TYPE_CHECKING:
     from syncline.sync.session_core import SessionCore
 
-__all__ = ["FreshCopy"]
+__all__ = ["FreshCopy", "has_leftover", "remove_leftover"]
 
 logger = logging.getLogger("syncline.sync.reset")
 
-SUFFIX: Final = ".fresh"
+_SUFFIX: Final = ".fresh"
+_MARK: Final = "reset.fresh"
+_MOST_REFUSALS: Final = 3
+"""The server that refuses a copy so often in one reset will refuse the next one, too."""
 
 
 class FreshCopy:
@@ -41,7 +46,7 @@ class FreshCopy:
         """``core``: of the file that is reset; ``number``: of this session among all of the process."""
         self.manager = core.manager
         self.configuration = core.configuration
-        self.path = core.path + SUFFIX
+        self.path = core.path + _SUFFIX
         self.progress = ProgressNotifier(self.path)
         self.hears_commits = True
         self._core = core
@@ -52,7 +57,9 @@ class FreshCopy:
         self._protocol: ProtocolSession | None = None
         self._outcome: Exception | None = None
         self._is_over = False
-        self._is_retried = False
+        self._is_ours = False  # to delete
+        self._refusals = 0
+        self._is_refused = False
 
     @property
     def file(self) -> RealmFile:
@@ -81,13 +88,33 @@ class FreshCopy:
         if self._protocol is not None:
             self._protocol.token_renewed()
 
+    def reconnect(self) -> None:
+        """Skip delays."""
+        if self._protocol is not None:
+            self._protocol.reconnect()
+
+    def restart(self) -> None:
+        """Bind anew, with what is here already."""
+        if self._protocol is not None and not self._is_over:
+            self._protocol.stop()
+
     def _open(self) -> RealmFile:
         try:
-            return self._core.file.open_beside(self.path)
+            file = self._core.file.open_beside(self.path)
         except FileError as error:
             logger.info("%s cannot be used, a new one is made: %s", self.path, error)
             RealmFile.delete(self.path)
-            return self._core.file.open_beside(self.path)
+            file = self._core.file.open_beside(self.path)
+        try:
+            if not _is_fresh_copy(file):
+                raise AutomaticResetError(f"{self.path} is in the way: a client reset needs that name, move it")
+            with file.write() as tx:
+                ClientHistory.set_value_in(tx, _MARK, 1)
+        except BaseException:
+            file.close()
+            raise
+        self._is_ours = True
+        return file
 
     def _opened(self, file: RealmFile | None, error: Exception | None) -> None:
         self._file = file
@@ -121,7 +148,7 @@ class FreshCopy:
         file, self._file = self._file, None
         if file is not None:
             file.close()
-        if delete:
+        if delete and self._is_ours:
             try:
                 RealmFile.delete(self.path)
             except OSError as error:
@@ -142,7 +169,8 @@ class FreshCopy:
             self._done(self._outcome)
         else:
             self._protocol = None
-            self.close(delete=True)
+            is_refused, self._is_refused = self._is_refused, False
+            self.close(delete=is_refused)
             self.start()
 
     def connection_changed(self, protocol: ProtocolSession, state: ConnectionState, failure: Failure | None) -> None:
@@ -151,14 +179,15 @@ class FreshCopy:
             self.failed(protocol, failure, disconnected=True)
 
     def failed(self, protocol: ProtocolSession, failure: Failure, *, disconnected: bool) -> None:
-        """The server refused something. A copy that it does not know any more is made anew, once."""
+        """The server refused something. A copy that it does not know any more is made anew, some times."""
         effect = consequence(failure).effect
         if effect in (Effect.REFRESH_TOKEN, Effect.REFRESH_LOCATION):
             self.manager.renewal.take_effect(self._core, effect)
         elif not failure.is_fatal:
             logger.info("%s: %s", self.path, failure.message)
-        elif failure.action in RESET_ACTIONS and not self._is_retried and not self._is_over:
-            self._is_retried = True
+        elif failure.action in RESET_ACTIONS and self._refusals < _MOST_REFUSALS and not self._is_over:
+            self._refusals += 1
+            self._is_refused = True
             protocol.stop()
         else:
             self._end(AutomaticResetError(f"the server's state cannot be downloaded: {failure.message}"))
@@ -174,3 +203,30 @@ class FreshCopy:
 
 #: Why a session is bound (spec/wire-protocol.md §7.1).
 _CLIENT_RESET: Final = 1
+
+
+def _is_fresh_copy(file: RealmFile) -> bool:
+    """Whether it was made here, or has just been made."""
+    return file.version <= FIRST_VERSION or ClientHistory(file, keep_bytes=0).value(_MARK) is not None
+
+
+def has_leftover(path: str) -> bool:
+    """Whether something lies where a fresh copy of the file at ``path`` would."""
+    return RealmFile.exists(path + _SUFFIX)
+
+
+def remove_leftover(file: RealmFile) -> None:
+    """Delete the fresh copy that an interrupted reset of ``file`` has left. Any thread; failures are logged."""
+    path = file.path + _SUFFIX
+    if not has_leftover(file.path):
+        return
+    try:
+        copy = file.open_beside(path)
+        try:
+            is_ours = _is_fresh_copy(copy)
+        finally:
+            copy.close()
+        if is_ours:
+            RealmFile.delete(path)
+    except (SynclineError, OSError) as error:
+        logger.warning("%s is not needed any more, but cannot be deleted: %s", path, error)

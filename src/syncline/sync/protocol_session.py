@@ -289,7 +289,7 @@ class ProtocolSession:
 
     def ident_received(self, event: IdentReceived) -> None:
         """Store the identity of the file."""
-        ident = event.file_ident
+        ident, realm = event.file_ident, self._configuration.bind_path
 
         def stored(version: int | None, error: Exception | None) -> None:
             self._is_working = False
@@ -303,7 +303,7 @@ class ProtocolSession:
                 self._connection.pump()
 
         self._is_working = True
-        self._client.work(self._as_worker(lambda: self._history.set_file_ident(ident.ident, ident.salt)), stored)
+        self._client.work(self._as_worker(lambda: self._history.set_file_ident(ident.ident, ident.salt, realm)), stored)
 
     def upload_wanted(self, event: UploadWanted) -> None:
         """Answer with the next own changesets."""

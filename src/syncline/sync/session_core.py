@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from syncline.errors import OperationAbortedError, SyncError, SynclineError
 from syncline.protocol.backoff import Backoff
+from syncline.protocol.client_session import UploadPolicy
 from syncline.protocol.errors import ErrorAction, Status
 from syncline.storage.history import ClientHistory
 from syncline.sync.client_reset import Acknowledgement, ClientReset, is_automatic
@@ -140,6 +141,11 @@ class SessionCore:
         """The present protocol session."""
         return self._protocol
 
+    @property
+    def reset(self) -> ClientReset | None:
+        """The client reset that runs in place of a protocol session."""
+        return self._reset
+
     # --- the state machine --------------------------------------------------------------------------------------------
 
     def trigger(self, trigger: Trigger, error: Exception | None = None) -> None:
@@ -205,9 +211,9 @@ class SessionCore:
             return []
         return self._new_protocol()
 
-    def _new_protocol(self) -> Later:
+    def _new_protocol(self, uploads: UploadPolicy = UploadPolicy.DELAYED) -> Later:
         """A new protocol session, which takes over all waits (spec/sessions.md §4.4)."""
-        protocol = self._protocol = ProtocolSession(self, self.manager.client, self.number)
+        protocol = self._protocol = ProtocolSession(self, self.manager.client, self.number, uploads=uploads)
         self._running_protocols += 1
         self._post(self.start_protocol, protocol)
         for wait in self._waits:
@@ -266,6 +272,8 @@ class SessionCore:
     def restart(self) -> None:
         """A new protocol session with the latest configuration and route; waits go on (spec/sessions.md §4.5)."""
         with self._lock:
+            if self._state is InternalState.ACTIVE and self._reset is not None:
+                self._post(self._reset.restart)
             if self._state is not InternalState.ACTIVE or self._protocol is None:
                 return
             self._set_connection_state(ConnectionState.DISCONNECTED)
@@ -409,7 +417,7 @@ class SessionCore:
             if is_present:
                 self._reset = None
                 if error is None:
-                    self._new_protocol()
+                    self._new_protocol(UploadPolicy.AT_ONCE)  # everything there is was just downloaded
             elif self._protocol is not None:
                 self._post(self.start_protocol, self._protocol)
         if is_present and error is not None:
@@ -544,9 +552,9 @@ class SessionCore:
     def reconnect(self) -> None:
         """Skip delays; effective only while active (spec/sessions.md §5.4)."""
         with self._lock:
-            protocol = self._protocol if self._state is InternalState.ACTIVE else None
-        if protocol is not None:
-            self._post(protocol.reconnect)
+            present = (self._protocol or self._reset) if self._state is InternalState.ACTIVE else None
+        if present is not None:
+            self._post(present.reconnect)
 
     def local_commit(self, version: int) -> None:
         """The application made ``version``."""
