@@ -289,17 +289,21 @@ def test_an_urgent_ping_waits_for_the_one_that_is_under_way() -> None:
     assert talk.machine.backoff_reset_due
     assert talk.said() == [Ping(talk.now, 0)]
     talk.machine.disconnected(talk.now)
-    assert talk.machine.backoff_reset_due
+    assert talk.machine.take_backoff_reset()
+    assert not talk.machine.take_backoff_reset()
 
 
-def test_reconnect_now_resumes_suspended_sessions() -> None:
-    talk, _ = ready()
+def test_suspended_sessions_are_resumed_one_by_one() -> None:
+    talk, session = ready()
     talk.error(206)
     talk.machine.events()
     talk.said()
     talk.machine.reconnect_now(5)
+    assert talk.machine.events() == []
+    assert [type(message) for message in talk.said()] == [Ping]
+    session.resume()
     talk.one(SessionResumed)
-    assert [type(message) for message in talk.said()] == [Ping, Bind, Ident]
+    assert [type(message) for message in talk.said()] == [Bind, Ident]
 
 
 def test_an_idle_connection_lingers_and_closes() -> None:

@@ -52,6 +52,11 @@ class Backoff(Generic[Reason]):
         jitter = self._random.randint(0, self._delay_ms // divisor) if divisor > 0 else 0
         return self._delay_ms - jitter
 
+    @property
+    def is_clean(self) -> bool:
+        """Whether there is no failure that it remembers."""
+        return self._delay_ms < 0
+
     def reset(self) -> None:
         """Forget all failures: the next one starts with the initial delay."""
         self._reason = None

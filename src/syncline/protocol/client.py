@@ -58,7 +58,7 @@ class ClientConnection:
         #: Negotiated protocol version; 0 while disconnected.
         self.version = 0
         #: Set by :meth:`reconnect_now`, cleared by the answer to its ping: if it is set when the connection ends, the
-        #: driver resets the reconnect back-off (spec/wire-protocol.md §9.1).
+        #: driver resets the reconnect back-off, once (:meth:`take_backoff_reset`; spec/wire-protocol.md §9.1).
         self.backoff_reset_due = False
         self._random = random
         self._outbox = ClientOutbox(mode, settings.upload_activation_delay)
@@ -157,16 +157,21 @@ class ClientConnection:
             self._start_ping(now)
 
     def reconnect_now(self, now: int) -> None:
-        """The application wants contact at once: resume suspended sessions, check the connection by an urgent ping.
+        """The application wants contact at once: check the connection by an urgent ping.
 
-        While there is no connection, the driver connects at once and resets its back-off itself.
+        While there is no connection, the driver connects at once and resets its back-off itself. Suspended sessions
+        are resumed one by one (:meth:`.ClientSession.resume`): some may have failed for good.
         """
-        for session in self._sessions.values():
-            session.resume()
         if self.is_connected:
             self.backoff_reset_due = True
             if self._pong_deadline is None:
                 self._start_ping(now)
+
+    def take_backoff_reset(self) -> bool:
+        """Whether the connection that has ended was to be checked and did not answer; True once."""
+        is_due = self.backoff_reset_due
+        self.backoff_reset_due = False
+        return is_due
 
     # --- messages -----------------------------------------------------------------------------------------------------
 

@@ -139,8 +139,11 @@ class SyncClient:
 
     def dropped(self, connection: Connection) -> None:
         """A connection has no session left and is closed."""
-        if self._connections.get(connection.endpoint) is connection:
-            del self._connections[connection.endpoint]
+        endpoint = connection.endpoint
+        if self._connections.get(endpoint) is connection:
+            del self._connections[endpoint]
+            if endpoint.session and self._attempts[endpoint].is_clean:  # of one session, which perhaps never comes back
+                del self._attempts[endpoint]
 
     def retire_connections(self) -> None:
         """Sessions that start from now on get new connections; the present ones close once nobody uses them."""

@@ -108,6 +108,11 @@ class Attempts:
         #: loop time before which no attempt is made; inf: only when told to
         self.not_before = 0.0
 
+    @property
+    def is_clean(self) -> bool:
+        """Whether there is no failure to remember."""
+        return self.not_before < math.inf and self.backoff.is_clean
+
 
 class Connection:
     """All sessions that share one connection to a server."""
@@ -160,7 +165,10 @@ class Connection:
         self._cancel_delay()
 
     def reconnect_now(self) -> None:
-        """Skip the delay; if connected, check the connection by an urgent ping (§5.4, §7.5)."""
+        """Skip the delay; if connected, check the connection by an urgent ping (§5.4, §7.5).
+
+        The back-off of a connection that answers stays as it is.
+        """
         self._cancel_delay()
         self._is_urgent = self.state is ConnectionState.CONNECTING
         self._machine.reconnect_now(self._client.now())
@@ -283,8 +291,8 @@ class Connection:
             ended.message,
         )
         self._machine.disconnected(self._client.now())
-        if self._machine.backoff_reset_due or self._is_urgent:
-            self._cancel_delay()
+        if self._machine.take_backoff_reset() or self._is_urgent:
+            self._try_at_once()
         self._is_urgent = False
         failure = None
         if ended.error is not None:
@@ -297,18 +305,20 @@ class Connection:
     def _delay_seconds(self, ended: ConnectionEnded) -> float:
         """How long to wait before the next attempt (§7.4)."""
         reason = ended.reaction.reason
-        if reason is TerminationReason.VOLUNTARY:
-            return 0.0
-        if reason is TerminationReason.DO_NOT_RECONNECT:
-            return math.inf
+        if reason in (TerminationReason.VOLUNTARY, TerminationReason.DO_NOT_RECONNECT):
+            self._attempts.backoff.reset()  # another reason: the failures before do not count any more
+            return 0.0 if reason is TerminationReason.VOLUNTARY else math.inf
         parameters = None if ended.error is None else ended.error.backoff
         return self._attempts.backoff.failed(reason, parameters) / 1000
 
     def _cancel_delay(self) -> None:
-        if self._attempts.not_before > self._client.loop.time() or self._machine.backoff_reset_due:
-            self._attempts.backoff.reset()
-            self._attempts.not_before = 0.0
-            self._wake.set()
+        if self.state is ConnectionState.DISCONNECTED and self._attempts.not_before > self._client.loop.time():
+            self._try_at_once()
+
+    def _try_at_once(self) -> None:
+        self._attempts.backoff.reset()
+        self._attempts.not_before = 0.0
+        self._wake.set()
 
     def _report(self, state: ConnectionState, failure: Failure | None = None) -> None:
         self.state = state
