@@ -484,6 +484,7 @@ class FakeApp:
         """Path's last part → status and error_code."""
         self.valid_tokens: set[str] = set()
         self.sockets: list[str] = []
+        self.authorization_header = "Authorization"
         self._count = 0
 
     def token(self, kind: str) -> str:
@@ -505,7 +506,7 @@ class FakeApp:
         body = await peer._reader.readexactly(length)
         self.requests.append((method, path))
         self.bodies.append(json.loads(body) if body else None)
-        status, answer = self._answer(method, path.rsplit("/", 1)[1], peer.header("Authorization"))
+        status, answer = self._answer(method, path.rsplit("/", 1)[1], peer.header(self.authorization_header))
         text = "" if answer is None else json.dumps(answer)
         await peer.answer(status, text, "Content-Type: application/json\r\n" if text else "")
 

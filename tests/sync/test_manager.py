@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import subprocess
 import sys
@@ -14,10 +13,9 @@ from typing import Any
 
 import pytest
 
-from syncline.errors import ConfigurationError, InvalidSessionError, OperationAbortedError
+from syncline.errors import InvalidSessionError, OperationAbortedError
 from syncline.sync import (
     ConnectionState,
-    SyncLogLevel,
     SyncSessionState,
     SyncTimeoutOptions,
 )
@@ -56,19 +54,6 @@ def test_closing_does_not_wait_for_a_server_that_is_silent(world: Any, server: A
     started = time.monotonic()
     world.manager.close()
     assert time.monotonic() - started < 3
-
-
-def test_settings_that_count_until_the_client_exists(world: Any, server: Any, realm: Any) -> None:
-    world.manager.user_agent = "my app/1.0"
-    device = world.device(world.user(server.url))
-    world.connected(device)
-    agent = server.peers[0].header("User-Agent")
-    assert agent.startswith("Syncline/")
-    assert agent.endswith("my app/1.0")
-    world.manager.timeout_options = SyncTimeoutOptions(connection_linger_time=1)
-    assert world.manager.client.settings.linger_ms == 600
-    with pytest.raises(ConfigurationError):
-        world.manager.session_multiplexing = False
 
 
 def test_a_connection_lingers_and_is_used_again(world: Any, server: Any, realm: Any) -> None:
@@ -116,35 +101,6 @@ def test_reconnecting_while_connected_sends_an_urgent_ping(world: Any, server: A
     world.eventually(lambda: "Ping" in realm.kinds())
     assert device.session.connection_state is ConnectionState.CONNECTED
     assert len(server.peers) == 1
-
-
-def test_log_levels_and_loggers(world: Any, caplog: pytest.LogCaptureFixture) -> None:
-    lines: list[tuple[SyncLogLevel, str]] = []
-    log = logging.getLogger("syncline.sync")
-    before = log.level
-    try:
-        world.manager.logger = lambda level, text: lines.append((level, text))
-        world.manager.log_level = SyncLogLevel.WARN
-        log.info("quiet")
-        log.warning("loud")
-        log.critical("dead")
-        assert lines == [(SyncLogLevel.WARN, "loud"), (SyncLogLevel.FATAL, "dead")]
-        world.manager.log_level = SyncLogLevel.ALL
-        log.log(15, "detail")
-        log.log(3, "all")
-        assert lines[2:] == [(SyncLogLevel.DETAIL, "detail"), (SyncLogLevel.ALL, "all")]
-        world.manager.log_level = SyncLogLevel.OFF
-        log.critical("silence")
-        assert len(lines) == 4
-        mine = logging.getLogger("test.mine")
-        world.manager.log_level = SyncLogLevel.INFO
-        world.manager.logger = mine
-        log.info("forwarded")
-        assert len(lines) == 4
-        world.manager.logger = None
-        assert world.manager.logger is None
-    finally:
-        log.setLevel(before)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot fork")

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import json
 import platform
-import ssl
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
@@ -30,7 +29,10 @@ from syncline.errors import (
 )
 from syncline.sync.credentials import SyncCredentials
 from syncline.sync.location import API, ServerLocation, wrong_url
+from syncline.sync.proxy import ProxyFailed
+from syncline.sync.routes import Routes
 from syncline.sync.tokens import parse_token
+from syncline.sync.trust import is_tls_error
 from syncline.version import __version__
 
 __all__ = ["AuthClient", "LoginAnswer", "UserProfile"]
@@ -74,8 +76,8 @@ class UserProfile(NamedTuple):
 class AuthClient:
     """Account calls to one app of one server. Not thread-safe: every call belongs to the manager's event loop.
 
-    ``transport`` replaces the network (tests); ``verify`` is what httpx takes: a context, or whether to check
-    certificates. Timeouts are given per call, in seconds for the whole call.
+    ``transport``: how requests travel (:class:`~syncline.sync.routes.Routes` by default). Timeouts are given per call,
+    in seconds for the whole call.
     """
 
     def __init__(
@@ -84,23 +86,22 @@ class AuthClient:
         app_id: str,
         *,
         headers: Mapping[str, str] | None = None,
-        authorization_header: str = "Authorization",
-        verify: ssl.SSLContext | bool = True,
+        authorization_header: str | None = None,
+        user_agent: str = f"Syncline/{__version__}",
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._base_url = base_url
         self._app_id = app_id
-        self._authorization_header = authorization_header
+        self._user_agent = user_agent
         self._location: ServerLocation | None = None
-        if base_url.startswith("http:"):
-            verify = False  # nothing to verify; loading the certificates would take longer than the login
-        self._http = httpx.AsyncClient(verify=verify, transport=transport, follow_redirects=False)
-        self.use_headers(headers)
+        self._http = httpx.AsyncClient(transport=transport or Routes(), trust_env=False, follow_redirects=False)
+        self.use_headers(headers, authorization_header)
 
-    def use_headers(self, headers: Mapping[str, str] | None) -> None:
-        """Send these with every request from now on, besides our own."""
-        own = {"Accept": "application/json", "User-Agent": f"Syncline/{__version__}"}
-        self._http.headers = httpx.Headers({**own, **(headers or {})})
+    def use_headers(self, headers: Mapping[str, str] | None, authorization_header: str | None) -> None:
+        """Send these with every request from now on, besides our own, and the token in that one (``Authorization``)."""
+        self._http.headers = httpx.Headers({"Accept": "application/json", "User-Agent": self._user_agent})
+        self._http.headers.update(headers or {})
+        self._authorization_header = authorization_header or "Authorization"
 
     async def aclose(self) -> None:
         """Give the sockets back."""
@@ -201,7 +202,7 @@ class AuthClient:
                 content = await _bounded(response, url)
             finally:
                 await response.aclose()
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as error:
             raise _transport_error(url, timeout, error) from error
         if not response.is_success:
             raise _refusal(url, response.status_code, content)
@@ -273,14 +274,6 @@ def _transport_error(url: str, timeout: float, error: Exception) -> Exception:
         return ConnectionFailedError(f"{where} closed the connection without an answer")
     if isinstance(error, httpx.RemoteProtocolError | httpx.DecodingError | httpx.StreamError):
         return _bad_response(url, f"the server does not speak HTTP as expected: {error}")
-    if _is_tls(error):
+    if not isinstance(error, ProxyFailed) and is_tls_error(error):
         return TlsHandshakeFailedError(f"no secure connection to {where}: {error}", is_fatal=False)
     return ConnectionFailedError(f"cannot reach {where}: {error or type(error).__name__}")
-
-
-def _is_tls(error: BaseException | None) -> bool:
-    while error is not None:
-        if isinstance(error, ssl.SSLError):
-            return True
-        error = error.__cause__ or error.__context__
-    return False

@@ -41,6 +41,7 @@ class SyncClient:
         settings: delays and limits of the protocol machines.
         connect_timeout_ms: for DNS, TCP, TLS and the WebSocket handshake together.
         multiplexing: whether the sessions of one user share a connection (spec/sessions.md §7.6).
+        user_agent: sent with every request and handshake.
         random: source of jitter.
     """
 
@@ -50,11 +51,13 @@ class SyncClient:
         *,
         connect_timeout_ms: int = 120_000,
         multiplexing: bool = True,
+        user_agent: str = "",
         random: Random | None = None,
     ) -> None:
         self.settings = settings if multiplexing else settings._replace(linger_ms=0)
         self.connect_timeout_ms = connect_timeout_ms
         self.multiplexing = multiplexing
+        self.user_agent = user_agent
         self.random = random or Random()
         self.loop = asyncio.new_event_loop()
         self.session_idents = itertools.count(1)

@@ -51,7 +51,10 @@ class SyncConfiguration:
         cancel_async_open_on_non_fatal_errors: connection errors fail pending waits and async opens.
         recovery_directory: name of a directory inside the sync root for backups.
         url_prefix: path of the sync socket, for users that name a socket address; else without effect.
-        pinned_certificate_path: certificates to trust for this Realm instead of the system's.
+        pinned_certificate_path: certificates to trust for this Realm instead of the system's; by default what
+            :attr:`SyncManager.pinned_certificate_paths` says of the host.
+        authorization_header_name: header that carries the access token to the socket, besides its address; by default
+            :attr:`SyncManager.authorization_header_name`.
         kept_conflict_bytes: how much of the changes that met others in merges the file keeps, for ``syncline why``.
 
     Raises ConfigurationError for a Realm that cannot exist and IllegalCombinationError for settings that exclude each
@@ -66,6 +69,7 @@ class SyncConfiguration:
     full_synchronization: bool = dataclasses.field(default=True, kw_only=True)
     enable_ssl_validation: bool = dataclasses.field(default=True, kw_only=True)
     pinned_certificate_path: str | None = dataclasses.field(default=None, kw_only=True)
+    authorization_header_name: str | None = dataclasses.field(default=None, kw_only=True)
     url_prefix: str | None = dataclasses.field(default=None, kw_only=True)
     stop_policy: SyncStopPolicy = dataclasses.field(default=SyncStopPolicy.AFTER_CHANGES_UPLOADED, kw_only=True)
     cancel_async_open_on_non_fatal_errors: bool = dataclasses.field(default=False, kw_only=True)
@@ -83,9 +87,13 @@ class SyncConfiguration:
             raise ConfigurationError(f"user {self.user.identity} is in the state ERROR; log in again first")
         if self.client_reset_mode is None:
             object.__setattr__(self, "client_reset_mode", self.user.manager.default_client_reset_mode)
+        manager = self.user.manager
         if self.pinned_certificate_path is None:
-            pinned = self.user.manager.pinned_certificate_for(self.user.authentication_server)
+            server, socket = self.user.authentication_server, self.user.sync_route
+            pinned = manager.pinned_certificate_for(socket) or manager.pinned_certificate_for(server)
             object.__setattr__(self, "pinned_certificate_path", pinned)
+        if self.authorization_header_name is None:
+            object.__setattr__(self, "authorization_header_name", manager.authorization_header_name)
         if self.path is not None:
             object.__setattr__(self, "path", os.path.abspath(os.fspath(self.path)))
         if self.kept_conflict_bytes < 0:

@@ -122,7 +122,9 @@ class Connection:
         self.state = ConnectionState.DISCONNECTED
         self._client = client
         self._attempts = attempts
-        self._machine = ClientConnection(endpoint.mode, client.random, client.settings)
+        # nobody comes back to the connection of one session
+        settings = client.settings._replace(linger_ms=0) if endpoint.session else client.settings
+        self._machine = ClientConnection(endpoint.mode, client.random, settings)
         self._sessions: dict[int, ProtocolSession] = {}
         self._latest: ProtocolSession | None = None  # its token and certificates open the next socket
         self._wake = asyncio.Event()

@@ -11,18 +11,16 @@ import atexit
 import contextlib
 import logging
 import os
-import platform
-import ssl
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
 
 from syncline.errors import ClientResetError, ConfigurationError, InvalidSessionError, SyncError, SynclineError
 from syncline.sync.client import SyncClient
@@ -32,18 +30,17 @@ from syncline.sync.diagnostics import ManagerDiagnostics, manager_diagnostics
 from syncline.sync.file_actions import carry_out_all
 from syncline.sync.files import FileLayout, default_base_directory, delete_tree
 from syncline.sync.location import ServerLocation, check_server_url
-from syncline.sync.log import LogFunction, set_level, set_logger
+from syncline.sync.log import set_default_level
 from syncline.sync.metadata import MetadataStore, UserRecord, new_local_uuid
 from syncline.sync.registry import AgentLocks, SessionRegistry
 from syncline.sync.renewal import TokenRenewal
 from syncline.sync.session import SyncSession, make_session
 from syncline.sync.session_core import SessionCore
-from syncline.sync.states import ClientResetMode, SyncLogLevel, SyncUserState, Trigger
+from syncline.sync.settings import ManagerSettings
+from syncline.sync.states import SyncUserState, Trigger
 from syncline.sync.status_server import StatusServer
-from syncline.sync.timeouts import SyncTimeoutOptions
 from syncline.sync.transport import Traffic
 from syncline.sync.user import SyncUser, authenticate, make_user, ready_made
-from syncline.version import __version__
 
 if TYPE_CHECKING:
     from syncline.sync.auth import AuthClient
@@ -52,14 +49,12 @@ __all__ = ["SyncManager"]
 
 logger = logging.getLogger("syncline.sync")
 
-ErrorHandler = Callable[[SyncError, SyncSession | None], Any]
-
 _EXIT_SECONDS: Final = 5.0
 _LOGOUT_SECONDS: Final = 10.0
 _STATUS_VARIABLE: Final = "SYNCLINE_STATUS"
 
 
-class SyncManager:
+class SyncManager(ManagerSettings):
     """Users, sessions and settings; every method may be called on any thread.
 
     Constructing one carries out what an earlier run left to be done: file actions of errors, deletion of the data of
@@ -72,16 +67,6 @@ class SyncManager:
         encryption_key: 64 bytes for the store of users; without it the store is plain, readable by its owner only.
         persist_users: False keeps users and tokens in memory only.
         random: source of jitter.
-
-    Attributes:
-        error_handler: ``handler(error, session)``, called on the notifier thread for every error of a session that has
-            no handler of its own; session is None where no session is concerned.
-        app_id: tenant for the next login.
-        user_agent: the application's name for the User-Agent header; counts until the client exists, as do
-            ``timeout_options``.
-        authorization_header_name: header for access tokens in HTTP requests.
-        pinned_certificate_paths: host to file of trusted certificates, copied into configurations.
-        default_client_reset_mode: for configurations that name none.
     """
 
     _shared: SyncManager | None = None
@@ -95,23 +80,14 @@ class SyncManager:
         persist_users: bool = True,
         random: Random | None = None,
     ) -> None:
-        self.error_handler: ErrorHandler | None = None
-        self.app_id = "default"
-        self.user_agent = ""
-        self.timeout_options = SyncTimeoutOptions()
-        self.authorization_header_name: str | None = None
-        self.pinned_certificate_paths: Mapping[str, str | PathLike[str]] | None = None
-        self.default_client_reset_mode = ClientResetMode.RECOVER_UNSYNCED_CHANGES
+        super().__init__()
+        set_default_level()
         self.random = random or Random()
         self.layout = FileLayout(Path(base_directory) if base_directory is not None else default_base_directory())
         self.notify_thread = SerialThread("syncline-notify")
         self.progress_thread = SerialThread("syncline-progress")
         self.registry = SessionRegistry(self)
         self.agent_locks = AgentLocks()
-        self._custom_request_headers: Mapping[str, str] | None = None
-        self._session_multiplexing = True
-        self._log_level = SyncLogLevel.INFO
-        self._logger: LogFunction | logging.Logger | None = None
         self._lock = threading.Lock()
         self._client: SyncClient | None = None
         self._is_closed = False
@@ -143,68 +119,19 @@ class SyncManager:
                 raise ConfigurationError(f"the shared SyncManager exists already, with {manager.layout.base}")
             return manager
 
-    # --- settings -----------------------------------------------------------------------------------------------------
-
     @property
     def base_directory(self) -> Path:
         """Where users, synced Realms and backups live."""
         return self.layout.base
 
-    @property
-    def log_level(self) -> SyncLogLevel:
-        """Threshold of the loggers ``syncline.sync…``, for the whole process."""
-        return self._log_level
+    def _has_client(self) -> bool:
+        return self._client is not None
 
-    @log_level.setter
-    def log_level(self, level: SyncLogLevel) -> None:
-        self._log_level = SyncLogLevel(level)
-        set_level(self._log_level)
-
-    @property
-    def logger(self) -> LogFunction | logging.Logger | None:
-        """Where log messages go besides :mod:`logging`; called from several threads."""
-        return self._logger
-
-    @logger.setter
-    def logger(self, target: LogFunction | logging.Logger | None) -> None:
-        self._logger = target
-        set_logger(target)
-
-    @property
-    def session_multiplexing(self) -> bool:
-        """Whether the sessions of one user share a connection. Cannot be changed once the client exists."""
-        return self._session_multiplexing
-
-    @session_multiplexing.setter
-    def session_multiplexing(self, value: bool) -> None:
-        with self._lock:
-            if self._client is not None:
-                raise ConfigurationError("session_multiplexing must be set before the first session")
-            self._session_multiplexing = value
-
-    @property
-    def custom_request_headers(self) -> Mapping[str, str] | None:
-        """Headers for every request; setting them reconnects all sessions (spec/sessions.md §14.5)."""
-        return self._custom_request_headers
-
-    @custom_request_headers.setter
-    def custom_request_headers(self, headers: Mapping[str, str] | None) -> None:
-        self._custom_request_headers = None if headers is None else dict(headers)
-        self.post_if_running(self._use_headers)
-        for core in self.registry.all():
-            core.update_configuration(core.configuration)
-
-    @property
-    def user_agent_header(self) -> str:
-        """What sync sockets send as User-Agent."""
-        system = f"{platform.system()} {platform.machine()}"
-        return f"Syncline/{__version__} ({system}) Python/{platform.python_version()} {self.user_agent}".rstrip()
-
-    def pinned_certificate_for(self, url: str) -> str | None:
-        """The file of trusted certificates for the host of ``url``, if one was set."""
-        paths = self.pinned_certificate_paths or {}
-        path = paths.get(urlsplit(url).hostname or "")
-        return None if path is None else os.fspath(path)
+    def _headers_changed(self, *, with_sockets: bool) -> None:
+        self.post_if_running(partial(self._use_headers, with_sockets))
+        if with_sockets:
+            for core in self.registry.all():
+                core.update_configuration(core.configuration)
 
     # --- users --------------------------------------------------------------------------------------------------------
 
@@ -419,6 +346,7 @@ class SyncManager:
     def post_if_running(self, call: Callable[[], object]) -> None:
         """Run ``call`` on the event loop, if there is one. Takes no lock: for finalizers."""
         client = self._client
+                    user_agent=self.user_agent_header,
         if client is not None and self._process == os.getpid():  # a forked child has the parent's, not its thread
             client.post(call)
 
@@ -426,15 +354,17 @@ class SyncManager:
         """The HTTP client for an app of a server. On the event loop only."""
         client = self._auth_clients.get((server, app_id))
         if client is None:
-            from syncline.sync.auth import AuthClient  # loads httpx, which who never logs in need not wait for
+            # both load httpx, which who never logs in need not wait for
+            from syncline.sync.auth import AuthClient
+            from syncline.sync.routes import Routes
 
-            pinned = self.pinned_certificate_for(server)
             client = self._auth_clients[server, app_id] = AuthClient(
                 server,
                 app_id,
                 headers=self._custom_request_headers,
-                authorization_header=self.authorization_header_name or "Authorization",
-                verify=True if pinned is None else ssl.create_default_context(cafile=pinned),
+                authorization_header=self._authorization_header_name,
+                user_agent=self.client.user_agent,
+                transport=Routes(lambda: self._proxy, self.pinned_certificate_for),
             )
         return client
 
@@ -456,11 +386,11 @@ class SyncManager:
         if handler is not None:
             self.notify_thread.submit(lambda: guarded(lambda: handler(error, session), where))
 
-    def _use_headers(self) -> None:
+    def _use_headers(self, with_sockets: bool) -> None:
         """The headers have changed: for requests from now on, and for the sockets of sessions that connect anew."""
         for client in self._auth_clients.values():
-            client.use_headers(self._custom_request_headers)
-        if self._client is not None:
+            client.use_headers(self._custom_request_headers, self._authorization_header_name)
+        if self._client is not None and with_sockets:
             self._client.retire_connections()
 
     def check_process(self) -> None:

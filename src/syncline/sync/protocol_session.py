@@ -183,8 +183,10 @@ class ProtocolSession:
 
     def _endpoint(self) -> Endpoint:
         mode = SyncMode.FLX if self._configuration.flexible else SyncMode.PBS
-        own = 0 if self._client.multiplexing else self._number
-        return Endpoint(mode, self._user.socket_url(self._configuration), self._user.key, own)
+        url = self._user.socket_url(self._configuration)
+        is_shared = self._client.multiplexing and not self._core.manager.goes_by_proxy(url)
+        trust = (self._configuration.enable_ssl_validation, self._configuration.pinned_certificate_path)
+        return Endpoint(mode, url, self._user.key, 0 if is_shared else self._number, trust)
 
     @property
     def connection(self) -> Connection | None:
@@ -261,11 +263,15 @@ class ProtocolSession:
 
     def socket_options(self) -> SocketOptions:
         """How to open the next socket."""
-        manager = self._core.manager
+        manager, token = self._core.manager, self._user.access_token or ""
+        headers = dict(manager.custom_request_headers or {})
+        if self._configuration.authorization_header_name is not None:
+            headers[self._configuration.authorization_header_name] = f"Bearer {token}"
         return SocketOptions(
-            token=self._user.access_token or "",
-            user_agent=manager.user_agent_header,
-            headers=dict(manager.custom_request_headers or {}),
+            token=token,
+            user_agent=self._client.user_agent,
+            headers=headers,
+            proxy=manager.proxy,
             verify_certificate=self._configuration.enable_ssl_validation,
             pinned_certificate_path=self._configuration.pinned_certificate_path,
             connect_timeout_ms=self._client.connect_timeout_ms,

@@ -43,12 +43,16 @@ from syncline.protocol.errors import (
 from syncline.protocol.messages import Error
 from syncline.protocol.negotiation import check_answer, offers, parse_server_url, request_target
 from syncline.protocol.settings import SyncMode
+from syncline.sync.proxy import ProxyFailed, ProxySetting, create_connection, proxy_for
+from syncline.sync.trust import tls_context
 
 __all__ = ["ConnectionEnded", "Endpoint", "Socket", "Traffic", "open_socket"]
 
 _MAX_QUEUED_FRAMES: Final = 4
 _WRITE_BUFFER_BYTES: Final = 1 << 18
 _MAX_REASON_CHARACTERS: Final = 500
+_MIN_SECRET_CHARACTERS: Final = 8
+"""Shorter values of headers are words that may stand in any text."""
 _TOKEN_CHARACTERS: Final = "!$&'()*+,;=:@/?-._~"
 
 _library_logger: Final = logging.getLogger("syncline.sync.network.websocket")
@@ -84,27 +88,29 @@ class Endpoint(NamedTuple):
     user_key: tuple[str, str, str]
     session: int = 0
     """Number of the one session that uses it where connections are not shared; else 0."""
+    trust: tuple[bool, str | None] = (True, None)
+    """Whether certificates are checked, and against which file: who trusts otherwise has another connection."""
 
 
 @dataclass(frozen=True)
 class SocketOptions:
-    """How to open a socket; the token is not shown."""
+    """How to open a socket; token, headers and proxy, which may hold a password, are not shown."""
 
     token: str = field(repr=False)
     user_agent: str = ""
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     verify_certificate: bool = True
     pinned_certificate_path: str | None = None
+    proxy: ProxySetting = field(default=None, repr=False)
     connect_timeout_ms: int = 120_000
     max_message_bytes: int = 64 << 20
 
-    def tls_context(self) -> ssl.SSLContext:
-        """The context for ``wss``: the system's certificates, the pinned ones only, or no check at all."""
-        context = ssl.create_default_context(cafile=self.pinned_certificate_path)
-        if not self.verify_certificate:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        return context
+    def without_secrets(self, text: str) -> str:
+        """``text`` without the token and what headers say: pages of errors like to quote what was asked for."""
+        for secret in (self.token, *self.headers.values()):
+            if len(secret) >= _MIN_SECRET_CHARACTERS:
+                text = text.replace(secret, "…")
+        return text
 
 
 @dataclass
@@ -199,7 +205,10 @@ async def open_socket(endpoint: Endpoint, options: SocketOptions, *, is_verified
         seconds = options.connect_timeout_ms / 1000
         raise ConnectionEnded(reaction, f"no connection to {endpoint.url} within {seconds:g} s") from error
     except InvalidStatus as error:
-        raise _refused(error.response, endpoint, is_verified) from error
+        raise _refused(error.response, endpoint, options, is_verified) from error
+    except ProxyFailed as error:
+        reaction = connect_reaction(timed_out=False, is_verified=is_verified)
+        raise ConnectionEnded(reaction, f"cannot connect to {endpoint.url}: {error}") from error
     except (ProtocolViolationError, NegotiationError) as error:
         raise ConnectionEnded(BAD_HEADERS, f"{endpoint.url}: {error}") from error
     except (InvalidHandshake, InvalidMessage) as error:
@@ -225,7 +234,10 @@ async def _open(endpoint: Endpoint, options: SocketOptions) -> Socket:
         max_size=options.max_message_bytes,
         logger=_library_logger,
     )
-    _, connection = await asyncio.get_running_loop().create_connection(
+    tls = None
+    if address.is_tls:
+        tls = tls_context(options.pinned_certificate_path, verify=options.verify_certificate)
+    connection = await create_connection(
         lambda: _Connection(
             protocol,
             ping_interval=None,
@@ -235,8 +247,9 @@ async def _open(endpoint: Endpoint, options: SocketOptions) -> Socket:
         ),
         address.host,
         address.port,
-        ssl=options.tls_context() if address.is_tls else None,
-        server_hostname=address.host if address.is_tls else None,
+        proxy=proxy_for(endpoint.url, options.proxy),
+        tls=tls,
+        user_agent=options.user_agent,
     )
     try:
         await connection.handshake(options.headers, options.user_agent or None)
@@ -246,9 +259,9 @@ async def _open(endpoint: Endpoint, options: SocketOptions) -> Socket:
         raise
 
 
-def _refused(response: Response, endpoint: Endpoint, is_verified: bool) -> ConnectionEnded:
+def _refused(response: Response, endpoint: Endpoint, options: SocketOptions, is_verified: bool) -> ConnectionEnded:
     """The end that a plain HTTP answer means."""
-    text = response.body.decode(errors="replace").strip()[:_MAX_REASON_CHARACTERS]
+    text = options.without_secrets(response.body.decode(errors="replace")).strip()[:_MAX_REASON_CHARACTERS]
     reaction = http_reaction(response.status_code, is_verified=is_verified)
     said = f": {text}" if text else ""
     return ConnectionEnded(reaction, f"{endpoint.url} answered HTTP {response.status_code}{said}")

@@ -285,7 +285,7 @@ class SyncUser:
                 http_status=401,
             )
         client = self.manager.auth_client(self.authentication_server, self.app_id)
-        timeout = self.manager.timeout_options.connect_timeout / 1000
+        timeout = self.manager.client.connect_timeout_ms / 1000
         if relocate:
             self.located(await client.location(timeout, again=True))
         access_token = await client.refresh(token, timeout)
