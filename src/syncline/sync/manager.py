@@ -339,6 +339,7 @@ class SyncManager(ManagerSettings):
                     self.timeout_options.settings(),
                     connect_timeout_ms=self.timeout_options.effective().connect_timeout,
                     multiplexing=self._session_multiplexing,
+                    user_agent=self.user_agent_header,
                     random=self.random,
                 )
             return self._client
@@ -346,7 +347,6 @@ class SyncManager(ManagerSettings):
     def post_if_running(self, call: Callable[[], object]) -> None:
         """Run ``call`` on the event loop, if there is one. Takes no lock: for finalizers."""
         client = self._client
-                    user_agent=self.user_agent_header,
         if client is not None and self._process == os.getpid():  # a forked child has the parent's, not its thread
             client.post(call)
 
