@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from syncline.query import Condition, Expr, all_of, any_of
     from syncline.realm import (
         AsymmetricModel,
+        AsyncOpenTask,
         CollectionChange,
         Counter,
         Dictionary,
@@ -70,6 +71,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AsymmetricModel",
+    "AsyncOpenTask",
     "ClientResetMode",
     "CollectionChange",
     "Condition",

@@ -58,8 +58,8 @@ def test_settings_that_exclude_each_other() -> None:
         RealmConfiguration("a.realm", in_memory=True)
     with pytest.raises(IllegalCombinationError, match=r"in_memory and read_only exclude each other"):
         RealmConfiguration(in_memory=True, read_only=True)
-    with pytest.raises(IllegalCombinationError, match=r"read_only and sync exclude each other"):
-        RealmConfiguration(read_only=True, sync=object())
+    with pytest.raises(IllegalCombinationError, match=r"in_memory and sync exclude each other"):
+        RealmConfiguration(in_memory=True, sync=object())
 
 
 def test_the_key_is_never_shown_nor_pickled() -> None:

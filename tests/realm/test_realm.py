@@ -150,6 +150,7 @@ def test_read_only(open_realm: OpenRealm) -> None:
     realm = open_realm(Note)
     with realm.write():
         realm.create(Note, text="x")
+    realm.close()
     reader = open_realm(Note, read_only=True)
     assert reader.objects(Note)[0].text == "x"
     with pytest.raises(TransactionError, match=r"was opened read-only"):

@@ -1,6 +1,7 @@
 """What the application touches: models, Realms, results, collections, transactions, notifications (spec/sdk.md)."""
 
 from syncline.realm.assigning import UpdateMode
+from syncline.realm.async_open import AsyncOpenTask
 from syncline.realm.changes import CollectionChange, DictionaryChange, ObjectChange
 from syncline.realm.configuration import RealmConfiguration
 from syncline.realm.declarations import Counter, Field
@@ -15,6 +16,7 @@ from syncline.realm.tokens import NotificationToken
 
 __all__ = [
     "AsymmetricModel",
+    "AsyncOpenTask",
     "CollectionChange",
     "Counter",
     "Dictionary",

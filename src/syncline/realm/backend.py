@@ -8,6 +8,7 @@ backend, which says where the file lives and returns one handle per open Realm::
     commit              ─►  handle.local_commit(version)          "there is something to upload"
     realm.sync_session  ─►  handle.session
     realm.close()       ─►  handle.close()                    or handle.forget(), by a finalizer
+    Realm.open_async    ─►  backend.download(sync)            .attach, .start; .close when the Realm is handed over
 
 Changes from the server come the other way without a call: the session integrates them into ``lease.file`` on its own
 thread, and the file's commit hook tells every open Realm (spec/sdk.md §4.2).
@@ -15,14 +16,19 @@ thread, and the file's commit hook tells every open Realm (spec/sdk.md §4.2).
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol
 
 from syncline.errors import RealmError
 
 if TYPE_CHECKING:
+    from syncline.realm.tokens import NotificationToken
     from syncline.storage.file import FileLease
 
-__all__ = ["SyncBackend", "SyncHandle", "register_sync_backend", "sync_backend"]
+__all__ = ["SyncBackend", "SyncDownload", "SyncHandle", "register_sync_backend", "sync_backend"]
 
 
 class SyncHandle(Protocol):
@@ -45,6 +51,40 @@ class SyncHandle(Protocol):
         """
 
 
+class SyncDownload(Protocol):
+    """An async open's part in the session of its file, from the call on (spec/sessions.md §16).
+
+    Every method may be called on any thread.
+    """
+
+    def attach(self, lease: FileLease, realm: Any) -> None:
+        """Take part in the session of ``lease.file``, which is made or revived.
+
+        ``realm`` is the Realm's configuration. Raises as :meth:`SyncBackend.attach`, and OperationCancelledError if it
+        was closed or cancelled already.
+        """
+
+    def start(self, done: Callable[[Exception | None], object]) -> None:
+        """Call ``done(error)`` once everything that the server has is here, or never will be; not under a lock."""
+
+    def add_progress_notification(
+        self,
+        callback: Callable[..., Any],
+        executor: Executor | None = None,
+        loop: asyncio.AbstractEventLoop | None = None,
+    ) -> NotificationToken:
+        """See :meth:`AsyncOpenTask.add_progress_notification`."""
+
+    def progress_bar(self, title: str | None, library: str | None, file: Any) -> AbstractContextManager[Any]:
+        """See :meth:`AsyncOpenTask.progress_bar`."""
+
+    def close(self) -> None:
+        """The Realm was handed over, or could not be opened: no part in the session any more."""
+
+    def cancel(self) -> None:
+        """:meth:`close`; a session of which nobody else is a part stops."""
+
+
 class SyncBackend(Protocol):
     """What ``sync/`` registers on import with :func:`register_sync_backend`."""
 
@@ -64,6 +104,12 @@ class SyncBackend(Protocol):
         ``realm`` is the Realm's configuration, after which the Realms that the session gives to callbacks are opened.
         The lease is the Realm's: a session that must outlive it takes ``lease.share()``.
         """
+
+    def download(self, sync: Any) -> SyncDownload:
+        """What an async open of a Realm with ``sync`` begins with; touches neither file nor network."""
+
+    def check_match(self, present: Any, wanted: Any, path: str) -> None:
+        """Raise MismatchedConfigError unless ``wanted`` may be opened while ``present`` is (spec/sessions.md §17.2)."""
 
 
 _backend: SyncBackend | None = None

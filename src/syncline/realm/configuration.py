@@ -36,8 +36,9 @@ class RealmConfiguration:
     ``path``: the file; relative ones count from the current directory, None is ``default.realm`` there (a synced Realm:
     where its user keeps it). ``schema``: model classes and :class:`~syncline.ObjectSchema`; None opens whatever classes
     the file has. ``in_memory``: True, or a name that several Realms of this process share: nothing is kept on disk
-    after the last of them is closed. ``read_only``: nothing is ever written. ``encryption_key``: 64 random bytes; the
-    file is encrypted with them. ``sync``: what makes it a synced Realm.
+    after the last of them is closed. ``read_only``: nothing is ever written, no schema either; a synced Realm still
+    receives what others write. ``encryption_key``: 64 random bytes; the file is encrypted with them. ``sync``: what
+    makes it a synced Realm.
 
     Raises ConfigurationError and IllegalCombinationError before any file is touched.
     """
@@ -71,8 +72,6 @@ class RealmConfiguration:
                 raise IllegalCombinationError(f"in_memory and {other} exclude each other")
         if self.in_memory and self.path is not None:
             raise IllegalCombinationError("in_memory and path exclude each other; in_memory='name' makes it shared")
-        if self.read_only and self.sync is not None:
-            raise IllegalCombinationError("read_only and sync exclude each other: what is downloaded has to be written")
 
     def replace(self, **changes: Any) -> RealmConfiguration:
         """The same configuration with some settings changed."""

@@ -43,6 +43,7 @@ from syncline.values import kinds
 
 if TYPE_CHECKING:
     from syncline.realm.backend import SyncHandle
+    from syncline.realm.opening import Admission
     from syncline.realm.realm import Realm
 
 __all__ = ["Context", "Pins"]
@@ -65,13 +66,14 @@ class Pins:
     thread.
     """
 
-    def __init__(self, lease: FileLease, snapshot: Snapshot | None = None) -> None:
+    def __init__(self, lease: FileLease, admission: Admission, snapshot: Snapshot | None = None) -> None:
         self.lease = lease
         self.snapshot = snapshot
         self.tx: WriteTransaction | None = None
         #: called first: whoever could still call the Realm
         self.detach: list[Callable[[], None]] = []
         self.sync: SyncHandle | None = None
+        self.admission = admission
 
     def release(self, by_finalizer: bool = False) -> None:
         """Give everything back; an open write transaction is undone. A finalizer runs in the middle of anything."""
@@ -91,6 +93,7 @@ class Pins:
         if snapshot is not None:
             snapshot.release()
         self.lease.close()
+        self.admission.end()
 
 
 class Context:

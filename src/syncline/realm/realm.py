@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Executor
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
@@ -21,6 +22,7 @@ import apsw
 
 from syncline.errors import ClosedRealmError, PrimaryKeyError, RealmError, TransactionError, TypeMismatchError
 from syncline.realm.assigning import Assigner, UpdateMode
+from syncline.realm.async_open import AsyncOpenTask
 from syncline.realm.backend import SyncHandle, sync_backend
 from syncline.realm.configuration import RealmConfiguration
 from syncline.realm.context import Context, Pins
@@ -30,6 +32,7 @@ from syncline.realm.delivery import Scheduler, ThreadScheduler, current_schedule
 from syncline.realm.dynamic import schema_of
 from syncline.realm.models import Model, ModelMeta
 from syncline.realm.observers import CHANGE, REFRESH_REQUIRED
+from syncline.realm.opening import Admission, admit, admit_anyway, open_file
 from syncline.realm.results import Results
 from syncline.realm.schema import ObjectSchema
 from syncline.realm.schema_update import apply_schema, models_by_name
@@ -108,20 +111,77 @@ class Realm:
         NotARealmError, NewerFormatError, DecryptionFailedError.
         """
         config = _configuration(configuration, options)
-        models = None if config.schema is None else models_by_name(config.schema)
-        file = _open_file(config)
+        return cls._open(config, admit(config))
+
+    @classmethod
+    def open_async(
+        cls,
+        configuration: RealmConfiguration | str | os.PathLike[str] | Any = None,
+        /,
+        *,
+        timeout: float | None = None,
+        on_complete: Callable[[Realm | None, Exception | None], Any] | None = None,
+        executor: Executor | None = None,
+        **options: Any,
+    ) -> AsyncOpenTask:
+        """Open a Realm once everything that the server has is here; never blocks (spec/sessions.md §16).
+
+        ::
+
+            realm = await Realm.open_async(config)
+            async with Realm.open_async(config) as realm: …             # closed at the end of the block
+
+        Takes what :meth:`open` takes. The schema is written after the download and only if the server lacks a part of
+        it, so a user who may only read can open the Realm. While there is no connection it waits and retries; while
+        the session is suspended or the user logged out it waits for that to end. A Realm that is not synced is opened
+        in the background: migrations and the like keep nobody waiting.
+
+        Args:
+            timeout: seconds until it is given up with TimeoutError; by default it waits for as long as it takes.
+            on_complete: ``on_complete(realm, error)``, called once: with the Realm, or with None and why there is none
+                (OperationCancelledError after :meth:`AsyncOpenTask.cancel`). Where it runs the Realm belongs: on the
+                running event loop; without one, or with ``executor``, on a thread.
+            executor: calls ``on_complete`` on one of its threads.
+
+        The task needs not be kept. What awaiting it raises, or the callback gets: all that :meth:`open` raises, the
+        session's error if that ends it (a refused user, a Realm that must not be opened), OperationAbortedError if the
+        user logs out, the session is suspended, or the manager shut down meanwhile. Raises TypeError if nobody could be
+        given the Realm: outside of an event loop and without ``on_complete``.
+        """
+        config = _configuration(configuration, options)
+        return AsyncOpenTask(config, cls.open, timeout=timeout, on_complete=on_complete, executor=executor)
+
+    @classmethod
+    def _open_for_session(cls, config: RealmConfiguration) -> Realm:
+        """A Realm of a synced file for the session itself, which gives it to callbacks and outlives it."""
+        return cls._open(config, admit_anyway(), is_attached=False)
+
+    @classmethod
+    def _open(cls, config: RealmConfiguration, admission: Admission, *, is_attached: bool = True) -> Realm:
+        file: RealmFile | None = None
         try:
+            models = None if config.schema is None else models_by_name(config.schema)
+            file = open_file(config)
             if models is not None:
                 apply_schema(file, [model._info.schema for model in models.values()], config.read_only)
-            return cls._make(config, file, models)
+            return cls._make(config, file, models, admission, is_attached)
         except BaseException:
-            file.close()
+            if file is not None:
+                file.close()
+            admission.end()
             raise
 
     @classmethod
-    def _make(cls, config: RealmConfiguration, file: RealmFile, models: Mapping[str, ModelMeta] | None) -> Realm:
+    def _make(
+        cls,
+        config: RealmConfiguration,
+        file: RealmFile,
+        models: Mapping[str, ModelMeta] | None,
+        admission: Admission,
+        is_attached: bool,
+    ) -> Realm:
         self = cls.__new__(cls)
-        pins = Pins(FileLease(file))
+        pins = Pins(FileLease(file), admission)
         self._config = config
         self._auto_refresh = True
         self._context = context = Context(self, pins, models)
@@ -130,7 +190,7 @@ class Realm:
         self._scheduler = current_scheduler(lambda: _run(me))
         context.observers.wake = self._scheduler.wake
         pins.detach = [self._scheduler.close, file.on_commit(lambda version: _committed(me))]
-        if config.sync is not None:
+        if config.sync is not None and is_attached:
             try:
                 self._sync = sync_backend().attach(config.sync, pins.lease, config)
             except BaseException:
@@ -486,26 +546,9 @@ def _configuration(given: Any, options: Mapping[str, Any]) -> RealmConfiguration
     raise TypeMismatchError(f"Realm.open: expected a RealmConfiguration or a path, got {describe(given)}")
 
 
-def _open_file(config: RealmConfiguration) -> RealmFile:
-    if config.in_memory:
-        return RealmFile.in_memory(config.in_memory if isinstance(config.in_memory, str) else None, history=False)
-    path = config.file_path
-    if config.sync is not None:
-        history: bool | None = True
-    else:
-        history = None if os.path.exists(path) else False
-    return RealmFile.open(
-        path,
-        encryption_key=config.encryption_key,
-        history=history,
-        read_only=config.read_only,
-        create=not config.read_only,
-    )
-
-
 def _freeze(realm: Realm) -> Realm:
     context = realm._context
-    pins = Pins(FileLease(context.file.share()), context.pinned())
+    pins = Pins(FileLease(context.file.share()), context.pins.admission.again(), context.pinned())
     frozen = Realm.__new__(Realm)
     frozen._config = realm._config
     frozen._auto_refresh = False

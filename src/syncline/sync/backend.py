@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from syncline.realm.backend import register_sync_backend
+from syncline.sync.async_open import Download
 from syncline.sync.configuration import SyncConfiguration
+from syncline.sync.registry import check_match
 from syncline.sync.session import SyncSession
 
 if TYPE_CHECKING:
@@ -71,8 +73,18 @@ class Backend:
         """A Realm of the file was opened. Raises MultipleSyncAgentsError and MismatchedConfigError."""
         registry = sync.user.manager.registry
         path = lease.file.path
-        registry.attach(sync, path, lease).realm_configuration = realm
+        core = registry.attach(sync, path, lease)
+        core.realm_configuration = realm
+        core.had_realm = True
         return RealmHandle(registry, path)
+
+    def download(self, sync: SyncConfiguration) -> Download:
+        """What an async open begins with."""
+        return Download(sync)
+
+    def check_match(self, present: SyncConfiguration, wanted: SyncConfiguration, path: str) -> None:
+        """Raise MismatchedConfigError unless both name the same Realm of the same user (spec/sessions.md §17.2)."""
+        check_match(present, wanted, path)
 
 
 def register() -> None:

@@ -270,8 +270,8 @@ class _Callbacks:
         if self._before is not None or self._after is not None:
             from syncline.realm import Realm, RealmConfiguration  # realm/ is complete by now, not when this is loaded
 
-            given = self._realm_configuration or RealmConfiguration()
-            self._live = Realm.open(given.replace(sync=None, path=self._file.path))
+            given = self._realm_configuration or RealmConfiguration(self._file.path)
+            self._live = Realm._open_for_session(given)
         return self
 
     def __exit__(
@@ -304,7 +304,7 @@ class _Callbacks:
 def _was_opened(core: SessionCore) -> bool:
     """Whether the application has ever had the Realm, which it has not while it is opened asynchronously for the first
     time; then there is nothing of its own to see or to save (spec/sessions.md §12.3)."""
-    if core.realm_configuration is not None:
+    if core.had_realm:
         return True
     cursor = core.history.status().progress.upload
     return cursor.client_version > 0 or bool(core.history.uploadable(cursor, limit=1)[0])

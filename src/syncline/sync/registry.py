@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from syncline.sync.manager import SyncManager
     from syncline.sync.user import SyncUser
 
-__all__ = ["AgentLocks", "SessionRegistry"]
+__all__ = ["AgentLocks", "SessionRegistry", "check_match"]
 
 
 class AgentLocks:
@@ -81,7 +81,7 @@ class SessionRegistry:
             seat = self._seats.setdefault(path, Seat())
             core = seat.core
             if core is not None and not core.is_invalid:
-                _check_match(core.configuration, configuration, path)
+                check_match(core.configuration, configuration, path)
             else:
                 if core is not None:
                     self._leaving.append(core)
@@ -100,6 +100,17 @@ class SessionRegistry:
 
     def release(self, path: str) -> None:
         """A Realm of the file was closed; the last one asks the session to close."""
+        seat = self._leave(path)
+        if seat.core is not None:
+            seat.core.close(lambda: seat.realms == 0)
+
+    def abandon(self, path: str) -> None:
+        """An async open was cancelled; the last part of the session ends it, whatever its stop policy (§16.4)."""
+        seat = self._leave(path)
+        if seat.core is not None:
+            seat.core.close(lambda: seat.realms == 0, for_good=True)
+
+    def _leave(self, path: str) -> Seat:
         with self._lock:
             seat = self._seats[path]
             seat.realms -= 1
@@ -206,7 +217,8 @@ def _lives_on(core: SessionCore) -> bool:
     return is_active and core.configuration.stop_policy is SyncStopPolicy.LIVE_INDEFINITELY
 
 
-def _check_match(present: SyncConfiguration, wanted: SyncConfiguration, path: str) -> None:
+def check_match(present: SyncConfiguration, wanted: SyncConfiguration, path: str) -> None:
+    """Raise MismatchedConfigError unless both name the same Realm of the same user (spec/sessions.md §17.2)."""
     if present.user is not wanted.user or present.flexible != wanted.flexible:
         raise MismatchedConfigError(f"{path} is synced as another user or in another mode; close its Realms first")
     if present.bind_path != wanted.bind_path:

@@ -273,7 +273,7 @@ class SyncSession:
         where = f"progress of {self._path}"
         deliver = courier(core.manager.progress_thread, callback, executor, loop, where)
         try:
-            number, registration = self._register_progress(core, direction, mode, _progress_callback(callback), deliver)
+            number, registration = self._register_progress(core, direction, mode, progress_callback(callback), deliver)
         except ClosedRealmError:  # the session has just ended
             return None
         return ProgressNotificationToken(core.progress, number, registration) if number else None
@@ -524,7 +524,8 @@ def make_session(core: SessionCore) -> SyncSession:
     return SyncSession(_MAKER, core)
 
 
-def _progress_callback(callback: Callable[..., Any]) -> Callable[[SyncProgress], Any]:
+def progress_callback(callback: Callable[..., Any]) -> Callable[[SyncProgress], Any]:
+    """What is called with a report, from what the application gave."""
     if getattr(callback, "with_estimate", False):
         return callback
     return lambda report: callback(report.transferred_bytes, report.transferrable_bytes)

@@ -88,6 +88,8 @@ class SessionCore:
         #: of a Realm of this file, for those that callbacks of a client reset get
         self.realm_configuration: Any = None
         self._reset: ClientReset | None = None  # in place of a protocol session
+        #: whether a Realm of the file was opened, rather than only begun to be opened asynchronously
+        self.had_realm = False
         self._resets: list[ClientReset] = []  # not yet ended, the present one included
         self._acknowledgement = Acknowledgement(self)
         self._protocol: ProtocolSession | None = None
@@ -280,11 +282,13 @@ class SessionCore:
             self._post(self._protocol.stop)
             self._new_protocol()
 
-    def close(self, is_unreferenced: Callable[[], bool]) -> None:
-        """The last Realm was closed, unless one was opened meanwhile."""
+    def close(self, is_unreferenced: Callable[[], bool], *, for_good: bool = False) -> None:
+        """The last Realm was closed, unless one was opened meanwhile; ``for_good``: it lives on under no policy."""
         with self._lock:
             later = self._apply(Trigger.CLOSE, None) if is_unreferenced() else []
         for call in later:
+            if for_good and is_unreferenced() and self._state is InternalState.ACTIVE:
+                later += self._die()
             call()
 
     def update_configuration(self, configuration: SyncConfiguration) -> None:

@@ -1,0 +1,115 @@
+"""What comes before a Realm: its file, and what all open Realms of a file agree on (spec/sdk.md §3.2).
+
+While a Realm is open, its file cannot be opened in another way (spec/sessions.md §17.2): :func:`admit`.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Final
+from weakref import WeakSet, WeakValueDictionary
+
+from syncline.errors import MismatchedConfigError
+from syncline.realm.backend import sync_backend
+from syncline.realm.configuration import RealmConfiguration
+from syncline.storage.file import RealmFile
+
+__all__ = ["Admission", "admit", "admit_anyway", "open_file"]
+
+
+class _Coordinator:
+    """The open Realms of one file, and the configuration of the first of them. Kept alive by their admissions."""
+
+    def __init__(self) -> None:
+        self.configuration: RealmConfiguration | None = None
+        self.admissions: WeakSet[Admission] = WeakSet()
+
+    def admit(self, configuration: RealmConfiguration, path: str) -> Admission:
+        present = self.configuration
+        if present is not None and any(one.is_valid for one in self.admissions):
+            _check(present, configuration, path)
+        else:
+            self.configuration = configuration
+        return Admission(self)
+
+
+class Admission:
+    """One open Realm's right to its file, until :meth:`end`."""
+
+    def __init__(self, coordinator: _Coordinator) -> None:
+        self._coordinator = coordinator
+        self.is_valid = True
+        with _guard:
+            coordinator.admissions.add(self)
+
+    def again(self) -> Admission:
+        """For one more Realm that is opened in the same way."""
+        return Admission(self._coordinator)
+
+    def end(self) -> None:
+        """The Realm was closed. Takes no lock: finalizers call it."""
+        self.is_valid = False
+
+
+_coordinators: Final[WeakValueDictionary[str, _Coordinator]] = WeakValueDictionary()
+_guard = threading.RLock()
+
+
+def admit(configuration: RealmConfiguration) -> Admission:
+    """Let a Realm be opened. Raises MismatchedConfigError if one of the file is open in another way."""
+    if configuration.in_memory:  # has no path, and excludes all that could differ
+        return admit_anyway()
+    path = os.path.realpath(configuration.file_path)
+    with _guard:
+        coordinator = _coordinators.get(path)
+        if coordinator is None:
+            coordinator = _coordinators[path] = _Coordinator()
+        return coordinator.admit(configuration, path)
+
+
+def admit_anyway() -> Admission:
+    """Let a Realm be opened of which no other has to know."""
+    return Admission(_Coordinator())
+
+
+def _check(present: RealmConfiguration, wanted: RealmConfiguration, path: str) -> None:
+    if (present.sync is None) != (wanted.sync is None):
+        state, way = ("synced", "without sync") if wanted.sync is None else ("not synced", "with sync")
+        raise MismatchedConfigError(f"{path} is open and {state}: it cannot be opened {way} until it is closed")
+    if present.read_only != wanted.read_only:
+        state, way = ("read-only", "for writing") if present.read_only else ("for writing", "read-only")
+        raise MismatchedConfigError(f"{path} is open {state}: it cannot be opened {way} until it is closed")
+    if present.encryption_key != wanted.encryption_key:
+        raise MismatchedConfigError(f"{path} is open in this process with another encryption key, or with none")
+    if wanted.sync is not None:
+        sync_backend().check_match(present.sync, wanted.sync, path)
+
+
+def _forget_inherited() -> None:
+    """In a forked child no Realm is open."""
+    global _guard
+    _guard = threading.RLock()
+    _coordinators.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_inherited)
+
+
+def open_file(config: RealmConfiguration) -> RealmFile:
+    """The file of a configuration, made if need be; its schema is not looked at.
+
+    What is read-only of a synced Realm is the Realm: what is downloaded has to be written.
+    """
+    if config.in_memory:
+        return RealmFile.in_memory(config.in_memory if isinstance(config.in_memory, str) else None, history=False)
+    path = config.file_path
+    read_only = config.read_only and config.sync is None
+    if config.sync is not None:
+        history: bool | None = True
+    else:
+        history = None if os.path.exists(path) else False
+    return RealmFile.open(
+        path, encryption_key=config.encryption_key, history=history, read_only=read_only, create=not read_only
+    )
