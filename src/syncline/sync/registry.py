@@ -114,9 +114,7 @@ class SessionRegistry:
         with self._lock:
             seat = self._seats[path]
             seat.realms -= 1
-            core = seat.core
-        if core is not None:
-            core.close(lambda: seat.realms == 0)
+            return seat
 
     def forget(self, path: str) -> None:
         """A Realm of the file was garbage-collected; takes no lock and does nothing yet.

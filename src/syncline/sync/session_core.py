@@ -286,9 +286,9 @@ class SessionCore:
         """The last Realm was closed, unless one was opened meanwhile; ``for_good``: it lives on under no policy."""
         with self._lock:
             later = self._apply(Trigger.CLOSE, None) if is_unreferenced() else []
-        for call in later:
             if for_good and is_unreferenced() and self._state is InternalState.ACTIVE:
                 later += self._die()
+        for call in later:
             call()
 
     def update_configuration(self, configuration: SyncConfiguration) -> None:
