@@ -10,7 +10,7 @@ SOURCES := $(shell find src -name '*.py')
 # How many processes run the tests.
 JOBS ?= 2
 
-.PHONY: demo test test-pure test-docs test-interpreted test-compiled coverage vectors exhaustive simulate fuzz check format bench docs clean help
+.PHONY: demo test test-pure test-docs test-interpreted test-compiled coverage vectors exhaustive simulate reset-crashes fuzz check format bench docs clean help
 
 help:
 	@echo "make demo    a real data set through a real server, two devices, with the plug pulled"
@@ -18,6 +18,7 @@ help:
 	@echo "make vectors every recorded vector of the original, all of them with databases"
 	@echo "make simulate devices and a server with everything that can go wrong: SEEDS=0:10000"
 	@echo "make exhaustive all short histories of two and three peers: minutes"
+	@echo "make reset-crashes devices killed at every line of a client reset: EVERY=1"
 	@echo "make fuzz    the parser of changesets and applying them, fuzzed: SECONDS each (300)"
 	@echo "make coverage branch coverage of the codec and the merge by their own tests"
 	@echo "make check   lint, format, types, import contracts, documentation and its snippets"
@@ -89,6 +90,9 @@ simulate: $(COMPILED)/.ready
 
 exhaustive: $(COMPILED)/.ready
 	$(COMPILED)/bin/python -m syncline.testing.exhaustive --jobs $(JOBS)
+
+reset-crashes: $(VENV)/.ready
+	$(VENV)/bin/python -m syncline.testing.reset_crashes --every $(or $(EVERY),1)
 
 # Needs interpreted modules, and atheris, which is there for Linux on x86-64 only.
 SECONDS ?= 300
