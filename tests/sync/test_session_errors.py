@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from syncline import errors
+from syncline.errors import PATH_OF_REALM_BACKUP_COPY_KEY as PATH
 from syncline.errors import SyncError, SyncErrorCode
 from syncline.protocol.errors import (
     ERRORS,
@@ -16,7 +17,15 @@ from syncline.protocol.errors import (
     http_reaction,
 )
 from syncline.protocol.messages import Error, RejectedUpdate
-from syncline.sync.session_errors import Effect, Failure, FileActionKind, Next, consequence, sync_error
+from syncline.sync.session_errors import (
+    Consequence,
+    Effect,
+    Failure,
+    FileActionKind,
+    Next,
+    consequence,
+    sync_error,
+)
 
 DELETE, BACK_UP = FileActionKind.DELETE_REALM, FileActionKind.BACK_UP_THEN_DELETE_REALM
 
@@ -34,7 +43,7 @@ def failure(action: ErrorAction | None, *, fatal: bool = False, status: Status =
         (ErrorAction.DELETE_REALM, Next.INACTIVE, DELETE, True, None),
         (ErrorAction.CLIENT_RESET, Next.INACTIVE, BACK_UP, True, None),
         (ErrorAction.CLIENT_RESET_NO_RECOVERY, Next.INACTIVE, BACK_UP, True, None),
-        (ErrorAction.REFRESH_USER, Next.NONE, None, False, Effect.REFRESH_TOKEN),
+        (ErrorAction.REFRESH_USER, Next.WAITING, None, False, Effect.REFRESH_TOKEN),
         (ErrorAction.REFRESH_LOCATION, Next.NONE, None, False, Effect.REFRESH_LOCATION),
         (ErrorAction.LOG_OUT_USER, Next.INACTIVE, None, True, Effect.LOG_OUT),
         (ErrorAction.MIGRATE_SCHEMA, Next.NONE, None, False, None),
@@ -103,13 +112,51 @@ def test_every_code_has_a_kind() -> None:
             consequence(failure)
 
 
-def test_a_legacy_error_is_not_recognised_and_resets_nothing() -> None:
-    legacy = Failure.of_message(Error(1, 208, "text", try_again=False))
-    error = sync_error(legacy)
-    assert error.is_unrecognized
-    assert error.code is SyncErrorCode.CLIENT_SESSION
-    assert consequence(legacy).next is Next.ERROR
-    assert consequence(legacy).file_action is None
+RESET_BY_CODE = (207, 208, 209, 210, 211, 222)
+BACKED_UP_BY_CODE = (216, 217, 218, 219, 220)
+QUIET_BY_CODE = (100, 101, 200, 201, 213, 229)
+
+
+def legacy(code: int, *, fatal: bool = True) -> Failure:
+    return Failure.of_message(Error(0 if code < 200 else 1, code, "text", try_again=not fatal))
+
+
+@pytest.mark.parametrize("code", sorted(ERRORS))
+def test_10_4_a_legacy_error_leads_to_what_its_code_says(code: int) -> None:
+    error, row = sync_error(legacy(code), {PATH: "/backup"}), consequence(legacy(code))
+    assert not error.is_unrecognized
+    if code in RESET_BY_CODE:
+        assert (type(error), row) == (errors.ClientResetError, Consequence(Next.INACTIVE, True, BACK_UP))
+    elif code in BACKED_UP_BY_CODE:
+        assert (type(error), row) == (errors.ClientSessionError, Consequence(Next.INACTIVE, True, BACK_UP))
+    elif code == 206:
+        assert (type(error), row) == (errors.PermissionDeniedError, Consequence(Next.INACTIVE, True, DELETE))
+    elif code == 202:
+        assert row == Consequence(Next.WAITING, False, effect=Effect.REFRESH_TOKEN)
+    elif code == 203:
+        assert (type(error), row) == (
+            errors.ClientUserError,
+            Consequence(Next.ERROR, True, effect=Effect.INVALIDATE_USER),
+        )
+    else:
+        assert row == Consequence(Next.ERROR, True), "fatal: told, whatever it is"
+        kinds = {226: errors.SubscriptionFailedError, 231: errors.CompensatingWriteError}
+        usual = errors.ClientInternalError if code < 200 else errors.ClientSessionError
+        assert type(error) is kinds.get(code, usual)
+    assert (error.backup_path is not None) == (code in RESET_BY_CODE)
+
+
+@pytest.mark.parametrize("code", sorted(ERRORS.keys() - {202, 203, 206, *RESET_BY_CODE, *BACKED_UP_BY_CODE}))
+def test_10_4_a_legacy_error_that_is_not_fatal_changes_nothing(code: int) -> None:
+    row = consequence(legacy(code, fatal=False))
+    assert row == Consequence(Next.NONE, report=code >= 200 and code not in QUIET_BY_CODE)
+
+
+@pytest.mark.parametrize("fatal", [True, False])
+def test_10_4_an_unknown_code_is_told_if_it_is_fatal(fatal: bool) -> None:
+    assert sync_error(legacy(299, fatal=fatal)).is_unrecognized
+    assert type(sync_error(legacy(299))) is errors.ClientInternalError
+    assert consequence(legacy(299, fatal=fatal)) == Consequence(Next.ERROR if fatal else Next.NONE, fatal)
 
 
 def test_a_generic_warning_is_a_server_warning() -> None:
@@ -118,7 +165,8 @@ def test_a_generic_warning_is_a_server_warning() -> None:
 
 def test_10_5_every_warning_is_told_and_an_ended_connection_is_not() -> None:
     assert consequence(failure(ErrorAction.WARNING, status=Status.CONNECTION_CLOSED)).report
-    assert not consequence(failure(None, status=Status.CONNECTION_CLOSED)).report
+    lost = failure(None, status=Status.CONNECTION_CLOSED)._replace(server_code=None)
+    assert not consequence(lost).report
 
 
 def test_10_3_a_warning_of_our_own_is_not_the_server_s() -> None:

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from syncline import errors
-from syncline.errors import DiskFullError, RealmInUseError, SyncErrorCode
+from syncline.errors import DiskFullError, RealmInUseError
 from syncline.protocol import messages
 from syncline.protocol.backoff import BackoffParameters
 from syncline.protocol.errors import ErrorAction
@@ -227,17 +227,6 @@ def test_a_dying_session_that_meets_a_fatal_error_ends_silently(world: Any, serv
     assert world.manager.wait_for_sessions_to_terminate(5)
     world.manager.notify_thread.drain(5)
     assert world.errors == []
-
-
-def test_a_legacy_error_of_a_reference_server(world: Any, server: Any, realm: Any) -> None:
-    realm.fail_once(messages.Ident, messages.Error(0, 209, "ahead of us!", try_again=False))
-    device = world.device(world.user(server.url))
-    error, _ = the_error(world)
-    assert error.code is SyncErrorCode.CLIENT_SESSION
-    assert error.is_unrecognized
-    assert error.server_code == 209
-    assert device.session.state is ACTIVE
-    assert world.manager.metadata.file_actions() == []
 
 
 def test_a_connection_level_error(world: Any, server: Any, realm: Any) -> None:

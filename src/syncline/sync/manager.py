@@ -161,7 +161,8 @@ class SyncManager(ManagerSettings):
 
     def current_user(self) -> SyncUser | None:
         """The one logged-in user. Raises ConfigurationError if there are several."""
-        users = list(self.all_users().values())
+        with self._lock:
+            users = [user for user in self._users.values() if user.state is SyncUserState.ACTIVE]
         if len(users) > 1:
             raise ConfigurationError(f"{len(users)} users are logged in: say which one you mean")
         return users[0] if users else None
@@ -193,15 +194,21 @@ class SyncManager(ManagerSettings):
     def _logged_in(self, record: UserRecord, location: ServerLocation | None) -> SyncUser:
         with self._lock:
             user = self._users.get(record.key)
+            was_out = user is None or user.state is SyncUserState.LOGGED_OUT
             if user is None:
-                record = record._replace(local_uuid=record.local_uuid or new_local_uuid())
+                record = record._replace(local_uuid=record.local_uuid or self._new_directory(record))
                 user = self._users[record.key] = make_user(self, record)
         user.logged_in(record)
         if location is not None:
             user.located(location)
+        has_come = Trigger.LOG_IN if was_out or user.needs_refresh() else Trigger.TOKEN
         for core in self.registry.all(user):
-            self.trigger_quietly(core, Trigger.LOG_IN)
+            self.trigger_quietly(core, has_come)
         return user
+
+    def _new_directory(self, record: UserRecord) -> str:
+        """A name for a new user's directory; where nothing is stored it must be the same in the next run (§13.4)."""
+        return new_local_uuid() if self.metadata.is_stored else record.identity
 
     async def _end_login_session(self, user: SyncUser, refresh_token: str) -> None:
         try:

@@ -105,6 +105,8 @@ class MetadataStore:
         self._lock = threading.Lock()
         self.is_first = True
         """Whether no other process, and no other manager of this one, used the store when it was opened."""
+        self.is_stored = path is not None
+        """Whether the next run will know what is written here."""
         if path is None:
             self._file = RealmFile.in_memory(history=False)
             _bring_forward(self._file)

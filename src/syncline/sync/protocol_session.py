@@ -22,7 +22,7 @@ from syncline.protocol.events import DownloadReceived, IdentReceived, SessionErr
 from syncline.protocol.messages import ClientFileIdent, FlexibleBind
 from syncline.protocol.settings import SyncMode
 from syncline.sync.progress import ProgressFeed, ProgressNotifier
-from syncline.sync.session_errors import Failure
+from syncline.sync.session_errors import Effect, Failure, consequence
 from syncline.sync.states import ConnectionState
 from syncline.sync.telemetry import Transfers
 from syncline.sync.transport import Endpoint, SocketOptions
@@ -43,6 +43,10 @@ logger = logging.getLogger("syncline.sync.session")
 _BATCH_BYTES: Final = 1 << 20
 _BATCH_DOWNLOADS: Final = 64
 """Downloads that arrived while another was being integrated go into one commit, up to these limits."""
+
+
+_AWAIT_TOKEN: Final = (Effect.REFRESH_TOKEN, Effect.INVALIDATE_USER)
+"""After these the session is as good as another token."""
 
 
 class SessionOwner(Protocol):
@@ -110,6 +114,7 @@ class ProtocolSession:
         self._is_working = False  # a worker is busy with the file
         self._worker_thread = 0  # its commits are not the application's
         self._is_suspended = False
+        self._awaits_token = False  # suspended because its token was refused
         self._is_stopping = False
         self._is_finished = False
         self._is_faulty = False  # our own file failed: it will be stopped, and another started
@@ -255,9 +260,20 @@ class ProtocolSession:
             self._connection.reconnect_now()
 
     def token_renewed(self) -> None:
-        """A new access token: for the next connection, without delay."""
-        if self._connection is not None:
-            self._connection.renewed(self)
+        """A new access token: for the next connection, without delay.
+
+        A session whose last one was refused goes on, and one that was to try again later does so now (§6.2).
+        """
+        if self._connection is None:
+            return
+        self._connection.renewed(self)
+        session = self._session
+        if session is None or self._is_stopping:
+            return
+        if self._awaits_token or session.resume_at_ms is not None:
+            self._awaits_token = False
+            session.resume()
+            self._connection.pump()
 
     # --- what the connection asks for ---------------------------------------------------------------------------------
 
@@ -341,6 +357,7 @@ class ProtocolSession:
         failure = Failure.of_message(event.error)
         if event.is_suspended:
             self._is_suspended = True
+            self._awaits_token = consequence(failure).effect in _AWAIT_TOKEN
         self._core.failed(self, failure, disconnected=event.is_suspended)
 
     def resumed(self, state: ConnectionState) -> None:

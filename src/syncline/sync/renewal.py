@@ -34,23 +34,39 @@ class TokenRenewal:
     def __init__(self, manager: SyncManager) -> None:
         self._manager = manager
         self._renewed_at: dict[tuple[str, str, str], float] = {}
+        self._tried_at: dict[tuple[str, str, str], float] = {}
 
-    def request(self, user: SyncUser) -> None:
-        """A session waits for a token. Any thread."""
-        self._manager.client.post(self._renew, user, False)
+    def request(self, user: SyncUser, *, is_refused: bool = False) -> None:
+        """A session waits for a token; ``is_refused``: because the server does not take the present one. Any thread."""
+        self._manager.client.post(self._renew_refused if is_refused else self._renew, user)
+
+    def _renew_refused(self, user: SyncUser) -> None:
+        """At once, or after a pause where the refusal follows the last renewal too closely."""
+        pause = self._tried_at.get(user.key, -_PAUSE_SECONDS) + _PAUSE_SECONDS - time.monotonic()
+        if pause > 0:
+            self._manager.client.loop.call_later(pause, self._renew_if_waited_for, user)
+        else:
+            self._renew(user)
+
+    def _renew_if_waited_for(self, user: SyncUser) -> None:
+        states = {core.internal_state for core in self._manager.registry.all(user)}
+        if InternalState.WAITING_FOR_ACCESS_TOKEN in states:
+            self._renew(user)
 
     def take_effect(self, core: SessionCore, effect: Effect) -> None:
         """What an error asks for besides its report. Event loop."""
         user = core.configuration.user
         if effect is Effect.LOG_OUT:
             user.end_login(error=core.last_error)
+        elif effect is Effect.INVALIDATE_USER:
+            user.invalidate()
         elif effect is Effect.REFRESH_LOCATION:
             if not user.is_direct:
-                self._renew(user, True)
+                self._renew(user, relocate=True)
         elif time.monotonic() - self._renewed_at.get(user.key, -_PAUSE_SECONDS) >= _PAUSE_SECONDS:
-            self._renew(user, False)
+            self._renew(user)
 
-    def _renew(self, user: SyncUser, relocate: bool) -> None:
+    def _renew(self, user: SyncUser, *, relocate: bool = False) -> None:
         if user.state is not SyncUserState.ACTIVE or user.is_refreshing:
             return
         task = user.refresh(relocate=relocate)
@@ -60,6 +76,7 @@ class TokenRenewal:
         if task.cancelled():
             return
         error = task.exception()
+        self._tried_at[user.key] = time.monotonic()
         if error is None:
             self._renewed_at[user.key] = time.monotonic()
         elif _is_refusal(error):
@@ -67,16 +84,18 @@ class TokenRenewal:
             return
         else:
             logger.warning("the access token of %s was not renewed: %s", user.identity, error)
-            if relocate:
-                unreachable = error if isinstance(error, SyncError) else _unreachable(error)
-                for core in self._manager.registry.all(user):
-                    core.is_unreachable(unreachable)
+            self._failed(user, error if isinstance(error, SyncError) else _unreachable(error), relocate)
         for core in self._manager.registry.all(user):
             if error is None and relocate and core.internal_state is InternalState.ACTIVE:
                 core.restart()
             elif error is None or core.internal_state is InternalState.WAITING_FOR_ACCESS_TOKEN:
                 # without a new token let the server judge the old one; the connection's back-off retries
                 self._manager.trigger_quietly(core, Trigger.TOKEN)
+
+    def _failed(self, user: SyncUser, error: SyncError, relocate: bool) -> None:
+        """No answer, or none that decides anything."""
+        for core in self._manager.registry.all(user):
+            core.not_renewed(error, is_unreachable=relocate)
 
     def _refused(self, user: SyncUser, cause: BaseException) -> None:
         """The server does not renew the token any more: log out, and tell everyone."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -234,7 +235,7 @@ class SessionCore:
 
     def _die(self) -> Later:
         """Finish uploads first (spec/sessions.md §3.5); the count tells this death from a later one."""
-        if self._protocol is None:
+        if self._protocol is None or self._protocol.delay() == math.inf:  # or what is fatal to the dying has happened
             return self._become_inactive(InternalState.INACTIVE, None)
         self._state = InternalState.DYING
         self._death_count += 1
@@ -383,6 +384,8 @@ class SessionCore:
         with self._lock:
             if protocol is not self._protocol or self._state not in _WITH_PROTOCOL:
                 return
+            if row.next is Next.WAITING and self._state is InternalState.DYING:
+                row = row._replace(next=Next.NONE)
             if self._state is InternalState.ACTIVE and is_automatic(failure, self.configuration):
                 self._begin_reset(failure)
                 return
@@ -398,7 +401,7 @@ class SessionCore:
                 report = error if row.report and not self._is_known(failure) else None
         for call in later:
             call()
-        if row.effect is not None:
+        if row.effect is not None and row.next is not Next.WAITING:
             self.manager.renewal.take_effect(self, row.effect)
         if report is not None:
             self.manager.report(report, self)
@@ -449,9 +452,24 @@ class SessionCore:
                 return later
             self._is_errored = True
             return later + self._end_of_life()
-        if row.next is Next.ERROR or (row.report and self.configuration.cancel_async_open_on_non_fatal_errors):
+        if row.next is Next.WAITING:
+            return self._wait_for_token()
+        if row.next is Next.ERROR or (row.report and self._waits_end_with_non_fatal_errors):
             return self._fail_waits(error)
         return []
+
+    @property
+    def _waits_end_with_non_fatal_errors(self) -> bool:
+        return self.configuration.cancel_async_open_on_non_fatal_errors
+
+    def _wait_for_token(self) -> Later:
+        """The server refused the token: no protocol session until there is another; waits go on (§10.4)."""
+        self._state = InternalState.WAITING_FOR_ACCESS_TOKEN
+        self._set_connection_state(ConnectionState.DISCONNECTED)
+        protocol, self._protocol = self._protocol, None
+        if protocol is not None:
+            self._post(protocol.stop)
+        return [lambda: self.manager.renewal.request(self.configuration.user, is_refused=True)]
 
     def _fail_waits(self, error: Exception) -> Later:
         waits = [wait for wait in self._waits if not wait.is_internal]
@@ -585,11 +603,18 @@ class SessionCore:
             call()
         return is_news
 
-    def is_unreachable(self, error: SyncError) -> None:
-        """Not even the server's location could be asked for: tell the application, once."""
+    def not_renewed(self, error: SyncError, *, is_unreachable: bool) -> None:
+        """The access token could not be renewed now (§6.3); ``is_unreachable``: not even the server's location could be
+        asked for, which is told once."""
         with self._lock:
-            if self._state is not InternalState.ACTIVE or self._reported is Status.CONNECT_FAILED:
-                return
-            self._reported = Status.CONNECT_FAILED
-            self._note(error)
-        self.manager.report(error, self)
+            is_live = self._state in _WITH_PROTOCOL
+            later = self._fail_waits(error) if is_live and self._waits_end_with_non_fatal_errors else []
+            is_news = is_unreachable and self._state is InternalState.ACTIVE
+            is_news = is_news and self._reported is not Status.CONNECT_FAILED
+            if is_news:
+                self._reported = Status.CONNECT_FAILED
+                self._note(error)
+        for call in later:
+            call()
+        if is_news:
+            self.manager.report(error, self)

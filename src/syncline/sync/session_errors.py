@@ -2,6 +2,9 @@
 
 A :class:`Failure` is one thing that went wrong, whether a server's error message, the end of a connection or a fault of
 our own. :func:`consequence` is the table of §10.5; :func:`sync_error` makes the exception of §10.3.
+
+Servers that send the legacy ERROR, realm-core's reference server among them, do not say what to do: then the code
+decides, by the table of §10.4.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from enum import Enum
 from typing import Any, Final, NamedTuple
 
 from syncline.errors import (
+    PATH_OF_REALM_BACKUP_COPY_KEY,
     ClientInternalError,
     ClientResetError,
     ClientSessionError,
@@ -24,7 +28,7 @@ from syncline.errors import (
     SyncError,
     TlsHandshakeFailedError,
 )
-from syncline.protocol.errors import ERRORS, ErrorAction, Reaction, Status, error_status
+from syncline.protocol.errors import ERRORS, ErrorAction, ErrorCode, ErrorInfo, Reaction, Status, error_status
 from syncline.protocol.messages import Error
 
 __all__ = ["RESET_ACTIONS", "Consequence", "Effect", "Failure", "FileActionKind", "Next", "consequence", "sync_error"]
@@ -50,7 +54,7 @@ class Failure(NamedTuple):
 
     @classmethod
     def of_message(cls, error: Error) -> Failure:
-        """An ERROR or JSON_ERROR of the server; a legacy one has no action, so the client does not recognise it."""
+        """An ERROR or JSON_ERROR of the server; the action of a legacy one follows from its code, if any does."""
         details: dict[str, Any] = {"statusCode": error.code}
         if error.rejected_updates:
             details["compensating_writes"] = [
@@ -60,12 +64,17 @@ class Failure(NamedTuple):
             error_status(error.code),
             error.message,
             not error.try_again,
-            error.action,
+            error.action or _legacy_action(error),
             error.code,
             error.log_url,
-            is_unrecognized=error.action is None or error.code not in ERRORS,
+            is_unrecognized=error.code not in ERRORS,
             details=details,
         )
+
+    @property
+    def is_legacy(self) -> bool:
+        """Whether a server reported a code for which nobody knows an action."""
+        return self.action is None and self.server_code is not None
 
 
 class Next(Enum):
@@ -73,6 +82,7 @@ class Next(Enum):
 
     NONE = "unchanged"
     ERROR = "unchanged, but all waits fail"
+    WAITING = "waiting for another access token"
     INACTIVE = "inactive, and the handle invalid"
 
 
@@ -89,6 +99,7 @@ class Effect(Enum):
     REFRESH_TOKEN = "fetch a new access token"
     REFRESH_LOCATION = "ask for the server's location and for a token, then restart"
     LOG_OUT = "log the user out"
+    INVALIDATE_USER = "the user is in the state ERROR"
 
 
 class Consequence(NamedTuple):
@@ -125,6 +136,51 @@ _BY_ACTION: Final[Mapping[ErrorAction, Consequence]] = {
 }
 """``Warning`` and no action are absent: they depend on whether the failure is fatal."""
 
+_LEGACY_ACTIONS: Final[Mapping[int, ErrorAction]] = {
+    ErrorCode.TOKEN_EXPIRED: ErrorAction.REFRESH_USER,
+    ErrorCode.PERMISSION_DENIED: ErrorAction.DELETE_REALM,
+    **dict.fromkeys(
+        (
+            ErrorCode.BAD_SERVER_FILE_IDENT,
+            ErrorCode.BAD_CLIENT_FILE_IDENT,
+            ErrorCode.BAD_SERVER_VERSION,
+            ErrorCode.BAD_CLIENT_VERSION,  # of a server that was set back, too (spec/wire-protocol.md §10.3)
+            ErrorCode.DIVERGING_HISTORIES,
+            ErrorCode.CLIENT_FILE_EXPIRED,
+        ),
+        ErrorAction.CLIENT_RESET,
+    ),
+}
+"""What the codes of a legacy ERROR ask for in the words of §10.5 (spec/sessions.md §10.4)."""
+
+_LEGACY_QUIET: Final = frozenset(
+    {
+        ErrorCode.CONNECTION_CLOSED,
+        ErrorCode.OTHER_ERROR,
+        ErrorCode.SESSION_CLOSED,
+        ErrorCode.OTHER_SESSION_ERROR,
+        ErrorCode.DISABLED_SESSION,
+        ErrorCode.INITIAL_SYNC_NOT_COMPLETED,
+    }
+)
+"""Codes that are not told, as long as the session tries again (spec/sessions.md §10.4, spec/wire-protocol.md §11.5)."""
+
+_LEGACY: Final[Mapping[int, Consequence]] = {
+    ErrorCode.BAD_AUTHENTICATION: Consequence(Next.ERROR, True, effect=Effect.INVALIDATE_USER),
+    ErrorCode.BAD_ORIGIN_FILE_IDENT: _RESET,
+    ErrorCode.BAD_CLIENT_FILE: _RESET,
+    ErrorCode.SERVER_FILE_DELETED: _RESET,
+    ErrorCode.CLIENT_FILE_BLACKLISTED: _RESET,
+    ErrorCode.USER_BLACKLISTED: _RESET,
+}
+"""Rows of §10.4 that have no action. Those that end in a backup are told as errors of the session, of kind 4."""
+
+
+def _legacy_action(error: Error) -> ErrorAction | None:
+    if error.code in _LEGACY_QUIET:
+        return ErrorAction.TRANSIENT if error.try_again else None
+    return _LEGACY_ACTIONS.get(error.code)
+
 
 def consequence(failure: Failure) -> Consequence:
     """What a failure leads to. A client reset is always the manual one here: the file is kept until the application or
@@ -133,13 +189,24 @@ def consequence(failure: Failure) -> Consequence:
         found = _RESET
     elif failure.action is not None and failure.action in _BY_ACTION:
         found = _BY_ACTION[failure.action]
+    elif failure.is_legacy:
+        found = _legacy_consequence(failure)
     else:
         after = Next.ERROR if failure.is_fatal else Next.NONE
         is_told = failure.action is ErrorAction.WARNING or failure.status is not Status.CONNECTION_CLOSED
         found = Consequence(after, report=failure.is_fatal or is_told)
-    if failure.status is Status.PERMISSION_DENIED and found.file_action is None and found.report:
+    if found.effect is Effect.REFRESH_TOKEN and failure.server_code is not None:
+        return found._replace(next=Next.WAITING)
+    if kind_of(failure) is PermissionDeniedError and found.file_action is None and found.report:
         return found._replace(file_action=FileActionKind.DELETE_REALM, is_stored=False)
     return found
+
+
+def _legacy_consequence(failure: Failure) -> Consequence:
+    """The rest of §10.4: told, unless it is about a connection that is made again (§10.3)."""
+    code = failure.server_code or 0
+    is_told = failure.is_fatal or (code in ERRORS and ERRORS[code].is_session_level)
+    return _LEGACY.get(code) or Consequence(Next.ERROR if failure.is_fatal else Next.NONE, is_told)
 
 
 RESET_ACTIONS: Final = (ErrorAction.CLIENT_RESET, ErrorAction.CLIENT_RESET_NO_RECOVERY)
@@ -167,15 +234,34 @@ _RESET_HINT: Final = (
 )
 
 
+def kind_of(failure: Failure) -> type[SyncError]:
+    """The class of a failure's exception (spec/sessions.md §10.3)."""
+    kind = _BY_STATUS.get(failure.status, ClientSessionError)
+    if failure.action in RESET_ACTIONS or failure.status is Status.AUTO_CLIENT_RESET_FAILED:
+        return ClientResetError
+    if failure.action is ErrorAction.WARNING and kind is ClientInternalError and failure.server_code is not None:
+        return ServerWarningError
+    if failure.is_legacy and failure.server_code in ERRORS:
+        return _legacy_kind(ERRORS[failure.server_code], kind)
+    return kind
+
+
+def _legacy_kind(info: ErrorInfo, kind: type[SyncError]) -> type[SyncError]:
+    if not info.is_session_level:
+        return ClientInternalError
+    has_backup = info.code in _LEGACY and info.code != ErrorCode.BAD_AUTHENTICATION
+    return ClientSessionError if has_backup or kind in (PermissionDeniedError, ClientInternalError) else kind
+
+
 def sync_error(failure: Failure, user_info: Mapping[str, Any] | None = None) -> SyncError:
     """The exception that the application sees; ``user_info`` is added to the failure's own details."""
-    kind = _BY_STATUS.get(failure.status, ClientSessionError)
+    kind = kind_of(failure)
+    info = {**failure.details, **(user_info or {})}
     message = failure.message
-    if failure.action in RESET_ACTIONS or failure.status is Status.AUTO_CLIENT_RESET_FAILED:
-        kind = ClientResetError
+    if kind is ClientResetError:
         message = f"{message}; {_RESET_HINT}"
-    elif failure.action is ErrorAction.WARNING and kind is ClientInternalError and failure.server_code is not None:
-        kind = ServerWarningError
+    else:
+        info.pop(PATH_OF_REALM_BACKUP_COPY_KEY, None)
     error = kind(
         message,
         server_code=failure.server_code,
@@ -184,7 +270,7 @@ def sync_error(failure: Failure, user_info: Mapping[str, Any] | None = None) -> 
         is_fatal=failure.is_fatal,
         is_unrecognized=failure.is_unrecognized,
         log_url=failure.log_url,
-        user_info={**failure.details, **(user_info or {})},
+        user_info=info,
     )
     error.__cause__ = failure.cause
     return error

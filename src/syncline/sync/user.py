@@ -208,11 +208,13 @@ class SyncUser:
         )
 
     def all_sessions(self) -> list[SyncSession]:
-        """The sessions of the user's open Realms, also while logged out."""
-        return self.manager.all_sessions_for(self)
+        """The sessions of the user's open Realms, also while logged out; none in the state ERROR."""
+        return [] if self.state is SyncUserState.ERROR else self.manager.all_sessions_for(self)
 
     def session_for_url(self, url: str) -> SyncSession | None:
         """The session of the default local file of this *unresolved* URL, if it is open (spec/sessions.md §17.3)."""
+        if self.state is SyncUserState.ERROR:
+            return None
         return self.manager.session_at(self.manager.default_url_path(self, url))
 
     def log_out(self, *, delete_data: bool = False) -> None:
@@ -238,6 +240,12 @@ class SyncUser:
                 marked_for_removal=error is None and (delete_data or self.is_anonymous),
             )
         self.manager.user_logged_out(self, token if was_active else None, error)
+
+    def invalidate(self) -> None:
+        """A server of the first generation does not accept the user any more: in the state ERROR until the next login
+        (spec/sessions.md §13.3)."""
+        with self._lock:
+            self._update(state=int(SyncUserState.ERROR))
 
     def remove(self) -> None:
         """Log out and have all local files of the user deleted at the next start."""
