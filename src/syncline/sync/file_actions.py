@@ -20,7 +20,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -124,12 +124,18 @@ class ErrorActionToken:
 
 
 def flag_file(
-    manager: SyncManager, path: str, configuration: SyncConfiguration, kind: FileActionKind, *, is_stored: bool
+    manager: SyncManager,
+    path: str,
+    configuration: SyncConfiguration,
+    kind: FileActionKind,
+    *,
+    is_stored: bool,
+    complain: Callable[[str], object],
 ) -> ErrorActionToken:
     """An error asks for something to be done with the file at ``path``: the token for it.
 
     ``is_stored``: the action is durable when this returns, and carried out at the next start if the token is not used.
-    Where it cannot be stored the failure is logged, and the token alone does it.
+    Where it cannot be stored, ``complain`` gets a text for the log, and the token alone does it.
     """
     backup = None
     if kind is FileActionKind.BACK_UP_THEN_DELETE_REALM:
@@ -140,7 +146,7 @@ def flag_file(
             manager.metadata.save_file_action(action)
         except OSError as error:
             is_stored = False
-            logger.error("what is to be done with %s cannot be stored, only the error's token does it: %s", path, error)
+            complain(f"what is to be done with {path} cannot be stored, only the error's token does it: {error}")
     return ErrorActionToken(_MAKER, manager, action, is_stored)
 
 

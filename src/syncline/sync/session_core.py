@@ -392,12 +392,14 @@ class SessionCore:
             if disconnected:
                 self._set_connection_state(ConnectionState.DISCONNECTED)
             if self._state is InternalState.DYING and (failure.is_fatal or row.next is Next.INACTIVE):
-                later = self._become_inactive(InternalState.INACTIVE, sync_error(failure))
+                error = sync_error(failure)
+                later: Later = [partial(self._log_death, error)]
+                later += self._become_inactive(InternalState.INACTIVE, error)
                 report = None
             else:
-                error = self._error(failure, row)
+                error, later = self._error(failure, row)
                 self._note(error)
-                later = self._consequences(row, error)
+                later += self._consequences(row, error)
                 report = error if row.report and not self._is_known(failure) else None
         for call in later:
             call()
@@ -433,12 +435,27 @@ class SessionCore:
             if self._is_ended or self._is_errored:
                 self._give_back_file()
 
-    def _error(self, failure: Failure, row: Consequence) -> SyncError:
-        """The error of a failure; its file action is stored durably before anybody hears of it."""
+    def _error(self, failure: Failure, row: Consequence) -> tuple[SyncError, Later]:
+        """The error of a failure, and what is to be logged; its file action is stored before anybody hears of it."""
         if row.file_action is None:
-            return sync_error(failure)
-        token = flag_file(self.manager, self.path, self.configuration, row.file_action, is_stored=row.is_stored)
-        return sync_error(failure, token.user_info())
+            return sync_error(failure), []
+        later: Later = []
+        token = flag_file(
+            self.manager,
+            self.path,
+            self.configuration,
+            row.file_action,
+            is_stored=row.is_stored,
+            complain=lambda text: later.append(partial(logger.error, text)),
+        )
+        return sync_error(failure, token.user_info()), later
+
+    def _log_death(self, error: SyncError) -> None:
+        """An error ended the session while it finished its uploads: nobody is told (spec/sessions.md §3.5)."""
+        level = logging.ERROR if error.is_fatal else logging.WARNING
+        logger.log(
+            level, "%s: ended before everything was uploaded, the rest goes at the next open: %s", self.path, error
+        )
 
     def _note(self, error: SyncError) -> None:
         self.last_error = error
