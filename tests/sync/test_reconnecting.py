@@ -184,6 +184,25 @@ def test_reconnecting_one_session_does_not_revive_its_neighbour_that_failed(
     assert len(server.peers) == 1
 
 
+def test_a_new_token_ends_the_wait_of_a_session_that_is_to_try_again(
+    world: Any, server: Any, realm: Any, app: Any
+) -> None:
+    later = messages.Error(0, 201, "later", True, ErrorAction.TRANSIENT, backoff=BackoffParameters(60_000, 60_000, 1))
+    realm.fail_once(messages.Ident, later)
+    user = world.manager.log_in(SyncCredentials.anonymous(), app.url)
+    device = world.device(user, path="/~/dogs")
+    world.eventually(lambda: device.core.last_error is not None and device.session.connection_state is DISCONNECTED)
+    world.manager.renewal.request(user)
+    device.session.wait_for_download(5)
+
+
+def test_a_session_whose_token_is_refused_goes_on_with_the_next(world: Any, server: Any, realm: Any, app: Any) -> None:
+    realm.fail_once(messages.Ident, messages.Error(0, 201, "who are you?", False, ErrorAction.REFRESH_USER))
+    device = world.device(world.manager.log_in(SyncCredentials.anonymous(), app.url), path="/~/dogs")
+    device.session.wait_for_download(5)
+    assert world.errors == []
+
+
 def test_a_session_that_failed_for_good_is_not_revived_by_a_new_token(
     world: Any, server: Any, realm: Any, app: Any
 ) -> None:
