@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -101,49 +98,6 @@ def test_reconnecting_while_connected_sends_an_urgent_ping(world: Any, server: A
     world.eventually(lambda: "Ping" in realm.kinds())
     assert device.session.connection_state is ConnectionState.CONNECTED
     assert len(server.peers) == 1
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot fork")
-def test_a_forked_child_must_not_use_sessions_of_its_parent(tmp_path: Path, server: Any, realm: Any) -> None:
-    code = f"""
-import os, sys
-from syncline.storage.file import FileLease, RealmFile
-from syncline.sync import *
-from syncline.sync.backend import Backend
-from syncline.errors import InvalidSessionError
-manager = SyncManager({str(tmp_path / "sync")!r})
-user = manager.log_in(SyncCredentials.access_token("t", "me"), {server.url!r})
-sync = SyncConfiguration(user, "/a", path={str(tmp_path / "a.realm")!r})
-handle = Backend().attach(sync, FileLease(RealmFile.open(sync.path)))
-session = handle.session
-session.wait_for_download(10)
-child = os.fork()
-if child == 0:
-    try:
-        session.suspend()
-    except InvalidSessionError:
-        os._exit(7)
-    os._exit(1)
-_, status = os.waitpid(child, 0)
-sys.exit(os.waitstatus_to_exitcode(status))
-"""
-    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 7
-
-
-def test_a_program_ends_promptly_with_sessions_that_cannot_connect(tmp_path: Path) -> None:
-    code = f"""
-from syncline.storage.file import FileLease, RealmFile
-from syncline.sync import *
-from syncline.sync.backend import Backend
-manager = SyncManager({str(tmp_path / "sync")!r})
-user = manager.log_in(SyncCredentials.access_token("t", "me"), "ws://127.0.0.1:9")
-sync = SyncConfiguration(user, "/a", path={str(tmp_path / "a.realm")!r})
-handle = Backend().attach(sync, FileLease(RealmFile.open(sync.path)))
-print(handle.session.state.name)
-"""
-    result = subprocess.run([sys.executable, "-c", code], check=True, timeout=60, capture_output=True, text=True)
-    assert result.stdout.strip() == "ACTIVE"
-    assert "Traceback" not in result.stderr
 
 
 def test_the_default_base_directory_follows_the_platform(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

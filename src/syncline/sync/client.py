@@ -31,6 +31,7 @@ logger = logging.getLogger("syncline.sync.network")
 
 T = TypeVar("T")
 
+_WORKER: Final = "syncline-work"
 _WORKERS: Final = 2
 
 
@@ -67,7 +68,7 @@ class SyncClient:
         self.ending: dict[str, ProtocolSession] = {}
         self._connections: dict[Endpoint, Connection] = {}
         self._attempts: dict[Endpoint, Attempts] = {}
-        self._workers = Workers("syncline-work", _WORKERS)
+        self._workers = Workers(_WORKER, _WORKERS)
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="syncline-sync", daemon=True)
         self._thread.start()
@@ -113,6 +114,10 @@ class SyncClient:
     def is_loop_thread(self) -> bool:
         """Whether the caller runs on the loop."""
         return threading.current_thread() is self._thread
+
+    def is_own_thread(self) -> bool:
+        """Whether the caller runs on the loop or on a worker: neither may wait for what they have to do themselves."""
+        return self.is_loop_thread() or threading.current_thread().name.startswith(f"{_WORKER}-")
 
     def close(self, timeout: float) -> None:
         """End all connections without ceremony and stop the loop. Waits ``timeout`` seconds at most."""

@@ -7,7 +7,6 @@ the event loop of the client (made with the first login or session) and the two 
 from __future__ import annotations
 
 import asyncio
-import atexit
 import contextlib
 import logging
 import os
@@ -37,6 +36,7 @@ from syncline.sync.renewal import TokenRenewal
 from syncline.sync.session import SyncSession, make_session
 from syncline.sync.session_core import SessionCore
 from syncline.sync.settings import ManagerSettings
+from syncline.sync.shutdown import EXIT_SECONDS, close_at_exit, warn_of_unsent
 from syncline.sync.states import SyncUserState, Trigger
 from syncline.sync.status_server import StatusServer
 from syncline.sync.transport import Traffic
@@ -49,7 +49,6 @@ __all__ = ["SyncManager"]
 
 logger = logging.getLogger("syncline.sync")
 
-_EXIT_SECONDS: Final = 5.0
 _LOGOUT_SECONDS: Final = 10.0
 _STATUS_VARIABLE: Final = "SYNCLINE_STATUS"
 
@@ -71,6 +70,7 @@ class SyncManager(ManagerSettings):
 
     _shared: SyncManager | None = None
     _shared_lock = threading.Lock()
+    _inherited_directory: Path | None = None
 
     def __init__(
         self,
@@ -91,6 +91,7 @@ class SyncManager(ManagerSettings):
         self._lock = threading.Lock()
         self._client: SyncClient | None = None
         self._is_closed = False
+        self._closed = threading.Event()
         self._process = os.getpid()
         self._handles: weakref.WeakValueDictionary[int, SyncSession] = weakref.WeakValueDictionary()
         self._status: StatusServer | None = None
@@ -101,7 +102,7 @@ class SyncManager(ManagerSettings):
         if self.metadata.is_first:
             carry_out_all(self.metadata)
         self._load_users()
-        _close_at_exit(self)
+        close_at_exit(self)
         if os.environ.get(_STATUS_VARIABLE) == "1":
             self._expose_status_if_possible()
 
@@ -109,12 +110,13 @@ class SyncManager(ManagerSettings):
     def shared(cls, base_directory: str | PathLike[str] | None = None) -> SyncManager:
         """The manager that logins and configurations use by default, made at the first call.
 
-        Raises ConfigurationError if it exists already with another ``base_directory``.
+        In a forked child it is a new one, in the directory of the parent's. Raises ConfigurationError if it exists
+        already with another ``base_directory``.
         """
         with cls._shared_lock:
             manager = cls._shared
-            if manager is None or manager._is_closed or manager._process != os.getpid():
-                manager = cls._shared = cls(base_directory)
+            if manager is None or manager._is_closed:
+                manager = cls._shared = cls(base_directory or cls._inherited_directory)
             elif base_directory is not None and manager.layout.base != Path(base_directory):
                 raise ConfigurationError(f"the shared SyncManager exists already, with {manager.layout.base}")
             return manager
@@ -155,12 +157,14 @@ class SyncManager(ManagerSettings):
 
     def all_users(self) -> dict[str, SyncUser]:
         """The logged-in users by identity."""
+        self.check_process()
         with self._lock:
             users = list(self._users.values())
         return {user.identity: user for user in users if user.state is SyncUserState.ACTIVE}
 
     def current_user(self) -> SyncUser | None:
         """The one logged-in user. Raises ConfigurationError if there are several."""
+        self.check_process()
         with self._lock:
             users = [user for user in self._users.values() if user.state is SyncUserState.ACTIVE]
         if len(users) > 1:
@@ -175,6 +179,7 @@ class SyncManager(ManagerSettings):
             self.client.submit(self._end_login_session(user, refresh_token))
 
     def _ready_made(self, credentials: SyncCredentials, server: str, app_id: str | None) -> SyncUser | None:
+        self.check_process()
         if credentials.needs_network:
             return None
         server = check_server_url(server, sockets=True)
@@ -232,19 +237,23 @@ class SyncManager(ManagerSettings):
 
     def all_sessions(self) -> list[SyncSession]:
         """The sessions of all open Realms."""
+        self.check_process()
         return [self.session_of(core) for core in self.registry.referenced()]
 
     def all_sessions_for(self, user: SyncUser) -> list[SyncSession]:
         """The sessions of a user's open Realms, also while the user is logged out."""
+        self.check_process()
         return [self.session_of(core) for core in self.registry.referenced(user)]
 
     def session_at(self, path: str) -> SyncSession | None:
         """The session of the local file at ``path``, if there is one."""
+        self.check_process()
         core = self.registry.core_at(path)
         return None if core is None or core.is_invalid else self.session_of(core)
 
     def has_existing_sessions(self) -> bool:
         """Whether a synced Realm is open."""
+        self.check_process()
         return bool(self.registry.referenced())
 
     def session_of(self, core: SessionCore) -> SyncSession:
@@ -257,6 +266,7 @@ class SyncManager(ManagerSettings):
 
     def diagnostics(self) -> ManagerDiagnostics:
         """Everything there is to see of all sessions, now; see :meth:`SyncSession.diagnostics`."""
+        self.check_process()
         return manager_diagnostics(self)
 
     def expose_status(self) -> None:
@@ -266,6 +276,7 @@ class SyncManager(ManagerSettings):
         thread and a socket that only the owner can open. Raises OSError if that cannot be made, InvalidSessionError
         once closed. Does nothing the second time.
         """
+        self.check_process()
         with self._lock:
             if self._is_closed:
                 raise InvalidSessionError("the SyncManager is closed")
@@ -286,6 +297,7 @@ class SyncManager(ManagerSettings):
 
     def reconnect(self) -> None:
         """Skip all reconnect delays."""
+        self.check_process()
         for core in self.registry.all():
             core.reconnect()
 
@@ -296,31 +308,59 @@ class SyncManager(ManagerSettings):
 
     def wait_for_sessions_to_terminate(self, timeout: float | None = None) -> bool:
         """Wait until every session whose Realms are all closed has given its file back; False on time-out."""
+        self.check_process()
         return self.registry.wait_for_release(None, timeout)
 
-    def close(self, timeout: float = _EXIT_SECONDS) -> None:
-        """Shut down: all sessions become invalid, waits are aborted, connections end.
+    def close(self, timeout: float = EXIT_SECONDS) -> None:
+        """Shut down: all sessions become invalid, waits are aborted, connections end; what is not uploaded is logged.
 
-        Waits ``timeout`` seconds at most. Nothing is lost: what was not uploaded is in the files. Called at the exit of
-        the program.
+        Waits ``timeout`` seconds at most; so does who calls it while another thread does. Nothing is lost: what was not
+        uploaded is in the files. Called at the exit of the program, where all managers together take five seconds at
+        most. Does nothing in a forked child.
         """
-        with self._lock:
-            if self._is_closed or self._process != os.getpid():
-                return
-            self._is_closed = True
-            status, self._status = self._status, None
-        if status is not None:
-            status.close()
+        if self._process != os.getpid():
+            return
         deadline = time.monotonic() + timeout
-        for core in self.registry.end_all():
-            core.released.wait(max(0.0, deadline - time.monotonic()))
         with self._lock:
+            is_first, self._is_closed = not self._is_closed, True
+            status, self._status = self._status, None
+        if not is_first:
+            self._closed.wait(timeout)
+            return
+        try:
+            if status is not None:
+                status.close()
+            for core in self._end_sessions(deadline):
+                core.released.wait(max(0.0, deadline - time.monotonic()))
             client = self._client
-        if client is not None:
-            with contextlib.suppress(TimeoutError):
-                client.submit(self._close_auth_clients()).result(max(0.1, deadline - time.monotonic()))
-            client.close(max(0.1, deadline - time.monotonic()))
-        self.metadata.close()
+            if client is not None:
+                with contextlib.suppress(TimeoutError):
+                    client.submit(self._close_auth_clients()).result(max(0.0, deadline - time.monotonic()))
+                client.close(max(0.0, deadline - time.monotonic()))
+            self.metadata.close()
+        finally:
+            self._closed.set()
+
+    def _end_sessions(self, deadline: float) -> list[SessionCore]:
+        """End all sessions; those that have not given their files back. On the event loop, which nobody waits for too
+        long: a session's lock may be held, a disk may hang."""
+        ended: list[SessionCore] = []
+        done = threading.Event()
+
+        def end() -> None:
+            try:
+                warn_of_unsent(self.registry.all())
+                ended.extend(self.registry.end_all())
+            finally:
+                done.set()
+
+        client = self._client
+        if client is None or client.is_loop_thread():
+            end()
+        else:
+            client.post(end)
+            done.wait(max(0.0, deadline - time.monotonic()))
+        return list(ended)
 
     @property
     def traffic(self) -> Traffic:
@@ -338,6 +378,7 @@ class SyncManager(ManagerSettings):
     @property
     def client(self) -> SyncClient:
         """The event loop with its connections, made when first needed. Raises InvalidSessionError once closed."""
+        self.check_process()
         with self._lock:
             if self._is_closed and (self._client is None or self._client.is_closed):
                 raise InvalidSessionError("the SyncManager is closed")
@@ -350,6 +391,11 @@ class SyncManager(ManagerSettings):
                     random=self.random,
                 )
             return self._client
+
+    def is_own_thread(self) -> bool:
+        """Whether the caller runs on a thread of the client; see :meth:`SyncClient.is_own_thread`."""
+        client = self._client
+        return client is not None and client.is_own_thread()
 
     def post_if_running(self, call: Callable[[], object]) -> None:
         """Run ``call`` on the event loop, if there is one. Takes no lock: for finalizers."""
@@ -401,26 +447,30 @@ class SyncManager(ManagerSettings):
             self._client.retire_connections()
 
     def check_process(self) -> None:
-        """Sessions do not survive a fork. Raises InvalidSessionError in a child process."""
+        """A manager with its users and sessions does not survive a fork. Raises InvalidSessionError in the child."""
         if os.getpid() != self._process:
-            raise InvalidSessionError("this session belongs to the parent process: open the Realm anew after fork")
+            raise InvalidSessionError(
+                f"this SyncManager, its users and its sessions belong to the parent process {self._process}: "
+                "after fork, make a SyncManager, get the user from it and open the Realm anew"
+            )
 
     async def _close_auth_clients(self) -> None:
         for client in self._auth_clients.values():
             await client.aclose()
 
 
+def _forget_inherited() -> None:
+    """After fork: the parent's manager is not the child's, and a lock may be held by a thread that is not here."""
+    SyncManager._shared_lock = threading.Lock()
+    manager, SyncManager._shared = SyncManager._shared, None
+    if manager is not None:
+        SyncManager._inherited_directory = manager.layout.base
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_inherited)
+
+
 def _status_of(ref: weakref.ref[SyncManager]) -> dict[str, Any]:
     manager = ref()
     return {} if manager is None else manager.diagnostics().to_dict()
-
-
-def _close_at_exit(manager: SyncManager) -> None:
-    ref = weakref.ref(manager)
-
-    def close() -> None:
-        if (live := ref()) is not None:
-            live.close()
-
-    atexit.register(close)
-    weakref.finalize(manager, atexit.unregister, close)

@@ -74,8 +74,9 @@ class SessionRegistry:
         """A Realm of the file was opened: its session, made or revived.
 
         Raises MultipleSyncAgentsError, and MismatchedConfigError if the file is synced with another Realm or as another
-        user.
+        user. In a forked child: InvalidSessionError.
         """
+        self._manager.check_process()
         self.release_forgotten()
         with self._lock:
             seat = self._seats.setdefault(path, Seat())

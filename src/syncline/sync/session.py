@@ -180,6 +180,22 @@ class SyncSession:
         if core is not None:
             core.reconnect()
 
+    def shutdown_and_wait(self, timeout: float | None = None) -> bool:
+        """Stop now, without finishing uploads, and wait until nothing of the session touches its file (spec/sessions.md
+        §3.6); False if that takes longer than ``timeout`` seconds.
+
+        Waits are aborted, like those of a session that becomes inactive; what is not uploaded stays in the file. If no
+        Realm of the file is open the session is over then, and the file may be deleted. Else it is inactive until
+        :meth:`resume`, or until the file is opened once more. In callbacks that a client reset waits for it does not
+        wait, and answers False. Nothing happens to a session that is over.
+        """
+        self._manager.check_process()
+        core = self._core_ref()
+        if core is None:
+            return True
+        core.trigger(Trigger.SHUT_DOWN)
+        return core.wait_until_idle(timeout)
+
     # --- connection state ---------------------------------------------------------------------------------------------
 
     def observe_connection_state(

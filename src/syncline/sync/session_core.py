@@ -83,6 +83,7 @@ class SessionCore:
         self.file = self._lease.file
         self.history = ClientHistory(self.file, keep_bytes=configuration.kept_conflict_bytes)
         self._lock = threading.RLock()
+        self._idle = threading.Condition(self._lock)
         self._state = InternalState.INACTIVE
         self._connection_since = time.time()
         self._connection_state = ConnectionState.DISCONNECTED
@@ -349,6 +350,15 @@ class SessionCore:
             self._running_protocols -= 1
             if self._is_ended or self._is_errored:
                 self._give_back_file()
+            self._idle.notify_all()
+
+    def wait_until_idle(self, timeout: float | None) -> bool:
+        """Wait until nothing of it touches the file; False on time-out. On our own threads, which would wait for
+        themselves, it only looks."""
+        if self.manager.is_own_thread():
+            timeout = 0.0
+        with self._idle:
+            return self._idle.wait_for(lambda: not (self._running_protocols or self._resets), timeout)
 
     def _give_back_file(self) -> None:
         if self._running_protocols or self._resets or self.released.is_set():
@@ -434,6 +444,7 @@ class SessionCore:
         with self._lock:
             if self._is_ended or self._is_errored:
                 self._give_back_file()
+            self._idle.notify_all()
 
     def _error(self, failure: Failure, row: Consequence) -> tuple[SyncError, Later]:
         """The error of a failure, and what is to be logged; its file action is stored before anybody hears of it."""

@@ -228,6 +228,7 @@ class SyncUser:
 
     def end_login(self, *, delete_data: bool = False, error: SyncError | None = None) -> None:
         """Log out; pending waits of the sessions fail with ``error``, in which case no data are deleted."""
+        self.manager.check_process()
         if not self.is_persistent:
             return
         with self._lock:
