@@ -14,7 +14,11 @@
     │    ├─ InvalidObjectError             the object was deleted, or belongs to another Realm
     │    ├─ ClosedRealmError               the Realm was closed
     │    ├─ WrongThreadError               a live object was used on another thread
-    │    ├─ QueryError                     a query that cannot be understood
+    │    ├─ QueryError         (ValueError)   a query that cannot be asked
+    │    ├─ QuerySyntaxError (position)  its text does not follow the grammar
+    │    ├─ QueryTypeError               it compares what cannot be compared
+    │    ├─ QueryArgumentError           a value given with it does not fit
+    │    └─ InvalidSortDescriptorError   a sort or distinct that has no meaning
     │    ├─ ConfigurationError (ValueError)   a configuration that cannot be used
     │    │    ├─ IllegalCombinationError   settings that exclude each other
     │    │    └─ MismatchedConfigError     the Realm is open already with other settings
@@ -78,6 +82,7 @@ __all__ = [
     "InapplicableChangesetError",
     "InvalidObjectError",
     "InvalidSessionError",
+    "InvalidSortDescriptorError",
     "MalformedChangesetError",
     "MismatchedConfigError",
     "MultipleSyncAgentsError",
@@ -90,7 +95,10 @@ __all__ = [
     "PrimaryKeyError",
     "PropertyError",
     "ProtocolViolationError",
+    "QueryArgumentError",
     "QueryError",
+    "QuerySyntaxError",
+    "QueryTypeError",
     "RealmError",
     "RealmInUseError",
     "SchemaError",
@@ -168,6 +176,29 @@ class WrongThreadError(RealmError):
 
 class QueryError(RealmError, ValueError):
     """A query that cannot be understood: the message names the place."""
+
+
+class QuerySyntaxError(QueryError):
+    """A query text that does not follow the grammar (spec/sdk.md §7.1, §7.2).
+
+    The message shows the text with a mark under the place. ``position``: the offset of that place in the text.
+    """
+
+    def __init__(self, message: str, position: int = 0) -> None:
+        super().__init__(message)
+        self.position = position
+
+
+class QueryTypeError(QueryError):
+    """A query that compares what can never be compared, or goes where no path leads (spec/sdk.md §7.4)."""
+
+
+class QueryArgumentError(QueryError):
+    """A value given with a query that is missing, or does not fit what it is compared with (spec/sdk.md §7.9)."""
+
+
+class InvalidSortDescriptorError(QueryError):
+    """Something to sort or to tell apart by that has no single value or no order (spec/sdk.md §7.11)."""
 
 
 class ConfigurationError(RealmError, ValueError):

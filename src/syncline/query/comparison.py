@@ -33,6 +33,7 @@ def matches(operator: Operator, left: object, right: object, fold: bool = False)
 
 _RELATIONS: Final[dict[Operator, Callable[[Any, Any], bool]]] = {
     Operator.EQ: lambda left, right: bool(left == right),
+    Operator.IN: lambda left, right: bool(left == right),
     Operator.NE: lambda left, right: bool(left != right),
     Operator.LT: lambda left, right: bool(left < right),
     Operator.LE: lambda left, right: bool(left <= right),
@@ -45,7 +46,7 @@ def _with_null(operator: Operator, both: bool) -> bool:
     """Null equals null, and so it is also ``<=`` and ``>=`` to it; it is unequal to everything else."""
     if operator is Operator.NE:
         return not both
-    return both and operator in (Operator.EQ, Operator.LE, Operator.GE)
+    return both and operator in (Operator.EQ, Operator.IN, Operator.LE, Operator.GE)
 
 
 def _comparable(left: object, right: object) -> bool:

@@ -17,8 +17,8 @@ from syncline.query.ast import (
     ClassLike,
     Compare,
     Constant,
+    ConstantList,
     Distinct,
-    In,
     Limit,
     Not,
     Operand,
@@ -88,10 +88,7 @@ def passes(node: Predicate, cls: ClassLike, key: int, objects: Objects) -> bool:
             return any(passes(term, cls, key, objects) for term in terms)
         case Not(term):
             return not passes(term, cls, key, objects)
-        case Compare(operator, left, right, fold):
-            other = _single(right, cls, key, objects)
-            return _quantified(left, cls, key, objects, lambda value: matches(operator, value, other, fold))
-        case In(operand, values, fold):
+        case Compare(Operator.IN, operand, ConstantList(values), fold):
             return _quantified(
                 operand,
                 cls,
@@ -99,7 +96,10 @@ def passes(node: Predicate, cls: ClassLike, key: int, objects: Objects) -> bool:
                 objects,
                 lambda value: any(matches(Operator.EQ, value, other, fold) for other in values),
             )
-        case Between(operand, low, high):
+        case Compare(operator, left, right, fold):
+            other = _single(right, cls, key, objects)
+            return _quantified(left, cls, key, objects, lambda value: matches(operator, value, other, fold))
+        case Between(operand, Constant() as low, Constant() as high):
             return _quantified(
                 operand,
                 cls,
@@ -107,19 +107,22 @@ def passes(node: Predicate, cls: ClassLike, key: int, objects: Objects) -> bool:
                 objects,
                 lambda value: matches(Operator.GE, value, low.value) and matches(Operator.LE, value, high.value),
             )
+        case _:
+            raise TypeError(f"{node} cannot be evaluated")
 
 
 def _single(operand: Operand, cls: ClassLike, key: int, objects: Objects) -> object:
     """The one value of a constant or a unary operand."""
     if isinstance(operand, Constant):
         return operand.value
+    assert isinstance(operand, Path | Size)
     groups = _values(operand, cls, key, objects)
     return groups[0][0] if groups[0] else None
 
 
 def _quantified(operand: Operand, cls: ClassLike, key: int, objects: Objects, test: _Test) -> bool:
     """Whether the test holds for the operand's values, as its quantifier says, in at least one group."""
-    assert not isinstance(operand, Constant)
+    assert isinstance(operand, Path | Size)
     path = operand.path if isinstance(operand, Size) else operand
     groups = _values(operand, cls, key, objects)
     if path.quantifier is Quantifier.ALL:

@@ -20,7 +20,7 @@ from syncline.query.ast import (
     Between,
     Compare,
     Constant,
-    In,
+    ConstantList,
     Not,
     Operand,
     Operator,
@@ -164,7 +164,7 @@ class Expr(_NoTruth):
         if not isinstance(name, str) or self._target is None or not isinstance(self._operand, Path):
             raise QueryError(f"{self}[{name!r}]: only a link can be followed, by the name of a property")
         path, reference = self._operand, self._target().property_ref(name)
-        return Expr(Path((*path.names, reference.stored_name), path.quantifier), reference.target)
+        return Expr(Path((*path.elements, reference.stored_name), path.quantifier), reference.target)
 
     @property
     def any(self) -> Expr:
@@ -184,7 +184,7 @@ class Expr(_NoTruth):
     def _quantified(self, quantifier: Quantifier) -> Expr:
         if not isinstance(self._operand, Path) or self._operand.quantifier is not None:
             raise QueryError(f"{self}: .{quantifier.value.lower()} stands once, behind a collection")
-        return Expr(Path(self._operand.names, quantifier), self._target)
+        return Expr(Path(self._operand.elements, quantifier), self._target)
 
     def count(self) -> Expr:
         """The number of elements of a collection, or of objects that links reach; of a string or data its bytes."""
@@ -246,7 +246,7 @@ class Expr(_NoTruth):
         """Equal to one of ``values``, of which there may be any number."""
         if isinstance(values, str | bytes):
             raise QueryError(f"{self}.in_({values!r}): give a list of values, not one string")
-        return Condition(In(self._operand, tuple(values), ci))
+        return Condition(Compare(Operator.IN, self._operand, ConstantList(tuple(values)), ci))
 
     def _compare(self, operator: Operator, other: object, fold: bool = False) -> Condition:
         right: Operand

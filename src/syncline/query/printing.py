@@ -14,8 +14,8 @@ from syncline.query.ast import (
     Between,
     Compare,
     Constant,
+    ConstantList,
     Distinct,
-    In,
     Limit,
     Not,
     Operand,
@@ -52,10 +52,10 @@ def to_rql(node: Predicate) -> str:
             return f"!({to_rql(term)})"
         case Compare(operator, left, right, fold):
             return f"{_operand(left)} {operator.value}{'[c]' if fold else ''} {_operand(right)}"
-        case In(operand, values, fold):
-            return f"{_operand(operand)} IN{'[c]' if fold else ''} {{{', '.join(map(_constant, values))}}}"
         case Between(operand, low, high):
-            return f"{_operand(operand)} BETWEEN {{{_constant(low.value)}, {_constant(high.value)}}}"
+            return f"{_operand(operand)} BETWEEN {{{_operand(low)}, {_operand(high)}}}"
+        case _:
+            return str(node)
 
 
 def _grouped(term: Predicate) -> str:
@@ -70,11 +70,15 @@ def _operand(operand: Operand) -> str:
             return f"{_path(path)}.@count"
         case Path():
             return _path(operand)
+        case ConstantList(values):
+            return f"{{{', '.join(map(_constant, values))}}}"
+        case _:
+            return str(operand)
 
 
 def _path(path: Path) -> str:
     prefix = f"{path.quantifier.value} " if path.quantifier else ""
-    return prefix + ".".join(name.replace(" ", "\\ ") for name in path.names)
+    return prefix + ".".join(name.replace(" ", "\\ ") for name in path.elements if isinstance(name, str))
 
 
 def _stage(stage: Stage) -> str:

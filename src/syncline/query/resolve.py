@@ -24,8 +24,8 @@ from syncline.query.ast import (
     ClassLike,
     Compare,
     Constant,
+    ConstantList,
     Distinct,
-    In,
     Limit,
     Not,
     Operand,
@@ -106,12 +106,14 @@ class _Resolver:
                 return Or(tuple(self.predicate(term) for term in terms))
             case Not(term):
                 return Not(self.predicate(term))
+            case Compare(Operator.IN):
+                return self._in(node)
             case Compare():
                 return self._compare(node)
-            case In():
-                return self._in(node)
             case Between():
                 return self._between(node)
+            case _:
+                raise QueryError(f"{node} cannot be asked")
 
     def _compare(self, node: Compare) -> Compare:
         left, right, operator = self._operand(node.left), self._operand(node.right), node.operator
@@ -123,7 +125,7 @@ class _Resolver:
             left, right, operator = right, left, _MIRRORED[operator]
         if _plural(right):
             self._refuse(node, "compares two collections; compare a collection with a value or a single property")
-        assert not isinstance(left, Constant)
+        assert isinstance(left, Path | Size)
         kind = _kind(left)
         if operator.is_string or node.fold:
             self._check_textual(node, operator, left, right)
@@ -141,18 +143,25 @@ class _Resolver:
             self._refuse(node, f"a property of type {_name(left)} cannot be compared with one of type {_name(right)}")
         return Compare(operator, left, right, node.fold)
 
-    def _in(self, node: In) -> In:
-        operand = self._countable(node.operand)
+    def _in(self, node: Compare) -> Compare:
+        assert isinstance(node.left, Path | Size)
+        assert isinstance(node.right, ConstantList)
+        operand = self._countable(node.left)
         if node.fold and _kind(operand) not in _TEXTUAL:
             self._refuse(node, "only strings and data can ignore case")
-        values = tuple(self._coerce(node, value, operand) for value in node.values)
-        return In(operand, values, node.fold)
+        values = tuple(self._coerce(node, value, operand) for value in node.right.values)
+        return Compare(Operator.IN, operand, ConstantList(values), node.fold)
 
     def _between(self, node: Between) -> Between:
+        assert isinstance(node.operand, Path | Size)
         operand = self._countable(node.operand)
         if _kind(operand) == kinds.LINK:
             self._refuse(node, "links have no order")
-        low, high = (Constant(self._coerce(node, bound.value, operand)) for bound in (node.low, node.high))
+        low, high = (
+            Constant(self._coerce(node, bound.value, operand))
+            for bound in (node.low, node.high)
+            if isinstance(bound, Constant)
+        )
         if low.value is None or high.value is None:
             self._refuse(node, "a bound is null; give two values")
         return Between(operand, low, high)
@@ -170,6 +179,7 @@ class _Resolver:
     # --- operands ---
 
     def _operand(self, operand: Operand) -> Operand:
+        assert isinstance(operand, Constant | Path | Size)
         return operand if isinstance(operand, Constant) else self._countable(operand)
 
     def _countable(self, operand: Path | Size) -> Path | Size:
@@ -188,9 +198,10 @@ class _Resolver:
         """The path with its steps. Raises PropertyError for an unknown name, QueryError where no path can go on."""
         steps: list[Step] = []
         cls: ClassLike | None = self.cls
-        for number, name in enumerate(path.names):
+        for number, name in enumerate(path.elements):
+            assert isinstance(name, str)
             if cls is None:
-                before = ".".join(path.names[:number])
+                before = ".".join(map(str, path.elements[:number]))
                 raise QueryError(f"{path}: {before} is no link, so {name!r} cannot follow it")
             prop = self._property(cls, name)
             target = self._target(prop)
@@ -277,6 +288,8 @@ def _plural(operand: Operand) -> bool:
             return _many_numbers(path)
         case Path():
             return is_plural(operand)
+        case _:
+            return False
 
 
 def _many_numbers(path: Path) -> bool:

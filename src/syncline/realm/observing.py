@@ -11,7 +11,7 @@ from array import array
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from syncline.query.ast import And, Between, Compare, Distinct, In, Not, Or, Path, Predicate, Query, Size, Sort
+from syncline.query.ast import And, Between, Compare, Distinct, Not, Or, Path, Predicate, Query, Size, Sort
 from syncline.realm.affected import Affected, KeyPath
 from syncline.realm.changes import (
     CollectionChange,
@@ -207,7 +207,7 @@ def _paths_in(node: Predicate) -> Iterator[Path]:
             for operand in (left, right):
                 if isinstance(operand, Path | Size):
                     yield _path(operand)
-        case In(operand, _) | Between(operand, _, _):
+        case Between(Path() | Size() as operand):
             yield _path(operand)
 
 

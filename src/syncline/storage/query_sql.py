@@ -26,8 +26,8 @@ from syncline.query.ast import (
     Between,
     Compare,
     Constant,
+    ConstantList,
     Distinct,
-    In,
     Limit,
     Not,
     Operand,
@@ -165,12 +165,14 @@ class _Compiler:
                 return combine("OR", [self.predicate(term) for term in terms])
             case Not(term):
                 return negate(self.predicate(term))
+            case Compare(Operator.IN, operand, ConstantList(values), fold):
+                return self._test(operand, lambda place: in_test(place, values, fold), None in values)
             case Compare(operator, left, right, fold):
                 return self._compare(operator, left, right, fold)
-            case In(operand, values, fold):
-                return self._test(operand, lambda place: in_test(place, values, fold), None in values)
-            case Between(operand, low, high):
+            case Between(operand, Constant() as low, Constant() as high):
                 return self._test(operand, lambda place: _between(place, low, high), False)
+            case _:
+                raise TypeError(f"{node} cannot be compiled")
 
     def _compare(self, operator: Operator, left: Operand, right: Operand, fold: bool) -> Sql:
         assert not isinstance(left, Constant)
@@ -178,6 +180,7 @@ class _Compiler:
             constant = right.value
             null = matches(operator, None, constant, fold)
             return self._test(left, lambda place: constant_test(operator, place, constant, fold), null)
+        assert isinstance(right, Path | Size)
         other = self._unary(right)
         return self._test(left, lambda place: pair_test(operator, place, other, fold), None)
 
