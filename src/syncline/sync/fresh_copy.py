@@ -183,6 +183,8 @@ class FreshCopy:
         effect = consequence(failure).effect
         if effect in (Effect.REFRESH_TOKEN, Effect.REFRESH_LOCATION):
             self.manager.renewal.take_effect(self._core, effect)
+        elif effect in (Effect.LOG_OUT, Effect.INVALIDATE_USER):  # the user's affair: nothing is wrong with the file
+            self._core.failed(None, failure, disconnected=True)
         elif not failure.is_fatal:
             logger.info("%s: %s", self.path, failure.message)
         elif failure.action in RESET_ACTIONS and self._refusals < _MOST_REFUSALS and not self._is_over:
