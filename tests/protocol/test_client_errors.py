@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 from tests.protocol.client_talk import IDENT, Talk, entry, ready, stand
 
 from syncline.protocol import (
     BackoffParameters,
+    ClientConnection,
+    ClientSettings,
     DisconnectWanted,
     Error,
     ErrorAction,
@@ -15,9 +19,11 @@ from syncline.protocol import (
     SessionError,
     SessionResumed,
     Status,
+    SyncMode,
     TerminationReason,
     UploadWanted,
 )
+from syncline.protocol.from_client import build_ping
 from syncline.protocol.from_server import (
     build_error,
     build_pong,
@@ -250,6 +256,33 @@ def test_pings_and_pongs() -> None:
     assert talk.one(RttMeasured).rtt_ms == 250
     assert next_ping(talk) == 250
     assert 54_000 <= talk.now - sent <= 60_000
+
+
+class Extreme(Random):
+    """Always the least, or always the most."""
+
+    def __init__(self, most: bool) -> None:
+        super().__init__()
+        self.most = most
+
+    def randint(self, a: int, b: int) -> int:
+        return b if self.most else a
+
+
+@pytest.mark.parametrize("most", [False, True])
+def test_pings_keep_their_bounds(most: bool) -> None:
+    """The first within [0, P], the others within [0.9 P, P] of the one before (spec/sessions.md §7.5)."""
+    machine = ClientConnection(SyncMode.PBS, Extreme(most), ClientSettings(ping_period_ms=10_000, linger_ms=10**9))
+    machine.connected(14, 1_000)
+    assert machine.next_timer() == 1_000 + (10_000 if most else 0)
+    now = 20_000
+    for rtt in (0, 70, 9_500):
+        machine.tick(now)
+        assert machine.next_message(now) == build_ping(now, machine._rtt)
+        machine.receive(build_pong(now), now + rtt)
+        due = machine.next_timer()
+        assert due == max(now + rtt, now + (9_000 if most else 10_000))
+        now = due
 
 
 def test_no_pong_ends_the_connection() -> None:

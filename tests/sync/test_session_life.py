@@ -73,6 +73,52 @@ def test_a_session_dies_also_without_a_server_and_is_gone_once_there_was_one(
     assert core.internal_state is InternalState.INACTIVE
 
 
+@pytest.mark.parametrize(
+    ("policy", "state"),
+    [
+        (SyncStopPolicy.IMMEDIATELY, InternalState.INACTIVE),
+        (SyncStopPolicy.LIVE_INDEFINITELY, InternalState.ACTIVE),
+        (SyncStopPolicy.AFTER_CHANGES_UPLOADED, DYING),
+    ],
+)
+def test_the_stop_policy_counts_also_without_a_server(
+    world: Any, server: Any, policy: SyncStopPolicy, state: InternalState
+) -> None:
+    async def refuse(peer: Any) -> None:
+        await peer.answer(503)
+
+    server.script(refuse)
+    device = world.device(world.user(server.url), stop_policy=policy)
+    device.write("Rex")
+    core = device.core
+    device.close()
+    assert core.internal_state is state
+
+
+def test_closing_is_called_off_if_somebody_opens_meanwhile(world: Any, server: Any, realm: Any) -> None:
+    device = world.device(world.user(server.url))
+    device.core.close(lambda: False)
+    assert device.core.internal_state is InternalState.ACTIVE
+
+
+def test_a_dying_session_that_is_suspended_or_logged_out_is_gone_its_changes_are_in_the_file(
+    world: Any, server: Any, realm: Any
+) -> None:
+    realm.acknowledge = False
+    user = world.user(server.url)
+    device = world.device(user)
+    device.session.wait_for_download(5)
+    device.write("Rex")
+    session = device.session
+    device.close()
+    session.suspend()
+    assert world.manager.wait_for_sessions_to_terminate(5)
+    assert session.state is INVALID
+    realm.acknowledge = True
+    world.device(user).session.wait_for_upload(5)
+    assert len({entry.client_version for entry in realm.uploads()}) == 1
+
+
 def test_each_death_waits_for_what_was_written_before_it(world: Any, server: Any, realm: Any) -> None:
     realm.acknowledge = False
     user = world.user(server.url)
@@ -412,6 +458,20 @@ def test_no_lock_of_ours_is_held_while_a_log_function_runs(
         set_logger(None)
     assert any("cannot be stored" in text for text in told)
     assert stuck == []
+
+
+def test_a_new_token_does_not_start_a_suspended_session(world: Any, server: Any, realm: Any, app: Any) -> None:
+    user = world.manager.log_in(SyncCredentials.anonymous(), app.url)
+    device = world.device(user, path="/~/dogs")
+    device.session.wait_for_download(5)
+    device.session.suspend()
+    token = user.access_token
+    world.manager.renewal.request(user)
+    world.eventually(lambda: user.access_token != token)
+    time.sleep(0.05)
+    assert device.core.internal_state is InternalState.PAUSED
+    device.session.resume()
+    device.session.wait_for_download(5)
 
 
 def test_a_token_that_is_unknown_is_removed_without_ado(world: Any, server: Any, realm: Any) -> None:

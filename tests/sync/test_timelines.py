@@ -235,11 +235,14 @@ def test_d_an_automatic_reset_in_recover_mode(world: Any, server: Any, realm: An
     other.session.wait_for_upload(5)
     path = str(world.folder / "a.realm")
     seen: list[Any] = []
+    threads: set[str] = set()
 
     def before(frozen: Realm) -> None:
+        threads.add(threading.current_thread().name[:14])
         seen.append(("before", frozen.version, frozen.is_frozen, Path(path + ".fresh").exists()))
 
     def after(frozen: Realm, live: Realm, did_recover: bool) -> None:
+        threads.add(threading.current_thread().name[:14])
         seen.append(("after", frozen.version, live.version, did_recover, has_record(history)))
 
     sync = SyncConfiguration(
@@ -281,6 +284,7 @@ def test_d_an_automatic_reset_in_recover_mode(world: Any, server: Any, realm: An
         # 2 to 7
         frozen, tracked = slot_of_b, slot_of_b + 1
         assert seen == [("before", frozen, True, True), ("after", frozen, tracked + 1, True, True)]
+        assert threads == {"syncline-reset"}, "neither the event loop nor the notifier: they may take their time"
         # 8: the rest is uploaded under the new ident
         session.wait_for_upload(5)
         session.wait_for_download(5)

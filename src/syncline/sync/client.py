@@ -157,11 +157,6 @@ class SyncClient:
         """Sessions that start from now on get new connections; the present ones close once nobody uses them."""
         self._connections.clear()
 
-    def reconnect(self) -> None:
-        """Skip all reconnect delays (spec/sessions.md §5.4)."""
-        for connection in list(self._connections.values()):
-            connection.reconnect_now()
-
     def _work(self, job: Callable[[], T], done: Callable[[T | None, Exception | None], object]) -> None:
         try:
             result = job()
