@@ -190,7 +190,8 @@ def test_logging_out_keeps_files_and_stops_sessions(world: Any, app: Any) -> Non
 
 
 def test_logging_in_again_revives_the_sessions_of_the_same_user(world: Any, app: Any) -> None:
-    user = log_in(world, app)
+    account = SyncCredentials.username_password("me@x.example", "secret-1")
+    user = world.manager.log_in(account, app.url)
     device, paused = world.device(user, "a"), world.device(user, "b", path="/cats")
     paused.session.suspend()
     user.log_out()
@@ -200,7 +201,7 @@ def test_logging_in_again_revives_the_sessions_of_the_same_user(world: Any, app:
     late = world.device(user, "c", path="/late")
     assert late.session.state is INACTIVE
     app._count = int(user.identity, 16) - 1  # the server gives the same identity again
-    assert log_in(world, app) is user
+    assert world.manager.log_in(account, app.url) is user
     assert user.state is LOGGED_IN
     assert device.session.state is ACTIVE
     assert late.session.state is ACTIVE

@@ -108,6 +108,9 @@ class SyncBackend(Protocol):
     def download(self, sync: Any) -> SyncDownload:
         """What an async open of a Realm with ``sync`` begins with; touches neither file nor network."""
 
+    def delete_files(self, sync: Any, path: str, encryption_key: bytes | None) -> bool:
+        """Delete the local file with all that belongs to it; whether it was there. Raises RealmInUseError."""
+
     def check_match(self, present: Any, wanted: Any, path: str) -> None:
         """Raise MismatchedConfigError unless ``wanted`` may be opened while ``present`` is (spec/sessions.md §17.2)."""
 

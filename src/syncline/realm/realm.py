@@ -152,6 +152,28 @@ class Realm:
         return AsyncOpenTask(config, cls.open, timeout=timeout, on_complete=on_complete, executor=executor)
 
     @classmethod
+    def exists(cls, configuration: RealmConfiguration | str | os.PathLike[str] | Any = None, /, **options: Any) -> bool:
+        """Whether the file of a configuration is there. Takes what :meth:`open` takes; opens nothing."""
+        config = _configuration(configuration, options)
+        return not config.in_memory and RealmFile.exists(config.file_path)
+
+    @classmethod
+    def delete_files(
+        cls, configuration: RealmConfiguration | str | os.PathLike[str] | Any = None, /, **options: Any
+    ) -> bool:
+        """Delete the file of a configuration and all that belongs to it; whether it was there.
+
+        Takes what :meth:`open` takes. What a synced Realm has not uploaded is lost with it. Raises RealmInUseError
+        while it is open, in any process, and of a synced Realm while its session still uploads.
+        """
+        config = _configuration(configuration, options)
+        if config.in_memory:
+            return False
+        if config.sync is None:
+            return RealmFile.delete(config.file_path)
+        return sync_backend().delete_files(config.sync, config.file_path, config.encryption_key)
+
+    @classmethod
     def _open_for_session(cls, config: RealmConfiguration) -> Realm:
         """A Realm of a synced file for the session itself, which gives it to callbacks and outlives it."""
         return cls._open(config, admit_anyway(), is_attached=False)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from syncline.realm.backend import register_sync_backend
 from syncline.sync.async_open import Download
 from syncline.sync.configuration import SyncConfiguration
+from syncline.sync.file_actions import delete_realm
 from syncline.sync.registry import check_match
 from syncline.sync.session import SyncSession
 
@@ -66,8 +67,11 @@ class Backend:
             return chosen
         user = sync.user
         if sync.realm_url is not None:
-            return user.manager.default_url_path(user, sync.reference_url)
-        return str(user.manager.layout.partition_path(user.app_id, user.identity, sync.partition_name))
+            made = user.manager.default_url_path(user, sync.reference_url)
+        else:
+            made = str(user.manager.layout.partition_path(user.app_id, user.identity, sync.partition_name))
+        user.manager.track_file(user, made)
+        return made
 
     def attach(self, sync: SyncConfiguration, lease: FileLease, realm: Any = None) -> RealmHandle:
         """A Realm of the file was opened. Raises MultipleSyncAgentsError and MismatchedConfigError."""
@@ -81,6 +85,10 @@ class Backend:
     def download(self, sync: SyncConfiguration) -> Download:
         """What an async open begins with."""
         return Download(sync)
+
+    def delete_files(self, sync: SyncConfiguration, path: str, encryption_key: bytes | None) -> bool:
+        """Delete the local file with all that belongs to it. Raises RealmInUseError."""
+        return delete_realm(sync.user.manager, path, encryption_key)
 
     def check_match(self, present: SyncConfiguration, wanted: SyncConfiguration, path: str) -> None:
         """Raise MismatchedConfigError unless both name the same Realm of the same user (spec/sessions.md §17.2)."""

@@ -33,8 +33,10 @@ from syncline.errors import (
 )
 from syncline.storage.connection import check_header
 from syncline.storage.copies import write_copy
+from syncline.storage.file import RealmFile
 from syncline.storage.locks import LockFile, side_files, sync_directory, sync_file
 from syncline.storage.opening import FileSettings
+from syncline.sync.fresh_copy import has_leftover, remove_leftover
 from syncline.sync.metadata import FileAction, MetadataStore, is_unreadable
 from syncline.sync.session_errors import FileActionKind
 
@@ -42,7 +44,7 @@ if TYPE_CHECKING:
     from syncline.sync.configuration import SyncConfiguration
     from syncline.sync.manager import SyncManager
 
-__all__ = ["ErrorActionToken", "carry_out", "carry_out_all", "flag_file"]
+__all__ = ["ErrorActionToken", "carry_out", "carry_out_all", "delete_file", "delete_realm", "flag_file"]
 
 logger = logging.getLogger("syncline.sync.reset")
 
@@ -148,6 +150,39 @@ def flag_file(
             is_stored = False
             complain(f"what is to be done with {path} cannot be stored, only the error's token does it: {error}")
     return ErrorActionToken(_MAKER, manager, action, is_stored)
+
+
+def delete_realm(manager: SyncManager, path: str, encryption_key: bytes | None) -> bool:
+    """Delete a synced Realm with everything beside it, and what was still to be done with it; whether it was there.
+
+    Raises RealmInUseError while a Realm of the file is open, or a session still works on it, here or elsewhere.
+    """
+    path = os.path.realpath(path)
+    registry = manager.registry
+    if registry.is_open(path):
+        raise RealmInUseError(f"{path} is open: close all its Realms first, then delete it")
+    if registry.core_at(path) is not None or not registry.wait_for_release(path, _RELEASE_SECONDS):
+        raise RealmInUseError(
+            f"the session of {path} still uploads: wait for it (SyncManager.wait_for_sessions_to_terminate), or end it "
+            "(SyncSession.shutdown_and_wait), then delete the file"
+        )
+    existed = os.path.exists(path)
+    if existed and has_leftover(path):
+        with suppress(FileError):  # what cannot be opened has no leftover that is ours
+            file = RealmFile.open(path, encryption_key=encryption_key, create=False)
+            try:
+                remove_leftover(file)
+            finally:
+                file.close()
+    delete_file(path)
+    manager.metadata.remove_file_action(path)
+    return existed
+
+
+def delete_file(path: str) -> None:
+    """Delete a Realm that nobody has open, with everything beside it. Raises RealmInUseError and other OSErrors."""
+    with _alone_with(path):
+        _delete(path)
 
 
 def carry_out_all(metadata: MetadataStore) -> None:

@@ -26,7 +26,7 @@ from syncline.sync.client import SyncClient
 from syncline.sync.credentials import SyncCredentials
 from syncline.sync.delivery import SerialThread, guarded
 from syncline.sync.diagnostics import ManagerDiagnostics, manager_diagnostics
-from syncline.sync.file_actions import carry_out_all
+from syncline.sync.file_actions import carry_out_all, delete_file
 from syncline.sync.files import FileLayout, default_base_directory, delete_tree
 from syncline.sync.location import ServerLocation, check_server_url
 from syncline.sync.log import set_default_level
@@ -97,6 +97,7 @@ class SyncManager(ManagerSettings):
         self._status: StatusServer | None = None
         self._auth_clients: dict[tuple[str, str], AuthClient] = {}  # touched on the event loop only
         self._users: dict[tuple[str, str, str], SyncUser] = {}
+        self._tracked: set[str] = set()  # paths that the store of users has
         self.renewal = TokenRenewal(self)
         self.metadata = MetadataStore(self.layout.metadata_path if persist_users else None, encryption_key)
         if self.metadata.is_first:
@@ -225,13 +226,34 @@ class SyncManager(ManagerSettings):
     def _load_users(self) -> None:
         for record in self.metadata.users():
             if record.marked_for_removal and self.metadata.is_first:
-                directories = self.layout.user_directories(record.local_uuid, record.app_id, record.identity)
-                for directory in directories:
-                    delete_tree(directory)
-                if not any(directory.exists() for directory in directories):  # else the next start tries again
-                    self.metadata.remove_user(record.key)
+                self._remove_data(record)
             else:
                 self._users[record.key] = make_user(self, record)
+
+    def _remove_data(self, record: UserRecord) -> None:
+        """Delete the files of a removed user, then the user; what is in use or cannot be deleted: at the next start."""
+        for path in self.metadata.files_of(record.key):
+            try:
+                delete_file(path)
+            except OSError as error:
+                logger.warning("%s and user %s stay for now: %s", path, record.identity, error)
+                return
+        directories = self.layout.user_directories(record.local_uuid, record.app_id, record.identity)
+        for directory in directories:
+            delete_tree(directory)
+        if not any(directory.exists() for directory in directories):
+            self.metadata.remove_user(record.key)
+
+    def track_file(self, user: SyncUser, path: str) -> None:
+        """The file at ``path`` is the user's by its name, wherever it lies (spec/sessions.md §15.2)."""
+        if not user.is_persistent or path in self._tracked:
+            return
+        try:
+            self.metadata.track_file(path, user.key)
+        except OSError as error:
+            logger.warning("%s stays if %s is removed, for it cannot be noted: %s", path, user.identity, error)
+        else:
+            self._tracked.add(path)
 
     # --- sessions -----------------------------------------------------------------------------------------------------
 

@@ -37,14 +37,16 @@ __all__ = ["LAYOUT", "FileAction", "MetadataStore", "UserRecord", "is_unreadable
 
 logger = logging.getLogger("syncline.sync")
 
-LAYOUT: Final = 1
-"""The layout that this code reads and writes; 0 is every store from before layouts were numbered."""
+LAYOUT: Final = 2
+"""The layout that this code reads and writes; 0 is every store from before layouts were numbered, 1 did not know which
+files a user has."""
 
 _LAYOUT_KEY: Final = "metadata_layout"
 _JOIN_SECONDS: Final = 30.0
 
 _USER: Final = "UserMetadata"
 _ACTION: Final = "FileActionMetadata"
+_FILE: Final = "UserFileMetadata"
 _USER_PROPERTIES: Final = {
     "identity": STRING,
     "local_uuid": STRING,
@@ -59,6 +61,7 @@ _USER_PROPERTIES: Final = {
     "state": INT,
 }
 _ACTION_PROPERTIES: Final = {"new_name": STRING, "action": INT, "url": STRING, "identity": STRING}
+_FILE_PROPERTIES: Final = {"identity": STRING, "auth_server_url": STRING, "app_id": STRING}
 _ACTION_NUMBERS: Final = frozenset(kind.value for kind in FileActionKind)
 _NULLABLE: Final = frozenset({"new_name"})
 
@@ -141,10 +144,27 @@ class MetadataStore:
                 tx.set(cls, k, cls.properties[name], value)
 
     def remove_user(self, key: tuple[str, str, str]) -> None:
-        """Forget a user; its Realm files are the caller's affair."""
+        """Forget a user, and which files the user has; the files are the caller's affair."""
         with self._lock, self._file.write() as tx:
             cls = _found(tx, _USER)
             tx.erase_many(cls, [k for k, values in _objects(tx, cls) if UserRecord(**values).key == key])
+            cls = _found(tx, _FILE)
+            tx.erase_many(cls, [k for k, values in _objects(tx, cls) if _owner(values) == key])
+
+    def track_file(self, path: str, key: tuple[str, str, str]) -> None:
+        """The file at ``path`` is the user's, and goes with the user (spec/sessions.md §13.1, §15.2)."""
+        if path in self.files_of(key):
+            return
+        with self._lock, self._file.write() as tx:
+            cls = _found(tx, _FILE)
+            k, _ = tx.create(cls, path)
+            for name, value in zip(_FILE_PROPERTIES, key, strict=True):
+                tx.set(cls, k, cls.properties[name], value)
+
+    def files_of(self, key: tuple[str, str, str]) -> list[str]:
+        """The files that were tracked for a user, there or not."""
+        with self._lock:
+            return [values["path"] for _, values in _read(self._file, _FILE) if _owner(values) == key]
 
     def file_actions(self) -> list[FileAction]:
         """What is still to be done; what this code cannot do is logged and stays."""
@@ -220,7 +240,7 @@ def _opened(path: Path, encryption_key: bytes | None, vfs: str | None) -> RealmF
     file = RealmFile.open(path, encryption_key=encryption_key, history=False, vfs=vfs)
     try:
         _bring_forward(file)
-        for name in (_USER, _ACTION):
+        for name in (_USER, _ACTION, _FILE):
             _read(file, name)
     except BaseException:
         file.close()
@@ -253,6 +273,7 @@ def _bring_forward(file: RealmFile) -> None:
             for name in missing:
                 tx.set(cls, k, cls.properties[name], _value_before(name, values))
         _ensure(tx, _ACTION, _ACTION_PROPERTIES, primary_key="original_name")
+        _ensure(tx, _FILE, _FILE_PROPERTIES, primary_key="path")
         set_meta_value(file.writer.connection, _LAYOUT_KEY, LAYOUT)
 
 
@@ -278,6 +299,11 @@ def _ensure(tx: WriteTransaction, name: str, properties: dict[str, int], primary
             tx.add_property(cls, prop, kind, nullable=prop in _NULLABLE)
             cls = _found(tx, name)
     return cls
+
+
+def _owner(file: dict[str, Any]) -> tuple[str, str, str]:
+    """The key of the user whose file it is."""
+    return (file["identity"], file["auth_server_url"], file["app_id"])
 
 
 def _found(tx: WriteTransaction, name: str) -> ClassInfo:

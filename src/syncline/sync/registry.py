@@ -74,9 +74,10 @@ class SessionRegistry:
         """A Realm of the file was opened: its session, made or revived.
 
         Raises MultipleSyncAgentsError, and MismatchedConfigError if the file is synced with another Realm or as another
-        user. In a forked child: InvalidSessionError.
+        user. ClientUserError if the user was removed, InvalidSessionError in a forked child.
         """
         self._manager.check_process()
+        configuration.user.check_not_removed()
         self.release_forgotten()
         with self._lock:
             seat = self._seats.setdefault(path, Seat())

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from syncline.errors import ConfigurationError, SyncAuthError, SyncAuthErrorCode, SyncError
+from syncline.errors import ClientUserError, ConfigurationError, SyncAuthError, SyncAuthErrorCode, SyncError
 from syncline.sync.credentials import IdentityProvider, SyncCredentials
 from syncline.sync.location import SOCKET_SCHEMES, ServerLocation
 from syncline.sync.metadata import UserRecord
@@ -252,7 +252,19 @@ class SyncUser:
         """Log out and have all local files of the user deleted at the next start."""
         self.log_out(delete_data=True)
 
+    @property
+    def is_removed(self) -> bool:
+        """Whether the user was removed: the files go at the next start, unless the user logs in again before."""
+        return self._record.marked_for_removal
+
     # --- for sessions and the manager ---------------------------------------------------------------------------------
+
+    def check_not_removed(self) -> None:
+        """No Realm can be opened as a removed user (spec/sessions.md §3.2). Raises ClientUserError."""
+        if self.is_removed:
+            raise ClientUserError(
+                f"client user not found: {self.identity} was removed; log in again first", status="ClientUserNotFound"
+            )
 
     def needs_refresh(self) -> bool:
         """Whether a new access token must be fetched before connecting (spec/sessions.md §6.2)."""
