@@ -10,13 +10,14 @@ SOURCES := $(shell find src -name '*.py')
 # How many processes run the tests.
 JOBS ?= 2
 
-.PHONY: demo test test-pure test-docs test-interpreted test-compiled coverage vectors exhaustive simulate reset-crashes fuzz check format bench docs clean help
+.PHONY: demo test test-pure test-docs test-interpreted test-compiled coverage vectors exhaustive simulate soak reset-crashes fuzz check format bench docs clean help
 
 help:
 	@echo "make demo    a real data set through a real server, two devices, with the plug pulled"
 	@echo "make test    all tests, interpreted; then those of the kernel and of the whole, compiled"
 	@echo "make vectors every recorded vector of the original, all of them with databases"
 	@echo "make simulate devices and a server with everything that can go wrong: SEEDS=0:10000"
+	@echo "make soak    real processes while connections are cut, frames corrupted, processes killed: ten minutes"
 	@echo "make exhaustive all short histories of two and three peers: minutes"
 	@echo "make reset-crashes devices killed at every line of a client reset: EVERY=1"
 	@echo "make fuzz    the parser of changesets and applying them, fuzzed: SECONDS each (300)"
@@ -87,6 +88,10 @@ SEEDS ?= 0:10000
 
 simulate: $(COMPILED)/.ready
 	$(COMPILED)/bin/python -m syncline.testing.simulation --seeds $(SEEDS) --jobs $(JOBS)
+
+# More options: ARGS='--seed 7 --scale 0.1', see docs/reference/soak.md.
+soak: $(COMPILED)/.ready
+	$(COMPILED)/bin/python -m syncline.testing.soak $(ARGS)
 
 exhaustive: $(COMPILED)/.ready
 	$(COMPILED)/bin/python -m syncline.testing.exhaustive --jobs $(JOBS)

@@ -59,6 +59,7 @@ _TIMEOUTS: Final = SyncTimeoutOptions(
     pong_keepalive_timeout=5_001,
     fast_reconnect_limit=5_000,
 )
+_END_S: Final = 5.0
 #: They end by themselves half a minute after the last callback.
 _IDLE_THREADS: Final = ("syncline-notify", "syncline-progress")
 _DOWNLOAD_PAUSE_S: Final = 0.05
@@ -217,7 +218,7 @@ class _Client:
             self._needs_care.set()
 
     def _take_care(self) -> None:
-        """After a fatal error: log in again if need be; a new session if the old one has ended, else another try."""
+        """After a fatal error: log in again if need be; a new session if the old one has ended; then another try."""
         if self._user.state is not SyncUserState.ACTIVE:
             self._notes.add("login", error="logged out")
             self._user = self._log_in()
@@ -225,8 +226,8 @@ class _Client:
             old, self._realm = self._realm, self._open()
             old.close()
             self._session = self._watched()
-        else:
-            self._session.reconnect()
+        # After some errors nothing but this makes the client connect again, not even for a new session (§7.4).
+        self._session.reconnect()
 
     def _found(self) -> None:
         """The first client makes what everybody counts in; the others wait for it."""
@@ -414,11 +415,9 @@ class _Client:
         self._manager.close(30)
         del self._realm, self._session, self._user
         gc.collect()
-        threads = [
-            thread.name
-            for thread in threading.enumerate()
-            if thread is not threading.main_thread() and thread.name not in _IDLE_THREADS
-        ]
+        deadline = time.monotonic() + _END_S
+        while (threads := _own_threads()) and time.monotonic() < deadline:
+            time.sleep(0.02)
         self._notes.close()
         left = sorted(set(nursery.descriptors().values()) - self._descriptors)
         if not was_released:
@@ -428,6 +427,12 @@ class _Client:
     def _send(self, *event: Any) -> None:
         with self._sending:
             self._pipe.send(event)
+
+
+def _own_threads() -> list[str]:
+    """Threads that should not be there any more."""
+    others = (thread for thread in threading.enumerate() if thread is not threading.main_thread())
+    return [thread.name for thread in others if thread.name not in _IDLE_THREADS]
 
 
 _COMMANDS: Final[dict[str, Callable[..., None]]] = {

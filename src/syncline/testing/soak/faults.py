@@ -3,10 +3,12 @@ everybody recovers from each before the next."""
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -20,6 +22,8 @@ from syncline.testing.soak.stage import Stage
 __all__ = ["Course"]
 
 _MAX_STUCK: Final = 3
+#: Who was waited for after somebody who was stuck has so much time at least.
+_AGAIN_S: Final = 10.0
 _DAY_S: Final = 86_400
 
 
@@ -97,6 +101,7 @@ class Course:
 
     def _recover(self, member: Member, fault: Fault, since: float) -> None:
         seconds = member.recovered(since, self.stage.plan.patience_s)
+        self._log(member.name, fault, since, seconds)
         with self._lock:
             self.done[fault.kind] += 1
         if seconds is None:
@@ -104,6 +109,12 @@ class Course:
         elif not self._was_out(since, since + seconds):
             with self._lock:
                 self.recoveries[fault.kind].append(seconds)
+
+    def _log(self, who: str, fault: Fault, since: float, seconds: float | None) -> None:
+        """For whoever looks into it: what happened when, in the monotonic seconds of the clients' notes."""
+        line = json.dumps({"fault": fault.kind, "seed": fault.seed, "who": who, "at": since, "recovered_in": seconds})
+        with self._lock, (self.stage.folder / "course.jsonl").open("a") as log:
+            log.write(line + "\n")
 
     def _note_stuck(self, member: Member, fault: Fault) -> None:
         self.stage.find(
@@ -219,42 +230,54 @@ class Course:
             if fault.kind == "kill server":
                 self._kill_server(fault, choices)
             else:
-                clock = self.stage.server.clock
-                clock.set(_jump(clock.offset, choices))
-                self._recover_all(fault, time.monotonic())
+                self._set_server_clock(fault, choices)
+
+    def _set_server_clock(self, fault: Fault, choices: Choices) -> None:
+        clock = self.stage.server.clock
+        with self._outage():
+            clock.set(_jump(clock.offset, choices))
+            self._recover_all(fault, time.monotonic())
+
+    @contextmanager
+    def _outage(self) -> Iterator[None]:
+        """Meanwhile it is not a client's own fault that counts."""
+        with self._lock:
+            self._outage_since = since = time.monotonic()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._outages.append((since, time.monotonic()))
+                self._outage_since = None
 
     def _kill_server(self, fault: Fault, choices: Choices) -> None:
         for member in self.stage.members:
             if choices.chance(50):
                 member.command("hurry", 0.3)
         time.sleep(choices.integer(0, 250) / 1000)
-        with self._lock:
-            self._outage_since = time.monotonic()
-        self.stage.server.kill()
-        since = time.monotonic()
-        time.sleep(choices.integer(0, 300) / 1000)
-        self.stage.server.start()
-        if choices.chance(10):
+        with self._outage():
             self.stage.server.kill()
+            since = time.monotonic()
+            time.sleep(choices.integer(0, 300) / 1000)
             self.stage.server.start()
-        for member in self.stage.members:
-            self._help(member, choices, 80)
-        self._recover_all(fault, since)
-        with self._lock:
-            assert self._outage_since is not None
-            self._outages.append((self._outage_since, time.monotonic()))
-            self._outage_since = None
+            if choices.chance(10):
+                self.stage.server.kill()
+                self.stage.server.start()
+            for member in self.stage.members:
+                self._help(member, choices, 80)
+            self._recover_all(fault, since)
 
     def _recover_all(self, fault: Fault, since: float) -> None:
         """Everybody recovers; measured are those to whom nothing else happened meanwhile."""
         before = {member.name: (member.is_troubled, member.troubles) for member in self.stage.members}
         times: list[float] = []
         for member in self.stage.members:
-            seconds = None
-            while seconds is None and time.monotonic() < since + self.stage.plan.patience_s:
+            seconds = member.recovered(since, self.stage.plan.patience_s)
+            deadline = max(since + self.stage.plan.patience_s, time.monotonic() + _AGAIN_S)
+            while seconds is None and time.monotonic() < deadline:  # it was killed meanwhile, perhaps
+                time.sleep(0.05)
                 seconds = member.recovered(since, self.stage.plan.patience_s)
-                if seconds is None:  # it was killed meanwhile, perhaps
-                    time.sleep(0.05)
+            self._log(member.name, fault, since, seconds)
             if seconds is None:
                 self._note_stuck(member, fault)
             elif before[member.name] == (False, member.troubles):

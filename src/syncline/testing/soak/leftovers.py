@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +20,7 @@ _KNOWN: Final = re.compile(r" ERROR syncline\.sync (syncline-\S+|MainThread): ")
 #: Of a client: its Realm, what synced Realms keep beside them, what the soak itself wrote.
 _FILES: Final = re.compile(
     r"all\.realm(\.lock|-wal|-shm)?|journal|client\.log|notes-\d+\.jsonl"
-    r"|sync/realm-object-server/(io\.realm\.object-server-utility/)?[^/]*"
+    r"|sync/realm-object-server/io\.realm\.object-server-utility/metadata/sync_metadata\.realm(\.joining)?(\.lock)?"
 )
 _SHOWN: Final = 5
 _PATIENCE_S: Final = 10.0
@@ -29,13 +29,12 @@ _PATIENCE_S: Final = 10.0
 def find_leftovers(stage: Stage) -> None:
     """Note everything that is there and should not be. The clients have ended; the server is ended here."""
     server = stage.server
-    deadline = time.monotonic() + _PATIENCE_S
-    while (server.sockets() > server.own_sockets or server.health()["open_realms"]) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    if server.sockets() > server.own_sockets:
-        stage.find("the server", f"{server.sockets() - server.own_sockets} connections left, though nobody is there")
-    if server.health()["open_realms"]:
-        stage.find("the server", f"{server.health()['open_realms']} Realms bound, though nobody is there")
+    _wait(lambda: not server.health()["open_realms"])
+    if left := server.health()["open_realms"]:
+        stage.find("the server", f"{left} Realms bound, though nobody is there")
+    _wait(lambda: server.sockets() <= server.own_sockets)
+    if (left := server.sockets() - server.own_sockets) > 0:
+        stage.find("the server", f"{left} connections left, though nobody is there")
     status = server.stop()
     if status != 0:
         stage.find("the server", f"ended with status {status} when it was asked to stop")
@@ -48,6 +47,13 @@ def find_leftovers(stage: Stage) -> None:
             stage.find(f"log of {member.name}", line)
         for name in _unknown_files(member.folder):
             stage.find(member.name, f"left the file {name} behind")
+
+
+def _wait(condition: Callable[[], bool]) -> None:
+    """Until ``condition`` holds, or it has had its time."""
+    deadline = time.monotonic() + _PATIENCE_S
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.05)
 
 
 def surprises(log: Path) -> list[str]:

@@ -36,6 +36,14 @@ LEGAL: Final[Mapping[str, Mapping[str, frozenset[str]]]] = {
     "UPLOADED": {"DYING": _INACTIVE},
     "CONFIGURATION": {**_LEAVE, "INACTIVE": _REVIVED, "ACTIVE": frozenset({"DYING", "INACTIVE"})},
 }
+#: What the application sees of each; a session that ended for good is invalid instead.
+_PUBLIC: Final = {
+    "ACTIVE": "ACTIVE",
+    "WAITING_FOR_ACCESS_TOKEN": "ACTIVE",
+    "DYING": "ACTIVE",
+    "INACTIVE": "INACTIVE",
+    "PAUSED": "INACTIVE",
+}
 _STEPS: Final = {
     ("DISCONNECTED", "CONNECTING"),
     ("CONNECTING", "CONNECTED"),
@@ -103,6 +111,8 @@ def _move(note: Json, states: dict[int, str]) -> Iterator[str]:
         yield f"session {session} was {before}, and moved from {old} to {new}"
     if new not in LEGAL.get(note["trigger"] or "", {}).get(old, ()):
         yield f"session {session}: {note['trigger']} moved it from {old} to {new}, which the table does not know"
+    if note["public"] not in (_PUBLIC[new], "INVALID"):
+        yield f"session {session} is {new}, and the application sees {note['public']}"
 
 
 def _connection(note: Json, connections: dict[int, str]) -> Iterator[str]:

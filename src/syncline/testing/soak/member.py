@@ -18,7 +18,8 @@ from syncline.testing.soak.proxy import Relay
 
 __all__ = ["Member"]
 
-_POLL_S: Final = 0.2
+#: So many acknowledgements are remembered: more than come while somebody waits for another client.
+_REMEMBERED: Final = 2000
 
 
 class Member:
@@ -56,8 +57,9 @@ class Member:
         self._changed = threading.Condition()
         self._events: dict[str, deque[tuple[Any, ...]]] = {}
         self._has_ended = True
-        self._uploaded = (0.0, 0.0)  # when the newest acknowledged commit was begun; when that was known
-        self._downloaded = (0.0, 0.0)  # when it asked; when it had everything
+        # when the newest acknowledged commit was begun, and when that was known; the same of downloads asked for
+        self._uploaded: deque[tuple[float, float]] = deque(maxlen=_REMEMBERED)
+        self._downloaded: deque[tuple[float, float]] = deque(maxlen=_REMEMBERED)
 
     @property
     def relay(self) -> Relay:
@@ -77,7 +79,8 @@ class Member:
         with self._changed:
             self._events.clear()
             self._has_ended = False
-            self._uploaded = self._downloaded = (0.0, 0.0)
+            self._uploaded.clear()
+            self._downloaded.clear()
         self._process = nursery.start(run_client, self.name, self._setup, there)
         there.close()
         self._pipe = here
@@ -128,12 +131,17 @@ class Member:
         later complete; None if that does not happen in time, or the process ends."""
         with self._changed:
             self._changed.wait_for(
-                lambda: (self._uploaded[0] > since and self._downloaded[0] > since) or self._has_ended,
+                lambda: self._well_at(since) is not None or self._has_ended,
                 max(0.0, since + patience_s - time.monotonic()),
             )
-            if self._uploaded[0] > since and self._downloaded[0] > since:
-                return max(self._uploaded[1], self._downloaded[1]) - since
-        return None
+            well_at = self._well_at(since)
+        return None if well_at is None else well_at - since
+
+    def _well_at(self, since: float) -> float | None:
+        times = [
+            next((at for begun_at, at in told if begun_at > since), None) for told in (self._uploaded, self._downloaded)
+        ]
+        return None if None in times else max(time for time in times if time is not None)
 
     def _read(self, pipe: Connection) -> None:
         while True:
@@ -153,9 +161,9 @@ class Member:
         match event:
             case ("uploaded", number, begun_at, at):
                 self.acknowledged = max(self.acknowledged, number)
-                self._uploaded = (begun_at, at)
+                self._uploaded.append((begun_at, at))
             case ("downloaded", asked_at, at):
-                self._downloaded = (asked_at, at)
+                self._downloaded.append((asked_at, at))
             case ("fault", text):
                 self.faults.append(text)
             case (name, *rest):

@@ -64,6 +64,7 @@ class Server:
         self.log = folder / "server.log"
         self._process: BaseProcess | None = None
         self.start()
+        time.sleep(0.1)  # the connection that asked whether it answers goes
         #: sockets that are open though nobody is connected, where the system tells
         self.own_sockets = self.sockets()
 

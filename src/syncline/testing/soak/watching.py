@@ -63,7 +63,8 @@ class _State:
         core.__dict__["_state"] = new
         if old is not new:
             cause = getattr(self._cause, "name", None)
-            self._notes.add("state", session=core.number, old=old.name, new=new.name, trigger=cause)
+            what = {"old": old.name, "new": new.name, "trigger": cause, "public": core.state.name}
+            self._notes.add("state", session=core.number, **what)
 
 
 class Watch:
