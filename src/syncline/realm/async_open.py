@@ -27,8 +27,8 @@ from syncline.errors import OperationAbortedError, OperationCancelledError
 from syncline.realm.backend import SyncDownload, sync_backend
 from syncline.realm.callbacks import Workers, call_on, courier_to, guarded
 from syncline.realm.configuration import RealmConfiguration
-from syncline.realm.opening import Admission, admit, open_file
-from syncline.realm.schema_update import apply_schema, models_by_name
+from syncline.realm.opening import Admission, admit, fit, open_file
+from syncline.realm.schema_update import models_by_name
 from syncline.realm.tokens import NotificationToken
 from syncline.storage.file import FileLease
 
@@ -170,13 +170,8 @@ class AsyncOpenTask:
                 models_by_name(config.schema)  # what is wrong with them is wrong before the download, too
             if not config.in_memory:
                 self._name = config.file_path
-            admission = admit(config)
-            try:
-                lease = FileLease(open_file(config))
-            except BaseException:
-                admission.end()
-                raise
-            if not self._keep(lease, admission):
+            lease = self._open_file()
+            if lease is None:
                 return
             if self._download is None:
                 self._complete(None)
@@ -186,15 +181,23 @@ class AsyncOpenTask:
         except Exception as error:  # noqa: BLE001 - whatever it is, it is the outcome
             self._finish(None, error)
 
-    def _keep(self, lease: FileLease, admission: Admission) -> bool:
-        """Keep the file open until the outcome, unless there is one already."""
+    def _open_file(self) -> FileLease | None:
+        """The file, open until there is an outcome; None if there is one already."""
+        admission = admit(self._configuration)
+        with self._lock:
+            if self._is_over:
+                admission.end()
+                return None
+            self._admission = admission
+        return self._keep(FileLease(open_file(self._configuration)))
+
+    def _keep(self, lease: FileLease) -> FileLease | None:
         with self._lock:
             if not self._is_over:
-                self._lease, self._admission = lease, admission
-                return True
+                self._lease = lease
+                return lease
         lease.close()
-        admission.end()
-        return False
+        return None
 
     def _downloaded(self, error: Exception | None) -> None:
         _workers.submit(lambda: self._complete(error))
@@ -222,8 +225,7 @@ class AsyncOpenTask:
             return
         try:
             if config.schema is not None:
-                models = models_by_name(config.schema).values()
-                apply_schema(lease.file, [model._info.schema for model in models], config.read_only)
+                fit(lease.file, models_by_name(config.schema), config)
         finally:
             lease.close()
 

@@ -32,6 +32,9 @@ __all__ = ["Binding"]
 UNREAD: Final = -1
 DELETED: Final = -2
 
+#: The number of a class that the file does not have.
+MISSING: Final = -1
+
 #: Rows read at once when results or lists are iterated.
 PAGE: Final = 256
 
@@ -42,6 +45,8 @@ class Binding:
     """``model`` in the Realm of ``context``."""
 
     info: ClassInfo
+    #: what equal objects share: the file and the class; frozen ones also the version
+    identity: tuple[str, int]
     #: the stored property of each of the model's, in the model's order
     places: tuple[PropertyInfo, ...]
 
@@ -54,9 +59,13 @@ class Binding:
         #: some row has two objects (one was made unmanaged and added over the other): writing to one must reach both
         self._has_twins = False
         self._arrange: Callable[[Sequence[Any]], list[Any]] = list
-        self.bind(catalogue)
-        #: what equal objects share: the file and the class, and (frozen ones) the version
-        self.identity = (context.file.path, self.info.id)
+        #: a read-only synced Realm waits for the class to come; until then there are no objects
+        self.is_missing = catalogue.find(model._info.stored_name) is None
+        if self.is_missing:
+            self.info = ClassInfo(MISSING, model._info.stored_name, model._info.schema.kind, (), None)
+            self.identity = (context.file.path, MISSING)
+        else:
+            self.bind(catalogue)
         self.version = context.frozen_version
 
     def bind(self, catalogue: Catalogue) -> None:
@@ -73,6 +82,8 @@ class Binding:
                 "changed its schema; close the Realm and open it with models that fit"
             )
         self.info = info
+        self.identity = (self.context.file.path, info.id)
+        self.is_missing = False
         self.places = tuple(info.properties[prop.stored_name] for prop in schema.properties)
         self._plan: Plan | None = None
         order = [info.singles.index(place) for place in self.places if place.collection == kinds.SINGLE_COLLECTION]

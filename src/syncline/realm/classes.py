@@ -11,7 +11,7 @@ from syncline.realm.binding import Binding
 from syncline.realm.converters import describe
 from syncline.realm.dynamic import dynamic_model
 from syncline.realm.models import Model, ModelInfo, ModelMeta
-from syncline.storage.catalogue import Catalogue, ClassInfo
+from syncline.storage.catalogue import Catalogue
 
 if TYPE_CHECKING:
     from syncline.realm.context import Context
@@ -28,9 +28,15 @@ class Classes:
         self._known: dict[str, ModelMeta] = dict(models or {})
         self._bindings: dict[int, Binding] = {}
         self._by_class: dict[type[Model] | str, Binding] = {}
+        self._missing: dict[str, Binding] = {}
 
     def follow(self, catalogue: Catalogue) -> None:
         """The version that is read may have another schema. Raises SchemaError if a class in use is gone."""
+        for name, binding in list(self._missing.items()):
+            info = catalogue.find(name)
+            if info is not None:
+                binding.bind(catalogue)
+                self._bindings[info.id] = self._missing.pop(name)
         for binding in self._bindings.values():
             if catalogue.find(binding.info.name) is not binding.info:
                 binding.bind(catalogue)
@@ -64,7 +70,7 @@ class Classes:
     def _look_up(self, cls: type[Model] | str) -> Binding:
         catalogue = self.context.reader().catalogue
         if isinstance(cls, str):
-            info: ClassInfo | None = catalogue.find(self._stored_name(cls))
+            name = self._stored_name(cls)
         elif isinstance(cls, ModelMeta):
             name = cls._info.stored_name
             if self._known.get(name) is not cls:
@@ -72,9 +78,13 @@ class Classes:
                     f"{cls.__name__} is not in the schema of this Realm; open it with "
                     f"RealmConfiguration(schema=[{', '.join([*self.names(), cls.__name__])}])"
                 )
-            info = catalogue.find(name)
         else:
             raise TypeMismatchError(f"expected a model class or the name of one, got {describe(cls)}")
+        info = catalogue.find(name)
+        if info is None and self.models is not None and name in self.models:
+            if name not in self._missing:
+                self._missing[name] = Binding(self.context, self.models[name], catalogue)
+            return self._missing[name]
         if info is None:
             near = get_close_matches(str(cls), self.names(), n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(self.names()) or 'none'}"

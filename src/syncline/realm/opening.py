@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Mapping
 from typing import Final
 from weakref import WeakSet, WeakValueDictionary
 
 from syncline.errors import MismatchedConfigError
 from syncline.realm.backend import sync_backend
 from syncline.realm.configuration import RealmConfiguration
+from syncline.realm.models import ModelMeta
+from syncline.realm.schema_update import apply_schema
 from syncline.storage.file import RealmFile
 
-__all__ = ["Admission", "admit", "admit_anyway", "open_file"]
+__all__ = ["Admission", "admit", "admit_anyway", "fit", "open_file"]
 
 
 class _Coordinator:
@@ -113,3 +116,9 @@ def open_file(config: RealmConfiguration) -> RealmFile:
     return RealmFile.open(
         path, encryption_key=config.encryption_key, history=history, read_only=read_only, create=not read_only
     )
+
+
+def fit(file: RealmFile, models: Mapping[str, ModelMeta], config: RealmConfiguration) -> None:
+    """Add to the file what it lacks of the models, where the configuration allows it. Raises SchemaError."""
+    schemas = [model._info.schema for model in models.values()]
+    apply_schema(file, schemas, config.read_only, classes_may_come=config.sync is not None)

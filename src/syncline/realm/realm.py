@@ -32,10 +32,10 @@ from syncline.realm.delivery import Scheduler, ThreadScheduler, current_schedule
 from syncline.realm.dynamic import schema_of
 from syncline.realm.models import Model, ModelMeta
 from syncline.realm.observers import CHANGE, REFRESH_REQUIRED
-from syncline.realm.opening import Admission, admit, admit_anyway, open_file
+from syncline.realm.opening import Admission, admit, admit_anyway, fit, open_file
 from syncline.realm.results import Results
 from syncline.realm.schema import ObjectSchema
-from syncline.realm.schema_update import apply_schema, models_by_name
+from syncline.realm.schema_update import models_by_name
 from syncline.realm.tokens import NotificationToken
 from syncline.storage.connection import translating
 from syncline.storage.dump import content_hash
@@ -185,7 +185,7 @@ class Realm:
             models = None if config.schema is None else models_by_name(config.schema)
             file = open_file(config)
             if models is not None:
-                apply_schema(file, [model._info.schema for model in models.values()], config.read_only)
+                fit(file, models, config)
             return cls._make(config, file, models, admission, is_attached)
         except BaseException:
             if file is not None:
@@ -338,6 +338,8 @@ class Realm:
         """
         context = self._context
         binding = context.classes.of(cls)
+        if binding.is_missing:
+            return None
         attribute = binding.plan().key
         if attribute is None:
             raise PrimaryKeyError(f"{binding.name} has no primary key; use objects({binding.name}).where(…)")

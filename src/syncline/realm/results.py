@@ -61,7 +61,9 @@ class Results(Sequence[T]):
     # --- the query ----------------------------------------------------------------------------------------------------
 
     def _resolve(self) -> Query:
-        """The query checked against the schema of the version that is read."""
+        """The query checked against the schema of the version that is read; not while the file lacks the class."""
+        if self._binding.is_missing:
+            return self._query
         catalogue = self._context.reader().catalogue
         if self._catalogue is not catalogue:
             context = self._context
@@ -139,12 +141,15 @@ class Results(Sequence[T]):
         context.reader()
         if self._at != context.changes:
             self._check_source()
-            self._keys = array("q", [row[0] for row in self._sql(keys_query, self._resolve())])
+            rows = [] if self._binding.is_missing else self._sql(keys_query, self._resolve())
+            self._keys = array("q", [row[0] for row in rows])
             self._at = context.changes
         return self._keys
 
     def _patch_keys(self, old: array[int], candidates: set[int]) -> array[int]:
         """The matching keys now, in key order, if they were ``old`` and only ``candidates`` may have come or gone."""
+        if self._binding.is_missing:
+            return old
         query = keys_query(self._resolve(), self._binding.info)
         marks = ",".join("?" * len(candidates))
         sql = Sql(f"SELECT k FROM ({query.text}) WHERE k IN ({marks})", (*query.parameters, *candidates))
@@ -175,8 +180,8 @@ class Results(Sequence[T]):
     def __len__(self) -> int:
         context = self._context
         context.reader()
-        if self._at == context.changes:
-            return len(self._keys)
+        if self._at == context.changes or self._binding.is_missing:
+            return len(self._all_keys())
         if self._counted[0] != context.changes:
             self._check_source()
             self._counted = (context.changes, self._sql(count_query, self._resolve())[0][0])
@@ -251,8 +256,8 @@ class Results(Sequence[T]):
         """The first object, or None."""
         context = self._context
         context.reader()
-        if self._at == context.changes:
-            return self[0] if self._keys else None
+        if self._at == context.changes or self._binding.is_missing:
+            return self[0] if self._all_keys() else None
         self._check_source()
         query = self._resolve()
         rows = self._sql(keys_query, Query(query.predicate, (*query.stages, Limit(1))))

@@ -47,17 +47,24 @@ def _schema(model: type[Model]) -> ObjectSchema:
     return info.schema
 
 
-def apply_schema(file: RealmFile, schemas: Sequence[ObjectSchema], read_only: bool) -> None:
-    """Add to the file what it lacks.
+def apply_schema(
+    file: RealmFile, schemas: Sequence[ObjectSchema], read_only: bool, *, classes_may_come: bool = False
+) -> None:
+    """Add to the file what it lacks; if ``read_only``, nothing.
 
-    Raises SchemaError that lists everything in the file that contradicts the schemas, or (``read_only``) is missing.
+    ``classes_may_come``: a read-only file may lack classes, which have no objects until somebody else adds them
+    (spec/sdk.md §2.2, READ_ONLY). Raises SchemaError that lists everything in the file that contradicts the schemas, or
+    (``read_only``) is missing.
     """
     with file.snapshot() as snapshot, snapshot.lock:
         complete = _compare(snapshot.catalogue, schemas)
-    if complete:
+        missing = _missing(snapshot.catalogue, schemas, classes_may_come) if read_only else []
+    if missing:
+        raise SchemaError(
+            "the file lacks classes or properties of the schema, and was opened read-only: " + ", ".join(missing)
+        )
+    if complete or read_only:
         return
-    if read_only:
-        raise SchemaError("the file lacks classes or properties of the schema, and was opened read-only")
     with file.write() as tx:
         if not _compare(tx.catalogue, schemas):  # another process may have been faster
             _add(tx, schemas)
@@ -79,6 +86,18 @@ def _compare(catalogue: Catalogue, schemas: Iterable[ObjectSchema]) -> bool:
     if problems:
         raise schema_error(problems)
     return complete
+
+
+def _missing(catalogue: Catalogue, schemas: Iterable[ObjectSchema], classes_may_come: bool) -> list[str]:
+    """The classes and properties that the file lacks; indexes it may lack."""
+    found = []
+    for schema in schemas:
+        info = catalogue.find(schema.stored_name)
+        if info is not None:
+            found += [f"{schema.name}.{p.name}" for p in schema.properties if p.stored_name not in info.properties]
+        elif not classes_may_come:
+            found.append(schema.name)
+    return found
 
 
 def _contradictions(schema: ObjectSchema, info: ClassInfo) -> list[str]:
