@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
+import queue
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from syncline import (
-    ConnectionState,
     Field,
     Model,
     Realm,
@@ -25,14 +25,12 @@ from syncline import (
     SyncSession,
     SyncSessionState,
 )
-from syncline.errors import AutomaticResetError, ClientResetError
-from syncline.protocol.errors import ErrorAction
+from syncline.errors import ClientResetError
 from syncline.storage.file import RealmFile
 from syncline.storage.history import ClientHistory
-from syncline.sync import ClientResetMode, client_reset
-from syncline.sync.reset_tracking import Outcome, ResetRecord, read_record, write_record_in
+from syncline.sync import ClientResetMode
+from syncline.sync.reset_tracking import read_record
 from syncline.testing.processes import ServerProcess
-from syncline.values.kinds import INT
 
 DISCARD = ClientResetMode.DISCARD_UNSYNCED_CHANGES
 KEY = bytes(range(64))
@@ -46,7 +44,7 @@ class Item(Model):
 class Scene:
     """A server with an old copy of its data folder, and one user, who has a Realm for each test."""
 
-    REALMS = 13
+    REALMS = 3
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -194,93 +192,6 @@ def test_discard_makes_the_file_equal_to_the_server_in_place(scene: Scene, key: 
         eventually(lambda: read_record(history) is None)
 
 
-def test_waits_and_observers_go_on(scene: Scene) -> None:
-    realm = ahead(scene)
-    session = session_of(realm)
-    seen: list[ConnectionState] = []
-    token = session.observe_connection_state(lambda old, new: seen.append(new))
-    with ThreadPoolExecutor() as pool:
-        waits = [pool.submit(session.wait_for_upload, 30), pool.submit(session.wait_for_download, 30)]
-        restore_under(scene, realm)
-        assert [wait.result() for wait in waits] == [None, None]
-    token.invalidate()
-    assert names(realm) == {1: "in the copy"}
-    assert seen[-1] is ConnectionState.CONNECTED
-    assert ConnectionState.DISCONNECTED in seen[:-1]
-
-
-def test_callbacks_get_the_realm_before_and_after(scene: Scene) -> None:
-    seen: list[Any] = []
-
-    def before(frozen: Realm) -> None:
-        seen.append(("before", frozen.is_frozen, {item.id for item in frozen.objects(Item)}, frozen.version))
-
-    def after(frozen: Realm, live: Realm, did_recover: bool) -> None:
-        seen.append(("after", frozen.is_frozen, {item.id for item in frozen.objects(Item)}, did_recover))
-        assert frozen.version < live.version
-        with live.write():
-            for item in frozen.objects(Item):
-                if live.get(Item, item.id) is None:
-                    live.create(Item, {"id": item.id, "name": "saved"})
-
-    realm = ahead(scene, before_client_reset=before, after_client_reset=after)
-    version = realm.version
-    restore_under(scene, realm)
-    settle(realm)
-    assert seen == [("before", True, {1, 2, 3}, version), ("after", True, {1, 2, 3}, False)]
-    other = scene.open("b")
-    settle(other)
-    assert names(other) == names(realm) == {1: "in the copy", 2: "saved", 3: "saved"}
-
-
-def test_a_callback_that_raises_makes_it_a_manual_reset(scene: Scene) -> None:
-    def before(frozen: Realm) -> None:
-        raise ValueError("not now")
-
-    realm = ahead(scene, before_client_reset=before)
-    session = session_of(realm)
-    restore_under(scene, realm)
-    (error,) = eventually(lambda: scene.errors)
-    assert isinstance(error, ClientResetError)
-    assert (error.status, error.is_fatal) == ("AutoClientResetFailed", True)
-    assert "not now" in str(error)
-    assert error.action_token is not None
-    assert error.backup_path is not None
-    assert session.state is SyncSessionState.INVALID
-    assert names(realm) == {1: "in the copy", 2: "after the copy", 3: "never uploaded"}, "nothing was changed"
-
-
-def test_a_reset_that_the_server_never_acknowledged_is_not_tried_again(scene: Scene) -> None:
-    """Otherwise a file that the server refuses again and again would be reset for ever."""
-
-    def after(frozen: Realm, live: Realm, did_recover: bool) -> None:
-        raise ValueError("after the reset")
-
-    realm = ahead(scene, after_client_reset=after)
-    restore_under(scene, realm)
-    eventually(lambda: scene.errors)
-    assert names(realm) == {1: "in the copy"}, "the reset itself was done"
-    with closing(RealmFile.open(realm.path)) as file:  # the server forgets the new identity, too
-        ClientHistory(file).set_file_ident(999_999, 1)
-    realm.close()
-    again = scene.open("a")
-    error = eventually(lambda: scene.errors[1:])[0]
-    assert isinstance(error, ClientResetError)
-    assert isinstance(error.__cause__, AutomaticResetError)
-    assert "did not succeed either" in str(error)
-    assert names(again) == {1: "in the copy"}
-
-
-def test_a_class_that_only_this_file_has_cannot_be_discarded(scene: Scene) -> None:
-    realm = ahead(scene)
-    with closing(RealmFile.open(realm.path)) as file, file.write() as tx:
-        tx.add_class("Mine", primary_key="id", key_type=INT)
-    restore_under(scene, realm)
-    (error,) = eventually(lambda: scene.errors)
-    assert "classes have been removed: 'Mine'" in str(error)
-    assert names(realm) == {1: "in the copy", 2: "after the copy", 3: "never uploaded"}
-
-
 def test_recovery_loses_nothing_that_was_not_uploaded(scene: Scene) -> None:
     realm = ahead(scene, mode=ClientResetMode.RECOVER_UNSYNCED_CHANGES)
     with realm.write():
@@ -301,49 +212,122 @@ def test_recovery_loses_nothing_that_was_not_uploaded(scene: Scene) -> None:
     assert scene.errors == []
 
 
-def test_where_recovery_is_impossible_everything_is_discarded_the_second_time(scene: Scene) -> None:
-    """Recover-or-discard, after an attempt to recover that did not succeed."""
-    realm = ahead(scene, mode=ClientResetMode.RECOVER_OR_DISCARD_UNSYNCED_CHANGES)
-    with closing(RealmFile.open(realm.path)) as file, file.write() as tx:
-        write_record_in(
-            tx,
-            ResetRecord(
-                ClientResetMode.RECOVER_UNSYNCED_CHANGES, ErrorAction.CLIENT_RESET, 208, "before", Outcome.FAILED
-            ),
-        )
-    restore_under(scene, realm)
-    settle(realm)
-    assert names(realm) == {1: "in the copy"}
-    assert scene.errors == []
+# --- several clients --------------------------------------------------------------------------------------------------
 
 
-def test_garbage_in_the_place_of_the_fresh_copy_is_removed(scene: Scene) -> None:
-    realm = ahead(scene)
-    Path(realm.path + ".fresh").write_bytes(b"no Realm at all" * 100)
-    restore_under(scene, realm)
-    settle(realm)
-    assert names(realm) == {1: "in the copy"}
-    assert not Path(realm.path + ".fresh").exists()
+class Writer(threading.Thread):
+    """A program that goes on writing, whatever becomes of the server; with a manager, so a connection, of its own."""
+
+    def __init__(self, server: ServerProcess, folder: Path, number: int, **settings: Any) -> None:
+        super().__init__(daemon=True)
+        self.errors: list[Exception] = []
+        self.is_writing = True
+        self.written: dict[int, int] = {}
+        """Item → the version that it was written in."""
+        self.seen: dict[int, str] = {}
+        self._number = number
+        self._folder = folder / f"client{number}"
+        self._url = server.url.replace("http", "ws", 1)
+        self._settings = settings
+        self._orders: queue.SimpleQueue[threading.Event | None] = queue.SimpleQueue()
+        self._ended = threading.Event()
+
+    @property
+    def path(self) -> str:
+        return str(self._folder / "a.realm")
+
+    def run(self) -> None:
+        manager = SyncManager(self._folder / "sync")
+        manager.error_handler = self._failed
+        user = manager.log_in(SyncCredentials.access_token("t", "dev"), self._url)
+        sync = SyncConfiguration(user, "/several", path=self.path, **self._settings)
+        with Realm.open(RealmConfiguration(schema=[Item], sync=sync)) as realm:
+            while True:
+                with suppress(queue.Empty):
+                    settled = self._orders.get(timeout=0.02)
+                    if settled is None:
+                        break
+                    session_of(realm).reconnect()
+                    settle(realm)
+                    self.seen = names(realm)
+                    settled.set()
+                    continue
+                if not self.is_writing:
+                    continue
+                number = self._number * 100_000 + len(self.written)
+                put(realm, number, f"of client {self._number}")
+                self.written[number] = realm.version
+        manager.close()
+
+    def _failed(self, error: Exception, session: SyncSession | None) -> None:
+        if isinstance(error, ClientResetError):
+            self.errors.append(error)
+
+    def unsynced(self) -> set[int]:
+        """The items that the server has not acknowledged."""
+        with closing(RealmFile.open(self.path)) as file:
+            acknowledged = ClientHistory(file).status().progress.upload.client_version
+        return {item for item, version in list(self.written.items()) if version > acknowledged}
+
+    def settle(self) -> Callable[[], object]:
+        """Have everything uploaded and downloaded, between two writes; what waits for that."""
+        settled = threading.Event()
+        self._orders.put(settled)
+        return lambda: settled.wait(60) or pytest.fail(f"client {self._number} did not settle: {self.errors}")
+
+    def end(self) -> None:
+        self._orders.put(None)
+        self.join(30)
 
 
-def test_a_directory_in_the_place_of_the_fresh_copy_makes_it_a_manual_reset(scene: Scene) -> None:
-    realm = ahead(scene)
-    (Path(realm.path + ".fresh") / "full").mkdir(parents=True)
-    restore_under(scene, realm)
-    (error,) = eventually(lambda: scene.errors)
-    assert error.status == "AutoClientResetFailed"
-    assert names(realm) == {1: "in the copy", 2: "after the copy", 3: "never uploaded"}
+def test_an_older_copy_is_restored_under_clients_that_go_on_writing_and_nothing_unsynced_is_lost(
+    tmp_path: Path,
+) -> None:
+    """Twice; the server is killed as it is, in the middle of their uploads."""
+    server = ServerProcess(tmp_path / "server")
+    resets: list[int] = []
+    writers = [
+        Writer(server, tmp_path, number, after_client_reset=lambda *realms, number=number: resets.append(number))
+        for number in (1, 2, 3)
+    ]
+    try:
+        for writer in writers:
+            writer.start()
+        settle_all(writers)
+        server.stop()
+        shutil.copytree(server.folder, tmp_path / "copy")
+        server.start()
+        for round in (1, 2):
+            settle_all(writers)
+            server.kill()
+            unsynced = restore_copy(server, tmp_path / "copy", writers)
+            settle_all(writers)
+            settle_all(writers)
+            assert [unsynced - set(writer.seen) for writer in writers] == [set(), set(), set()], "nothing is lost"
+            assert sorted(resets) == sorted([1, 2, 3] * round), "each client was reset once"
+        for writer in writers:
+            writer.is_writing = False
+        settle_all(writers)
+        settle_all(writers)
+        first, *others = [writer.seen for writer in writers]
+        assert others == [first, first]
+        assert [writer.errors for writer in writers] == [[], [], []]
+    finally:
+        for writer in writers:
+            writer.end()
+        server.stop()
 
 
-@pytest.mark.parametrize("step", ["transfer", "recover"])
-def test_a_step_that_fails_leaves_the_old_state(scene: Scene, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
-    def fail(*arguments: Any) -> None:
-        raise OSError("power cut")
+def settle_all(writers: list[Writer]) -> None:
+    for wait in [writer.settle() for writer in writers]:
+        wait()
 
-    realm = ahead(scene, mode=ClientResetMode.RECOVER_UNSYNCED_CHANGES)
-    monkeypatch.setattr(client_reset, step, fail)
-    restore_under(scene, realm)
-    (error,) = eventually(lambda: scene.errors)
-    assert "power cut" in str(error)
-    assert names(realm) == {1: "in the copy", 2: "after the copy", 3: "never uploaded"}
-    put(realm, 4, "still usable")
+
+def restore_copy(server: ServerProcess, copy: Path, writers: list[Writer]) -> set[int]:
+    """The items that no server has acknowledged before the older one is there; some are written meanwhile."""
+    shutil.rmtree(server.folder)
+    shutil.copytree(copy, server.folder)
+    unsynced = {item for writer in writers for item in writer.unsynced()}
+    assert unsynced
+    server.start()
+    return unsynced

@@ -1,136 +1,44 @@
 """A client reset from the server's error to its end; every answer of the server is scripted (spec/sessions.md §12).
 
-What a real server does when it was restored: test_client_reset.py; interruptions: test_client_reset_crashes.py.
+What stands in its way: test_client_reset_trouble.py; a real server that was restored: test_client_reset.py;
+interruptions: test_client_reset_crashes.py.
 """
 
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.sync.reset_scene import (
+    DISCARD,
+    EITHER,
+    RECOVER,
+    RESET,
+    Dog,
+    Gate,
+    Scene,
+    fresh_copy_of,
+    is_noted,
+    names,
+    put,
+    record_of,
+    session_of,
+    settle,
+)
 
 from syncline import (
     ClientResetMode,
-    Field,
-    Model,
+    ConnectionState,
     Realm,
-    RealmConfiguration,
-    SyncConfiguration,
-    SyncCredentials,
-    SyncSession,
     SyncSessionState,
     SyncStopPolicy,
-    SyncUserState,
 )
-from syncline.errors import AutomaticResetError, ClientResetError
 from syncline.protocol import messages
-from syncline.protocol.backoff import BackoffParameters
-from syncline.protocol.errors import ErrorAction
-from syncline.storage.file import RealmFile
-from syncline.storage.history import ClientHistory
-from syncline.sync.reset_tracking import Outcome, ResetRecord, has_record, read_record, write_record_in
-
-DISCARD = ClientResetMode.DISCARD_UNSYNCED_CHANGES
-RECOVER = ClientResetMode.RECOVER_UNSYNCED_CHANGES
-EITHER = ClientResetMode.RECOVER_OR_DISCARD_UNSYNCED_CHANGES
-
-RESET = messages.Error(0, 208, "unknown client file", try_again=False, action=ErrorAction.CLIENT_RESET)
-FORBIDDEN = RESET._replace(action=ErrorAction.CLIENT_RESET_NO_RECOVERY)
-
-
-class Dog(Model):
-    id: int = Field(primary_key=True)
-    name: str
-
-
-class Gate:
-    """The server does not say that the fresh copy is complete until the gate is opened."""
-
-    def __init__(self, scene: Scene) -> None:
-        self._scene = scene
-        self._opened = asyncio.Event()
-        self._is_reached = threading.Event()
-        scene.fake.before = self._hold
-
-    async def _hold(self, peer: Any, message: Any) -> None:
-        if isinstance(message, messages.Mark) and self._scene.core().reset is not None:
-            self._is_reached.set()
-            await self._opened.wait()
-
-    def wait(self) -> None:
-        assert self._is_reached.wait(10), "no fresh copy was asked for"
-
-    def open(self) -> None:
-        self._scene.fake.before = None
-        self._scene.server.run(self._open())
-
-    async def _open(self) -> None:
-        self._opened.set()
-
-
-class Scene:
-    """One device whose Realm the server will refuse, with an item that the server has, and one that it has not."""
-
-    def __init__(self, world: Any, server: Any, app: Any, folder: Path) -> None:
-        self.world = world
-        self.server = server
-        self.app = app
-        self.fake = app.realm
-        self.folder = folder
-        self.user = self.log_in()
-        self.realms: list[Realm] = []
-
-    def log_in(self) -> Any:
-        return self.world.manager.log_in(SyncCredentials.anonymous(), self.app.url)
-
-    def configuration(self, mode: ClientResetMode = RECOVER, url: str = "/dogs", **settings: Any) -> RealmConfiguration:
-        key = settings.pop("encryption_key", None)
-        path = str(self.folder / "reset.realm")
-        sync = SyncConfiguration(self.user, url, path=path, client_reset_mode=mode, **settings)
-        return RealmConfiguration(schema=[Dog], sync=sync, encryption_key=key)
-
-    def open(self, mode: ClientResetMode = RECOVER, **settings: Any) -> Realm:
-        realm = Realm.open(self.configuration(mode, **settings))
-        self.realms.append(realm)
-        return realm
-
-    def ahead(self, mode: ClientResetMode = RECOVER, **settings: Any) -> Realm:
-        """Rex is on the server, Luna is not; the session is suspended."""
-        realm = self.open(mode, **settings)
-        put(realm, 1, "Rex")
-        session_of(realm).wait_for_upload(10)
-        session_of(realm).suspend()
-        put(realm, 2, "Luna")
-        return realm
-
-    def refuse(self, realm: Realm, error: messages.Error = RESET, times: int = 1) -> None:
-        """The server does not know the file any more; the session goes on and hears of it."""
-        for _ in range(times):
-            self.fake.fail_once(messages.Ident, error)
-        session_of(realm).resume()
-
-    def binds(self) -> int:
-        """How many sessions have begun: that of :meth:`ahead`, one that is refused, the fresh copy's, the new one."""
-        return sum(1 for _, message in self.fake.log if isinstance(message, messages.Bind))
-
-    def error(self) -> ClientResetError:
-        """The one error that was reported."""
-        self.world.eventually(lambda: self.world.errors)
-        ((error, _),) = self.world.errors
-        assert isinstance(error, ClientResetError)
-        return error
-
-    def core(self) -> Any:
-        return self.user.manager.registry.core_at(str(self.folder / "reset.realm"))
-
-    def close(self) -> None:
-        for realm in self.realms:
-            realm.close()
+from syncline.sync.reset_tracking import Outcome
 
 
 @pytest.fixture
@@ -138,41 +46,6 @@ def scene(world: Any, server: Any, app: Any, tmp_path: Path) -> Iterator[Scene]:
     made = Scene(world, server, app, tmp_path)
     yield made
     made.close()
-
-
-def session_of(realm: Realm) -> SyncSession:
-    session = SyncSession.for_realm(realm)
-    assert session is not None
-    return session
-
-
-def put(realm: Realm, number: int, name: str) -> None:
-    with realm.write():
-        realm.create(Dog, {"id": number, "name": name})
-
-
-def names(realm: Realm) -> list[str]:
-    realm.refresh()
-    return sorted(dog.name for dog in realm.objects(Dog))
-
-
-def settle(realm: Realm) -> None:
-    session_of(realm).wait_for_upload(10)
-    session_of(realm).wait_for_download(10)
-
-
-def fresh_copy_of(realm: Realm) -> Path:
-    return Path(f"{realm.path}.fresh")
-
-
-def record_of(realm: Realm) -> ResetRecord | None:
-    with closing(RealmFile.open(realm.path)) as file:
-        return read_record(ClientHistory(file))
-
-
-def is_noted(realm: Realm) -> bool:
-    with closing(RealmFile.open(realm.path)) as file:
-        return has_record(ClientHistory(file))
 
 
 # --- the sequence -----------------------------------------------------------------------------------------------------
@@ -211,6 +84,18 @@ def test_waits_that_were_registered_before_the_reset_end_well_after_it(scene: Sc
     assert sorted(ends) == [("download", None), ("upload", None)]
     assert names(realm) == (["Luna", "Rex"] if mode is RECOVER else ["Rex"])
     assert scene.world.errors == []
+
+
+def test_observers_of_the_connection_see_it_come_back(scene: Scene) -> None:
+    realm = scene.ahead(DISCARD)
+    seen: list[Any] = []
+    with session_of(realm).observe_connection_state(lambda old, new: seen.append((old, new))):
+        scene.refuse(realm)
+        settle(realm)
+        scene.world.eventually(lambda: seen and seen[-1][1] is ConnectionState.CONNECTED and len(seen) > 3)
+    assert all(before[1] is after[0] for before, after in pairwise(seen)), "without gaps"
+    assert ConnectionState.DISCONNECTED in [new for _, new in seen[:-1]]
+    assert session_of(realm).state is SyncSessionState.ACTIVE
 
 
 def test_the_attempt_is_forgotten_once_everything_is_uploaded_and_downloaded(scene: Scene) -> None:
@@ -261,6 +146,32 @@ def test_callbacks_are_called_when_no_realm_is_open_any_more(scene: Scene) -> No
     assert called == [["Rex"], (["Rex"], ["Rex"], True)]
     session.wait_for_download(10)
     assert scene.world.errors == []
+
+
+def test_callbacks_see_the_realm_before_and_after_and_may_write(scene: Scene) -> None:
+    called: list[Any] = []
+
+    def before(frozen: Realm) -> None:
+        called.append(("before", frozen.is_frozen, names(frozen), frozen.version))
+
+    def after(frozen: Realm, live: Realm, did_recover: bool) -> None:
+        called.append(("after", frozen.is_frozen, names(frozen), frozen.version, did_recover, names(live)))
+        assert frozen.version < live.version
+        put(live, 3, "saved by after")
+
+    realm = scene.ahead(DISCARD, before_client_reset=before, after_client_reset=after)
+    version = realm.version
+    scene.refuse(realm)
+    settle(realm)
+    assert called == [
+        ("before", True, ["Luna", "Rex"], version),
+        ("after", True, ["Luna", "Rex"], version, False, ["Rex"]),
+    ]
+    other = scene.world.device(scene.user, "other")
+    other.session.wait_for_download(10)
+    assert other.names() == {1: "Rex", 3: "saved by after"}
+    assert names(realm) == ["Rex", "saved by after"]
+    assert not fresh_copy_of(realm).exists()
 
 
 def test_live_objects_and_observers_go_on_and_hear_only_of_what_differs(scene: Scene) -> None:
@@ -325,254 +236,45 @@ def test_progress_becomes_small(scene: Scene) -> None:
     assert known.transferrable_bytes < 1000
 
 
-# --- what the server wants --------------------------------------------------------------------------------------------
-
-
-def test_the_server_forbids_to_recover_and_nothing_else_is_wanted(scene: Scene) -> None:
-    realm = scene.ahead(RECOVER)
-    scene.refuse(realm, FORBIDDEN)
-    error = scene.error()
-    assert isinstance(error.__cause__, AutomaticResetError)
-    assert "forbids" in str(error)
-    assert error.action_token is not None
-    assert session_of(realm).state is SyncSessionState.INVALID
-    assert names(realm) == ["Luna", "Rex"]
-    assert not fresh_copy_of(realm).exists()
-
-
-def test_the_server_forbids_to_recover_so_it_is_discarded(scene: Scene) -> None:
-    realm = scene.ahead(EITHER)
-    scene.refuse(realm, FORBIDDEN)
-    settle(realm)
-    assert names(realm) == ["Rex"]
-    assert scene.world.errors == []
-
-
-def test_a_record_of_another_library_is_ignored(scene: Scene) -> None:
-    realm = scene.ahead()
-    with closing(RealmFile.open(realm.path)) as file, file.write() as tx:
-        failed = ResetRecord(RECOVER, ErrorAction.CLIENT_RESET, 208, "before", Outcome.FAILED, library="realm-core 14")
-        write_record_in(tx, failed)
-    scene.refuse(realm)
-    settle(realm)
-    assert names(realm) == ["Luna", "Rex"]
-    scene.world.eventually(lambda: not is_noted(realm))
-
-
-# --- the server is restored again -------------------------------------------------------------------------------------
-
-
-def test_restored_again_while_the_fresh_copy_is_downloaded(scene: Scene) -> None:
-    """The copy is refused like the file was: it begins again."""
-    realm = scene.ahead()
-    scene.refuse(realm, times=3)
-    settle(realm)
-    assert names(realm) == ["Luna", "Rex"]
-    assert scene.world.errors == []
-    assert not fresh_copy_of(realm).exists()
-
-
-def test_restored_again_and_again_is_not_tried_for_ever(scene: Scene) -> None:
-    realm = scene.ahead()
-    scene.refuse(realm, times=5)
-    assert "cannot be downloaded" in str(scene.error())
-    assert names(realm) == ["Luna", "Rex"]
-    assert not fresh_copy_of(realm).exists()
-
-
-@pytest.mark.parametrize("mode", [RECOVER, EITHER])
-def test_restored_again_before_it_has_what_was_recovered(scene: Scene, mode: ClientResetMode) -> None:
-    """That counts as a failed attempt: a manual reset, or everything unsynced is discarded."""
-    realm = scene.ahead(mode)
+def test_while_a_new_realm_is_opened_asynchronously(scene: Scene) -> None:
+    """There is nothing yet that the callbacks could see or save: they are not called."""
+    called: list[str] = []
+    other = scene.world.device(scene.user, "other")
+    other.write("Rex")
+    other.session.wait_for_upload(10)
     scene.fake.fail_once(messages.Ident, RESET)
-    idents = []
+    configuration = scene.configuration(
+        before_client_reset=lambda frozen: called.append("before"),
+        after_client_reset=lambda frozen, live, did_recover: called.append("after"),
+    )
 
-    async def refuse_the_third(peer: Any, message: Any) -> None:
-        if isinstance(message, messages.Ident):
-            idents.append(message)
-            if len(idents) == 3:  # the file, the fresh copy, the file with its new identity
-                scene.fake.fail_once(messages.Ident, RESET)
+    async def open() -> list[str]:
+        async with Realm.open_async(configuration, timeout=10) as realm:
+            return [dog.name for dog in realm.objects(Dog)]
 
-    scene.fake.before = refuse_the_third
-    session_of(realm).resume()
-    if mode is RECOVER:
-        assert "did not succeed" in str(scene.error())
-        assert names(realm) == ["Luna", "Rex"], "to be backed up"
-    else:
-        settle(realm)
-        assert names(realm) == ["Rex"]
-        assert scene.world.errors == []
-
-
-# --- somebody interferes ----------------------------------------------------------------------------------------------
-
-
-def leave_and_come_back(scene: Scene, realm: Realm, how: str) -> Callable[[], Realm]:
-    """The session stops, whatever it does; what starts it again."""
-    session = session_of(realm)
-    if how == "suspend":
-        session.suspend()
-        return lambda: session.resume() or realm
-    if how == "log out":
-        scene.user.log_out()
-
-        def log_in() -> Realm:
-            scene.app._count = int(scene.user.identity, 16) - 1  # the server gives the same identity again
-            assert scene.log_in() is scene.user
-            return realm
-
-        return log_in
-    realm.close()
-    return lambda: scene.open()
-
-
-@pytest.mark.parametrize("how", ["suspend", "log out", "close"])
-def test_stopped_while_the_fresh_copy_is_downloaded(scene: Scene, how: str) -> None:
-    realm = scene.ahead()
-    gate = Gate(scene)
-    scene.refuse(realm)
-    gate.wait()
-    back = leave_and_come_back(scene, realm, how)
-    gate.open()
-    scene.world.manager.wait_for_sessions_to_terminate(5) if how == "close" else None
-    assert fresh_copy_of(realm).exists(), "to go on with"
-    scene.fake.fail_once(messages.Ident, RESET)  # the file is still the old one
-    again = back()
-    settle(again)
-    assert names(again) == ["Luna", "Rex"]
+    assert asyncio.run(open()) == ["Rex"]
+    assert called == []
     assert scene.world.errors == []
-    scene.world.eventually(lambda: not is_noted(again))
-    assert not fresh_copy_of(again).exists()
+    assert not (scene.folder / "reset.realm.fresh").exists()
 
 
-@pytest.mark.parametrize("how", ["suspend", "log out", "close"])
-@pytest.mark.parametrize("where", ["before", "after"])
-def test_stopped_while_a_callback_runs(scene: Scene, how: str, where: str) -> None:
-    """What is being written is written to the end; nothing is sent before."""
-    entered, go_on = threading.Event(), threading.Event()
-
-    def hold(*realms: Any) -> None:
-        if not entered.is_set():
-            entered.set()
-            assert go_on.wait(10)
-
-    realm = scene.ahead(**{f"{where}_client_reset": hold})
-    scene.refuse(realm)
-    assert entered.wait(10)
-    count = len(scene.fake.log)
-    back = leave_and_come_back(scene, realm, how)
-    again = back() if how != "close" else None
-    go_on.set()
-    again = again or back()
-    settle(again)
-    assert names(again) == ["Luna", "Rex"]
-    assert scene.world.errors == []
-    scene.world.eventually(lambda: not is_noted(again))
-    assert not fresh_copy_of(again).exists()
-    binds = [message for _, message in scene.fake.log[count:] if isinstance(message, messages.Bind)]
-    assert len(binds) == 1, "the file was the new one, and refused no more"
-
-
-def test_other_headers_begin_the_reset_anew(scene: Scene) -> None:
-    realm = scene.ahead()
-    gate = Gate(scene)
-    scene.refuse(realm)
-    gate.wait()
-    scene.fake.before = None
-    scene.fake.fail_once(messages.Ident, RESET)  # the file is still the old one
-    scene.world.manager.custom_request_headers = {"X-Route": "other"}
-    settle(realm)
-    gate.open()
-    assert names(realm) == ["Luna", "Rex"]
-    assert scene.world.errors == []
-    assert scene.server.peers[-1].header("X-Route") == "other"
-
-
-def test_the_download_follows_the_server_to_another_place(scene: Scene) -> None:
-    realm = scene.ahead()
+def test_while_a_realm_with_unsynced_changes_is_opened_asynchronously(scene: Scene) -> None:
+    called: list[Any] = []
+    scene.ahead().close()
+    assert scene.world.manager.wait_for_sessions_to_terminate(5)
     scene.fake.fail_once(messages.Ident, RESET)
-    scene.fake.fail_once(messages.Ident, messages.Error(0, 201, "moved", False, ErrorAction.REFRESH_LOCATION))
-    session_of(realm).resume()
-    settle(realm)
-    assert names(realm) == ["Luna", "Rex"]
+    configuration = scene.configuration(
+        before_client_reset=lambda frozen: called.append(names(frozen)),
+        after_client_reset=lambda frozen, live, did_recover: called.append(names(live)),
+    )
+
+    async def open() -> list[str]:
+        async with Realm.open_async(configuration, timeout=10) as realm:
+            return sorted(dog.name for dog in realm.objects(Dog))
+
+    assert asyncio.run(open()) == ["Luna", "Rex"]
+    assert called == [["Luna", "Rex"], ["Luna", "Rex"]]
     assert scene.world.errors == []
-
-
-def test_reconnect_skips_the_delay_of_the_download(scene: Scene) -> None:
-    realm = scene.ahead()
-    scene.fake.fail_once(messages.Ident, RESET)
-    hour = BackoffParameters(3_600_000, 3_600_000, 1, 0)
-    later = messages.Error(0, 201, "later", True, ErrorAction.TRANSIENT, backoff=hour)
-    scene.fake.fail_once(messages.Ident, later)
-    session_of(realm).resume()
-    scene.world.eventually(lambda: scene.binds() == 3 and scene.core().reset._fresh._protocol.delay() > 60)
-    session_of(realm).reconnect()
-    settle(realm)
-    assert names(realm) == ["Luna", "Rex"]
-    assert scene.world.errors == []
-
-
-def test_a_user_that_is_not_believed_while_the_fresh_copy_is_downloaded_is_not_the_fault_of_the_file(
-    scene: Scene,
-) -> None:
-    realm = scene.ahead()
-    scene.fake.fail_once(messages.Ident, RESET)
-    scene.fake.fail_once(messages.Ident, messages.Error(0, 203, "bad authentication", False))
-    session_of(realm).resume()
-    scene.world.eventually(lambda: scene.user.state is SyncUserState.ERROR)
-    scene.world.eventually(lambda: scene.world.errors)
-    assert not any(isinstance(error, ClientResetError) for error, _ in scene.world.errors)
-    assert names(realm) == ["Luna", "Rex"]
-    scene.app._count = int(scene.user.identity, 16) - 1
-    assert scene.log_in() is scene.user
-    settle(realm)
-    assert names(realm) == ["Luna", "Rex"]
-    scene.world.eventually(lambda: not is_noted(realm))
-    assert not fresh_copy_of(realm).exists()
-
-
-# --- files that are not what they seem --------------------------------------------------------------------------------
-
-
-def test_a_realm_of_the_application_named_like_the_fresh_copy_is_neither_used_nor_deleted(scene: Scene) -> None:
-    realm = scene.ahead()
-    with closing(RealmFile.open(fresh_copy_of(realm))) as file, file.write() as tx:
-        tx.add_class("Treasure")
-    scene.refuse(realm)
-    assert "is in the way" in str(scene.error())
-    with closing(RealmFile.open(fresh_copy_of(realm))) as file, file.snapshot() as snapshot:
-        assert snapshot.catalogue.find("Treasure") is not None
-
-
-def test_a_file_of_another_realm_is_not_merged_into_this_one(scene: Scene) -> None:
-    """The server refuses it like a file whose history it has lost; what is unsynced in it was written for another."""
-    realm = scene.ahead()
-    realm.close()
-    scene.world.manager.wait_for_sessions_to_terminate(5)
-    uploads = len(scene.fake.uploads())
-    scene.fake.fail_once(messages.Ident, RESET, "/cats")
-    realm = scene.open(url="/cats")
-    error = scene.error()
-    assert isinstance(error.__cause__, AutomaticResetError)
-    assert "'/dogs', not with '/cats'" in str(error)
-    assert error.action_token is not None
-    assert names(realm) == ["Luna", "Rex"]
-    assert len(scene.fake.uploads()) == uploads
-    assert scene.fake.history.get("/cats", []) == []
-
-
-def test_what_an_interrupted_reset_has_left_goes_when_the_server_asks_for_none(scene: Scene) -> None:
-    """The server was restored, then restored to the newer state: it knows the file after all."""
-    realm = scene.ahead()
-    with closing(RealmFile.open(realm.path)) as file:
-        copy = file.open_beside(str(fresh_copy_of(realm)))
-        with copy.write() as tx:
-            ClientHistory.set_value_in(tx, "reset.fresh", 1)
-            tx.add_class("Dog")
-        copy.close()
-    session_of(realm).resume()
-    settle(realm)
-    scene.world.eventually(lambda: not fresh_copy_of(realm).exists())
 
 
 # --- a look at it -----------------------------------------------------------------------------------------------------
