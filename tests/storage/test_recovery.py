@@ -134,25 +134,46 @@ def erase(table: str, number: int) -> Any:
 CREATE = {"op": "create", "class": "Source", "pk": 1}
 
 WORKED = [
-    # local, server, recovered list of [1, 2, 3]
-    ([], [remove(0)], [2, 3]),
-    ([remove(0)], [remove(2)], [2, 3]),
-    ([add(4, 3)], [add(5, 3), remove(3), add(5, 3)], [1, 2, 3, 4, 5]),
-    ([add(4, 3)], [add(4, 3)], [1, 2, 3, 4, 4]),
-    ([remove(1)], [add(4, 3), add(5, 4)], [1, 3]),
-    ([CLEAR, add(1, 0)], [CLEAR, add(2, 0)], [1]),
-    ([add(4, 3)], [erase("Dest", 4)], [1, 2, 3]),
-    ([add(5, 3), move(0, 1)], [add(4, 3)], [2, 1, 3, 5]),
-    ([add(4, 3), add(5, 4), move(3, 4)], [move(0, 1)], [2, 1, 3, 5, 4]),
-    ([add(4, 3), add(5, 4), move(3, 4)], [add(1, 3), add(2, 4)], [1, 2, 3, 5, 4, 1, 2]),
-    ([add(4, 3), add(5, 4), move(3, 4)], [remove(0), remove(0)], [3, 5, 4]),
-    ([add(4, 3), erase("Source", 1)], [add(5, 3)], None),
-    ([remove(0)], [erase("Source", 1)], None),
-    ([erase("Source", 1), CREATE, add(1, 0)], [erase("Source", 1)], [1]),
+    # row of the spec, local, server, recovered list of [1, 2, 3]
+    ("– | remove 1", [], [remove(0)], [2, 3]),
+    ("remove 1 | remove 3", [remove(0)], [remove(2)], [2, 3]),
+    ("add 4 | add 5, remove 5, add 5", [add(4, 3)], [add(5, 3), remove(3), add(5, 3)], [1, 2, 3, 4, 5]),
+    ("add 4 | add 4", [add(4, 3)], [add(4, 3)], [1, 2, 3, 4, 4]),
+    ("remove 2 | add 4, add 5", [remove(1)], [add(4, 3), add(5, 4)], [1, 3]),
+    ("clear, add 1 | clear, add 2", [CLEAR, add(1, 0)], [CLEAR, add(2, 0)], [1]),
+    ("add 4 | delete object 4", [add(4, 3)], [erase("Dest", 4)], [1, 2, 3]),
+    ("add 5, move 0→1 | add 4", [add(5, 3), move(0, 1)], [add(4, 3)], [2, 1, 3, 5]),
+    ("add 4, add 5, move 3→4 | move 0→1", [add(4, 3), add(5, 4), move(3, 4)], [move(0, 1)], [2, 1, 3, 5, 4]),
+    (
+        "add 4, add 5, move 3→4 | add 1, add 2",
+        [add(4, 3), add(5, 4), move(3, 4)],
+        [add(1, 3), add(2, 4)],
+        [1, 2, 3, 5, 4, 1, 2],
+    ),
+    (
+        "add 4, add 5, move 3→4 | remove 1, remove 2",
+        [add(4, 3), add(5, 4), move(3, 4)],
+        [remove(0), remove(0)],
+        [3, 5, 4],
+    ),
+    (
+        "add 5; insert 0←1; delete object 4 | add 4; insert 3←3; delete object 5",
+        [add(5, 3), add(1, 0), erase("Dest", 4)],
+        [add(4, 3), add(3, 3), erase("Dest", 5)],
+        [1, 1, 2, 3, 3],
+    ),
+    ("add 4, delete source object | add 5", [add(4, 3), erase("Source", 1)], [add(5, 3)], None),
+    ("remove 1 | delete source object", [remove(0)], [erase("Source", 1)], None),
+    (
+        "delete source, create it again, add 1 | delete source",
+        [erase("Source", 1), CREATE, add(1, 0)],
+        [erase("Source", 1)],
+        [1],
+    ),
 ]
 
 
-@pytest.mark.parametrize(("local", "server", "recovered"), WORKED)
+@pytest.mark.parametrize(("local", "server", "recovered"), [row[1:] for row in WORKED], ids=[row[0] for row in WORKED])
 def test_the_worked_results(sides: Sides, local: list[Any], server: list[Any], recovered: list[int] | None) -> None:
     dests = [{"op": "create", "class": "Dest", "pk": number} for number in range(1, 6)]
     sides.both(SCHEMA, *dests, CREATE, add(1, 0), add(2, 1), add(3, 2))
@@ -161,6 +182,17 @@ def test_the_worked_results(sides: Sides, local: list[Any], server: list[Any], r
     edit(sides.fresh, server)
     sides.recover()
     assert sides.links() == recovered
+
+
+def test_the_worked_result_of_a_set(sides: Sides) -> None:
+    """add 4 | add 4: one 4."""
+    sides.both(SCHEMA, CREATE)
+    inserted = {"op": "set_insert", "class": "Source", "obj": 1, "path": ["tags"], "value": "4"}
+    edit(sides.own, [inserted])
+    edit(sides.fresh, [inserted])
+    sides.recover()
+    (source,) = state(sides.own)["objects"]["Source"]
+    assert source["props"]["tags"] == {"set": [{"str": "4"}]}
 
 
 def test_removed_classes_cannot_be_recovered(sides: Sides) -> None:

@@ -11,6 +11,7 @@ Mixed) a :class:`CollectionRef`. A link to a tombstone reads as None; lists and 
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Final, cast
 
@@ -228,6 +229,10 @@ class Reader:
                 break
             index += 1
         return index
+
+    def list_visible_index(self, ref: CollectionRef, index: int) -> int:
+        """How many visible elements are before a real index."""
+        return index - bisect_left(self._hidden(ref), index)
 
     def set_values(self, ref: CollectionRef) -> list[Value]:
         """The visible members in the order of spec/sdk.md §1.11.1."""

@@ -4,16 +4,18 @@ The changes are carried out, one by one, in a write transaction on a fresh copy 
 there takes the place of the original changesets. Net rules: local creations are kept, a local update of an object that
 the server deleted is lost, a local deletion wins, of two values of one property the local one wins. List indexes say
 nothing in another list: elements that the recovery has inserted itself are tracked (:mod:`.list_tracker`), a list in
-which others were spoken of is replaced by the local one as it finally is.
+which others were spoken of is replaced by the local one as it finally is (:mod:`.list_copy`). Lists are known by where
+they are stored, not by their paths: one that takes the place of another begins anew, as it did locally.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 from typing import Final, NamedTuple, cast
 
 from syncline.changesets.codec import decode, encode_recorded
-from syncline.changesets.describe import describe
+from syncline.changesets.describe import describe, place_text
 from syncline.changesets.instructions import (
     AddColumn,
     AddInteger,
@@ -34,9 +36,12 @@ from syncline.changesets.instructions import (
     Update,
 )
 from syncline.errors import AutomaticResetError, RealmError
+from syncline.storage.backlinks import LinkPlace
 from syncline.storage.catalogue import ClassInfo, PropertyInfo
 from syncline.storage.columns import Value
 from syncline.storage.history import LocalChange
+from syncline.storage.links import links_to
+from syncline.storage.list_copy import ListCopier, ListPath, Missing, resolve
 from syncline.storage.list_tracker import ListTracker
 from syncline.storage.reader import Reader
 from syncline.storage.refs import CollectionRef, ObjectRef
@@ -88,36 +93,71 @@ def recover(changes: Sequence[LocalChange], local: Reader, tx: WriteTransaction)
     replay = _Replay(local, tx)
     changesets: dict[int, bytes] = {}
     count = 0
-    for change in changes:
+    for number, change in enumerate(changes, 1):
         replay.version = change.version
         instructions = decode(change.transformed).instructions if change.transformed else []
         for instruction in instructions:
             replay.run(instruction)
         count += len(instructions)
-        replay.copy_marked_lists()
+        replay.copy_marked_lists(is_last=number == len(changes))
         recorder = tx.recorder
         made = encode_recorded(tx.instructions, tx.embedded_classes) if tx.instructions else b""
         changesets[change.version] = made
         recorder.truncate(0)
-    return Recovery(changesets, count - len(replay.lost), replay.lost)
+    return Recovery(changesets, count - replay.dropped, replay.lost)
 
 
 class _Dropped(Exception):
     """The instruction has no place in the server's state."""
 
 
-#: Where a list is: class, key, property and the keys on the way, without indexes.
-_ListPath = tuple[str, Key, str, tuple[str, ...]]
+class _Listed(Exception):
+    """The list as a whole will be copied, or was."""
+
+
+class _Tracked:
+    """A list of the server's state in which something is replayed.
+
+    ``path``: where the local list is that it may have to be copied from. Inside an element of another list there is no
+    such path: it is that list, ``outer``, which is copied then.
+    """
+
+    __slots__ = ("outer", "path", "ref", "tracker")
+
+    def __init__(self, ref: CollectionRef, path: ListPath, outer: _Tracked | None) -> None:
+        self.ref = ref
+        self.path = path
+        self.outer = outer
+        self.tracker = ListTracker()
+
+
+class _Copied:
+    """A list that was copied in the change ``version`` without links to what was ``missing``.
+
+    ``gone``: what was deleted since, with the links to it; it may be created, and linked to, again.
+    """
+
+    __slots__ = ("gone", "missing", "tracked", "version")
+
+    def __init__(self, tracked: _Tracked, version: int, missing: list[Missing]) -> None:
+        self.tracked = tracked
+        self.version = version
+        self.missing = missing
+        self.gone: list[Missing] = []
 
 
 class _Spot(NamedTuple):
-    """A place: a property of an object (``ref`` None), or an element (``step``) of a collection."""
+    """A place: a property of an object (``ref`` None), or an element (``step``) of a collection.
+
+    Of a list ``step`` is a visible index. ``outer``: the first list on the way there.
+    """
 
     info: ClassInfo
     k: int
     prop: PropertyInfo
     ref: CollectionRef | None = None
     step: int | str = 0
+    outer: _Tracked | None = None
 
 
 class _Replay:
@@ -125,10 +165,15 @@ class _Replay:
 
     def __init__(self, local: Reader, tx: WriteTransaction) -> None:
         self.version = 0
+        self.dropped = 0
         self.lost: list[Lost] = []
         self._local = local
         self._tx = tx
-        self._trackers: dict[_ListPath, ListTracker] = {}
+        self._copier = ListCopier(local, tx)
+        self._lists: dict[CollectionRef, _Tracked] = {}
+        #: lists to be copied at the end of the changeset
+        self._marked: list[_Tracked] = []
+        self._copied: dict[ListPath, _Copied] = {}
 
     def run(self, instruction: Instruction) -> None:
         """Carry out one instruction, or note that it is lost. Raises AutomaticResetError."""
@@ -137,9 +182,13 @@ class _Replay:
         except _Listed:
             pass
         except _Dropped as dropped:
-            self.lost.append(Lost(self.version, describe(instruction), str(dropped)))
-        except (RealmError, IndexError, KeyError) as error:
+            self.dropped += 1
+            self._lose(instruction, str(dropped))
+        except RealmError as error:
             raise AutomaticResetError(f"{describe(instruction)} cannot be recovered: {error}") from error
+
+    def _lose(self, instruction: Instruction, reason: str) -> None:
+        self.lost.append(Lost(self.version, describe(instruction), reason))
 
     # --- schema and objects -------------------------------------------------------------------------------------------
 
@@ -169,14 +218,40 @@ class _Replay:
         raise AutomaticResetError(f"{describe(one)}: destructive schema changes cannot be recovered")
 
     def create(self, one: CreateObject) -> None:
-        self._tx.create(self._class(one.table), one.key)
+        _, is_new = self._tx.create(self._class(one.table), one.key)
+        if not is_new:
+            self._tx.instructions.append(one)  # it is there only by chance: where it is not, it has to be created
 
     def erase(self, one: EraseObject) -> None:
         info = self._class(one.table)
         k = self._tx.find(info, one.key)
-        if k is None:
-            raise _Dropped("the server has deleted the object too")
-        self._tx.erase(info, k)
+        if k is not None:
+            if self._lists:
+                self._note_links_that_go(info, k, one.key)
+            self._tx.erase(info, k)
+
+    def _note_links_that_go(self, info: ClassInfo, k: int, key: Key) -> None:
+        """An object is about to be deleted, with the links to it: of those the lists must know."""
+        before: dict[CollectionRef, int] = {}
+        for place in links_to(self._tx.workspace, info, k):
+            if place.ref in self._lists:
+                number = before.get(place.ref, 0)
+                before[place.ref] = number + 1
+                self._lists[place.ref].tracker.vanish(cast(int, place.place) - number)
+            copied = self._copied.get(self._list_around(place)) if self._copied else None
+            if copied is not None:
+                copied.gone.append(Missing(info.name, key))
+
+    def _list_around(self, place: LinkPlace) -> ListPath:
+        """The path of the outermost list in which a link is, or else of the place."""
+        prop, owner, ref, at = place
+        if ref is None:
+            address = self._tx.recorder.property_address(self._tx.catalogue.by_id[prop.class_id], owner, prop)
+        else:
+            address = self._tx.recorder.collection_address(ref)
+        path = address.path if ref is None or ref.kind == LIST_COLLECTION else (*address.path, cast(str, at))
+        steps = list(takewhile(lambda step: isinstance(step, str), path))
+        return address.table, address.key, address.field, cast("tuple[str, ...]", tuple(steps))
 
     def _class(self, name: str) -> ClassInfo:
         info = self._tx.catalogue.find(name)
@@ -186,33 +261,32 @@ class _Replay:
 
     # --- places -------------------------------------------------------------------------------------------------------
 
-    def _find(self, one: PathInstruction, path: Path, enters: bool) -> tuple[_Spot, bool]:
-        """Walk ``path``; the place, and whether an index of a known element was passed on the way.
-
-        ``enters``: what is at the place will be entered, too, so that an index at the end is one of the way.
+    def _find(self, one: PathInstruction, path: Path, enters: bool) -> _Spot:
+        """Walk ``path``. ``enters``: what is at the place will be entered, too; otherwise a list index at its end is
+        left as it is.
         """
         info = self._class(one.table)
         k = self._tx.find(info, one.key)
         if k is None:
             raise _Dropped("the server has deleted the object")
         spot = _Spot(info, k, self._property(info, one.field))
-        passed = False
         for number, step in enumerate(path):
-            ref = self._enter(spot)
+            ref, outer = self._enter(spot), spot.outer
             if isinstance(ref, ObjectRef):
                 info = self._tx.catalogue.by_id[ref.class_id]
-                spot = _Spot(info, ref.object_key, self._property(info, cast(str, step)))
+                spot = _Spot(info, ref.object_key, self._property(info, cast(str, step)), outer=outer)
                 continue
             if ref.kind == LIST_COLLECTION:
                 if not isinstance(step, int):
                     raise _Dropped("the value is a list now")
-                if (enters or number + 1 < len(path)) and not passed:
-                    step = self._known(self._tracker(one, path[:number]).update(step))
-                    passed = True
+                tracked = self._tracked(ref, one, path[:number], outer)
+                outer = outer or tracked
+                if enters or number + 1 < len(path):
+                    step = self._known(tracked, step)
             elif not isinstance(step, str):
                 raise _Dropped("the value is a dictionary now")
-            spot = spot._replace(ref=ref, step=step)
-        return spot, passed
+            spot = spot._replace(ref=ref, step=step, outer=outer)
+        return spot
 
     @staticmethod
     def _property(info: ClassInfo, name: str) -> PropertyInfo:
@@ -221,11 +295,28 @@ class _Replay:
             raise AutomaticResetError(f"the server has no property {info.name}.{name}")
         return prop
 
-    @staticmethod
-    def _known(index: int | None) -> int:
-        if index is None:
-            raise _Listed
-        return index
+    def _tracked(self, ref: CollectionRef, one: PathInstruction, path: Path, outer: _Tracked | None) -> _Tracked:
+        """What is known of the list ``ref``, which is at ``path``."""
+        tracked = self._lists.get(ref)
+        if tracked is None:
+            steps = () if outer is not None else tuple([cast(str, step) for step in path])
+            tracked = self._lists[ref] = _Tracked(ref, (one.table, one.key, one.field, steps), outer)
+        return tracked
+
+    def _mark(self, tracked: _Tracked) -> _Listed:
+        """An operation spoke of what is not known: the list, or the one around it, has to be copied as a whole."""
+        whole = tracked.outer or tracked
+        if not whole.tracker.needs_copy:
+            whole.tracker.mark_copy()
+            self._marked.append(whole)
+        return _Listed()
+
+    def _known(self, tracked: _Tracked, local: int) -> int:
+        """The visible index of an element."""
+        real = tracked.tracker.find(local)
+        if real is None:
+            raise self._mark(tracked)
+        return self._tx.list_visible_index(tracked.ref, real)
 
     def _enter(self, spot: _Spot) -> ObjectRef | CollectionRef:
         """What is inside the value at a place."""
@@ -245,10 +336,6 @@ class _Replay:
             raise _Dropped("the server has removed the dictionary's entry")
         return self._tx.dict_get(spot.ref, cast(str, spot.step))
 
-    def _tracker(self, one: PathInstruction, path: Path) -> ListTracker:
-        keys = tuple(cast(str, step) for step in path)
-        return self._trackers.setdefault((one.table, one.key, one.field, keys), ListTracker())
-
     # --- values -------------------------------------------------------------------------------------------------------
 
     def _value(self, kind: int, payload: object) -> Value:
@@ -265,14 +352,11 @@ class _Replay:
     # --- values: changing ---------------------------------------------------------------------------------------------
 
     def update(self, one: Update) -> None:
-        spot, passed = self._find(one, one.path, False)
+        spot = self._find(one, one.path, False)
         if spot.ref is None:
             self._put_property(spot, one)
         elif spot.ref.kind == LIST_COLLECTION:
-            index = cast(int, spot.step)
-            if not passed:
-                index = self._known(self._tracker(one, one.path[:-1]).update(index))
-            self._put_element(spot.ref, index, one)
+            self._put_element(spot.ref, self._known(self._lists[spot.ref], cast(int, spot.step)), one)
         else:
             self._put_entry(spot.ref, cast(str, spot.step), one)
 
@@ -295,8 +379,7 @@ class _Replay:
 
     def _put_entry(self, ref: CollectionRef, key: str, one: Update) -> None:
         if one.kind == ERASED:
-            if not self._tx.dict_erase(ref, key):
-                raise _Dropped("the server has removed the dictionary's entry too")
+            self._tx.dict_erase(ref, key)
         elif one.kind == OBJECT:
             self._tx.dict_set_embedded(ref, key)
         elif one.kind in _COLLECTIONS:
@@ -308,11 +391,12 @@ class _Replay:
         """Where null is allowed, as it is wherever there is a link, it stands for a link to nothing."""
         try:
             return None if one.kind == NULL else self._value(one.kind, one.value)
-        except _Dropped:
+        except _Dropped as dropped:
+            self._lose(one, f"{dropped}; null was written instead")
             return None
 
     def add_integer(self, one: AddInteger) -> None:
-        spot, _ = self._find(one, one.path, False)
+        spot = self._find(one, one.path, False)
         if spot.ref is not None:
             raise AutomaticResetError(f"{describe(one)}: adding to an element of a collection cannot be recovered")
         value = self._value_at(spot)
@@ -322,19 +406,28 @@ class _Replay:
 
     # --- collections --------------------------------------------------------------------------------------------------
 
-    def _list(self, one: PathInstruction) -> tuple[CollectionRef, ListTracker | None]:
-        """The list that an instruction changes, and its tracker: None inside an element that the recovery made."""
-        spot, passed = self._find(one, one.path[:-1], True)
+    def _list(self, one: PathInstruction) -> _Tracked:
+        """The list that an instruction changes."""
+        path = one.path[:-1]
+        spot = self._find(one, path, True)
         ref = self._enter(spot)
         if not isinstance(ref, CollectionRef) or ref.kind != LIST_COLLECTION:
             raise _Dropped("there is no list any more")
-        return ref, None if passed else self._tracker(one, one.path[:-1])
+        tracked = self._tracked(ref, one, path, spot.outer)
+        if tracked.tracker.needs_copy:
+            raise _Listed
+        return tracked
 
     def insert(self, one: ArrayInsert) -> None:
-        ref, tracker = self._list(one)
-        value = None if one.kind == OBJECT or one.kind in _COLLECTIONS else self._value(one.kind, one.value)
-        size, index = self._tx.size(ref), cast(int, one.path[-1])
-        index = min(index, size) if tracker is None else self._known(tracker.insert(index, size))
+        tracked = self._list(one)
+        ref, tracker, local = tracked.ref, tracked.tracker, cast(int, one.path[-1])
+        try:
+            value = None if one.kind == OBJECT or one.kind in _COLLECTIONS else self._value(one.kind, one.value)
+        except _Dropped:
+            tracker.drop(local)
+            raise
+        index = self._tx.list_visible_index(ref, tracker.place(local, self._tx.list_real_size(ref)))
+        tracker.insert(local, self._tx.list_real_index(ref, index))
         if one.kind == OBJECT:
             self._tx.list_insert_embedded(ref, index)
         elif one.kind in _COLLECTIONS:
@@ -343,25 +436,25 @@ class _Replay:
             self._tx.list_insert(ref, index, value)
 
     def move(self, one: ArrayMove) -> None:
-        ref, tracker = self._list(one)
-        ends: tuple[int, int] | None = cast(int, one.path[-1]), one.ndx_2
-        if tracker is not None:
-            ends = tracker.move(cast(int, one.path[-1]), one.ndx_2)
+        tracked = self._list(one)
+        ref = tracked.ref
+        ends = tracked.tracker.move(cast(int, one.path[-1]), one.ndx_2)
         if ends is None:
-            raise _Listed
-        self._tx.list_move(ref, *ends)
+            raise self._mark(tracked)
+        self._tx.list_move(ref, self._tx.list_visible_index(ref, ends[0]), self._tx.list_visible_index(ref, ends[1]))
 
     def remove(self, one: ArrayErase) -> None:
-        ref, tracker = self._list(one)
-        index = cast(int, one.path[-1])
-        self._tx.list_erase(ref, index if tracker is None else self._known(tracker.remove(index)))
+        tracked = self._list(one)
+        local = cast(int, one.path[-1])
+        index = self._known(tracked, local)
+        tracked.tracker.remove(local)
+        self._tx.list_erase(tracked.ref, index)
 
     def clear(self, one: Clear) -> None:
-        spot, passed = self._find(one, one.path, True)
+        spot = self._find(one, one.path, True)
         ref = self._collection(spot, one.collection)
         if ref.kind == LIST_COLLECTION:
-            if not passed:
-                self._tracker(one, one.path).clear()
+            self._tracked(ref, one, one.path, spot.outer).tracker.clear()
             self._tx.list_clear(ref)
         elif ref.kind == SET_COLLECTION:
             self._tx.set_clear(ref)
@@ -384,110 +477,45 @@ class _Replay:
         self._tx.set_insert(self._set(one), self._value(one.kind, one.value))
 
     def set_erase(self, one: SetErase) -> None:
-        self._tx.set_erase(self._set(one), self._value(one.kind, one.value))
+        ref = self._set(one)
+        try:
+            self._tx.set_erase(ref, self._value(one.kind, one.value))
+        except _Dropped:
+            return  # a link to what is not there: nobody sees it
 
     def _set(self, one: PathInstruction) -> CollectionRef:
-        ref = self._enter(self._find(one, one.path, True)[0])
+        ref = self._enter(self._find(one, one.path, True))
         if not isinstance(ref, CollectionRef) or ref.kind != SET_COLLECTION:
             raise _Dropped("there is no set any more")
         return ref
 
     # --- lists as a whole ---------------------------------------------------------------------------------------------
 
-    def copy_marked_lists(self) -> None:
-        """At the end of each changeset: the local lists, as they finally are, in place of those that need it."""
-        for path, tracker in self._trackers.items():
-            if tracker.needs_copy and not tracker.copied:
-                own, source = _resolve(self._tx, path), _resolve(self._local, path)
-                if own is not None and source is not None:
-                    self._tx.list_clear(own)
-                    self._fill_list(own, source)
-                    tracker.copied = True
+    def copy_marked_lists(self, is_last: bool) -> None:
+        """At the end of each changeset: the local lists, as they finally are, in place of those that need it.
 
-    def _fill_list(self, own: CollectionRef, source: CollectionRef) -> None:
-        for value in self._local.list_slice(source):
-            size = self._tx.size(own)
-            if isinstance(value, CollectionRef):
-                self._fill(self._tx.list_insert_collection(own, size, value.kind), value)
-            elif self._is_embedded(value):
-                self._fill_object(self._tx.list_insert_embedded(own, size), cast(ObjectRef, value))
-            elif (there := self._there(value)) is not None or value is None:
-                self._tx.list_insert(own, size, there)
+        At the end of the last one again where something was missing then and has come since.
+        """
+        for tracked in self._marked:
+            self._copy(tracked, self.version)
+        self._marked = []
+        if is_last:
+            for one in list(self._copied.values()):
+                if any(missing.is_there(self._tx) for missing in (*one.missing, *one.gone)):
+                    self._copy(one.tracked, one.version)
+            for one in self._copied.values():
+                if one.missing and self._is_marked(one.tracked):
+                    what = f"copy of {place_text(*one.tracked.path)}"
+                    self.lost.append(Lost(one.version, what, "the server has deleted objects that are linked to"))
 
-    def _fill(self, own: CollectionRef, source: CollectionRef) -> None:
-        if own.kind == LIST_COLLECTION:
-            self._fill_list(own, source)
-        elif own.kind == SET_COLLECTION:
-            for value in self._local.set_values(source):
-                if (there := self._there(value)) is not None or value is None:
-                    self._tx.set_insert(own, there)
-        else:
-            for key, value in self._local.dict_items(source):
-                if isinstance(value, CollectionRef):
-                    self._fill(self._tx.dict_set_collection(own, key, value.kind), value)
-                elif self._is_embedded(value):
-                    self._fill_object(self._tx.dict_set_embedded(own, key), cast(ObjectRef, value))
-                else:
-                    self._tx.dict_set(own, key, self._there(value))
+    def _is_marked(self, tracked: _Tracked) -> bool:
+        """False where the list was cleared or replaced since."""
+        return tracked.tracker.needs_copy and resolve(self._tx, tracked.path) == tracked.ref
 
-    def _fill_object(self, own: ObjectRef, source: ObjectRef) -> None:
-        """The values of a new embedded object."""
-        info = self._tx.catalogue.by_id[own.class_id]
-        source_info = self._local.catalogue.by_id[source.class_id]
-        for source_prop in source_info.properties.values():
-            prop = self._property(info, source_prop.name)
-            value = self._local.get(source_info, source.object_key, source_prop)
-            if prop.collection != SINGLE_COLLECTION:
-                self._fill(CollectionRef(prop.collection, prop.id, own.object_key), cast(CollectionRef, value))
-            elif isinstance(value, CollectionRef):
-                self._fill(self._tx.set_collection(info, own.object_key, prop, value.kind), value)
-            elif self._is_embedded(value):
-                self._fill_object(self._tx.set_embedded(info, own.object_key, prop), cast(ObjectRef, value))
-            else:
-                self._tx.set(info, own.object_key, prop, self._there(value))
-
-    def _is_embedded(self, value: Value) -> bool:
-        return isinstance(value, ObjectRef) and self._local.catalogue.by_id[value.class_id].embedded
-
-    def _there(self, value: Value) -> Value:
-        """A local value on the server's side; None for a link to what is not there."""
-        if not isinstance(value, ObjectRef):
-            return value
-        info = self._local.catalogue.by_id[value.class_id]
-        own = self._class(info.name)
-        k = self._tx.find(own, self._local.key_of(info, value.object_key))
-        return None if k is None else ObjectRef(own.id, k)
-
-
-class _Listed(Exception):
-    """The list as a whole will be copied, or was."""
-
-
-def _resolve(reader: Reader, path: _ListPath) -> CollectionRef | None:
-    """The list at a path without indexes, if there is one."""
-    table, key, field, steps = path
-    info = reader.catalogue.find(table)
-    k = None if info is None else reader.find(info, key)
-    if info is None or k is None or field not in info.properties:
-        return None
-    value = reader.get(info, k, info.properties[field])
-    for step in steps:
-        if isinstance(value, ObjectRef) and step in reader.catalogue.by_id[value.class_id].properties:
-            info = reader.catalogue.by_id[value.class_id]
-            value = reader.get(info, value.object_key, info.properties[step])
-        elif (
-            isinstance(value, CollectionRef)
-            and value.kind == DICTIONARY_COLLECTION
-            and reader.dict_contains(value, step)
-        ):
-            value = reader.dict_get(value, step)
-        else:
-            return None
-    return value if isinstance(value, CollectionRef) and value.kind == LIST_COLLECTION else None
-
-
-def _is_dictionary(value: Value) -> bool:
-    return isinstance(value, CollectionRef) and value.kind == DICTIONARY_COLLECTION
+    def _copy(self, tracked: _Tracked, version: int) -> None:
+        source = resolve(self._local, tracked.path)
+        if source is not None and self._is_marked(tracked):  # else there is finally another list, or none
+            self._copied[tracked.path] = _Copied(tracked, version, self._copier.copy(tracked.ref, source))
 
 
 _RULES: Final[dict[type[Instruction], Callable[..., None]]] = {
