@@ -80,14 +80,16 @@ class SessionRegistry:
         configuration.user.check_not_removed()
         self.release_forgotten()
         with self._lock:
-            seat = self._seats.setdefault(path, Seat())
+            seat = self._seats.get(path) or Seat()
             core = seat.core
             if core is not None and not core.is_invalid:
                 check_match(core.configuration, configuration, path)
             else:
+                successor = SessionCore(self._manager, configuration, path, lease)
                 if core is not None:
                     self._leaving.append(core)
-                core = seat.core = SessionCore(self._manager, configuration, path, lease)
+                core = seat.core = successor
+                self._seats[path] = seat
             is_first = seat.realms == 0
             if is_first:
                 core.configuration = configuration  # the same Realm, perhaps with another stop policy
