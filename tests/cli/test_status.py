@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -279,6 +280,30 @@ def test_errors_are_shown(tmp_path: Path) -> None:
     ):
         assert wanted in text
     assert "100 %" not in text
+
+
+def test_a_running_client_reset_is_shown(tmp_path: Path) -> None:
+    reset = {
+        "since": datetime.now(UTC).isoformat(), "step": "downloading a fresh copy",
+        "mode": "recover_unsynced_changes", "cause": "bad client file ident",
+        "downloaded": {"transferred_bytes": 500, "transferrable_bytes": 2000, "progress_estimate": 0.25},
+    }  # fmt: skip
+    session = {
+        "path": "/x/dogs.realm", "realm_url": None, "user_identity": None, "activity": "active", "connection": None,
+        "file": None, "upload": None, "download": None, "errors": [], "client_reset": reset,
+    }  # fmt: skip
+    process = {
+        "syncline_version": __version__, "program": "app.py", "pid": 7, "bytes_sent": 5, "bytes_received": 12_000,
+        "sessions": [session],
+    }  # fmt: skip
+    folder = tmp_path / "realm-object-server" / "io.realm.object-server-utility" / "status"
+    server = StatusServer(folder, lambda: process)
+    try:
+        text = said(tmp_path)
+    finally:
+        server.close()
+    for wanted in ("client reset 0 s", "downloading a fresh copy", " 25 %", "2.0 kB"):
+        assert wanted in text
 
 
 # --- files ------------------------------------------------------------------------------------------------------------
