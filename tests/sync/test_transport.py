@@ -172,25 +172,42 @@ def test_an_unverified_endpoint_makes_the_client_ask_for_the_location(server: An
         (4002, Status.AUTH_ERROR, ErrorAction.LOG_OUT_USER),
         (4003, Status.CONNECTION_CLOSED, ErrorAction.REFRESH_LOCATION),
         (1000, Status.CONNECTION_CLOSED, ErrorAction.TRANSIENT),
+        (1002, Status.PROTOCOL_INVARIANT_FAILED, None),
+        (1003, Status.PROTOCOL_INVARIANT_FAILED, None),
+        (1004, Status.PROTOCOL_INVARIANT_FAILED, None),
+        (1005, Status.PROTOCOL_INVARIANT_FAILED, None),
+        (1006, Status.CONNECTION_CLOSED, ErrorAction.REFRESH_USER),
+        (1007, Status.PROTOCOL_INVARIANT_FAILED, None),
+        (1010, Status.PROTOCOL_INVARIANT_FAILED, None),
+        (1012, Status.PROTOCOL_INVARIANT_FAILED, None),
+        (1013, Status.PROTOCOL_INVARIANT_FAILED, None),
+        (1015, Status.TLS_HANDSHAKE_FAILED, None),
+        (0, Status.PROTOCOL_INVARIANT_FAILED, None),
+        (2000, Status.PROTOCOL_INVARIANT_FAILED, None),
+        (4004, Status.PROTOCOL_INVARIANT_FAILED, None),
+        (65535, Status.PROTOCOL_INVARIANT_FAILED, None),
     ],
 )
 def test_close_codes(server: Any, code: int, status: Status, action: ErrorAction | None) -> None:
     async def script(peer: Any) -> None:
         await peer.accept()
-        await peer.send(struct.pack("!H", code) + b"reason", 8)
+        await peer.send(struct.pack("!H", code) + b"reason that is no text: \xff", 8)
         await asyncio.sleep(5)  # the client does not wait for our end of TCP
 
     reaction = ended(server.script(script))
     assert (reaction.status, reaction.action) == (status, action)
+    assert reaction.is_fatal == (code == 4002)
 
 
-def test_an_empty_close_frame_counts_as_1005(server: Any) -> None:
+@pytest.mark.parametrize("payload", [b"", b"\x03"])
+def test_a_close_frame_without_a_code_counts_as_1005(server: Any, payload: bytes) -> None:
     async def script(peer: Any) -> None:
         await peer.accept()
-        await peer.send(b"", 8)
+        await peer.send(payload, 8)
         await asyncio.sleep(5)
 
-    assert ended(server.script(script)).status is Status.PROTOCOL_INVARIANT_FAILED
+    reaction = ended(server.script(script))
+    assert (reaction.status, reaction.is_fatal) == (Status.PROTOCOL_INVARIANT_FAILED, False)
 
 
 def test_the_loss_of_the_socket_is_transient(server: Any) -> None:
@@ -219,7 +236,10 @@ def test_bad_input_frames_that_are_no_frames(server: Any, garbage: bytes) -> Non
         await peer.write(garbage)
         await asyncio.sleep(5)
 
-    assert ended(server.script(script)).status is Status.PROTOCOL_INVARIANT_FAILED
+    reaction = ended(server.script(script))  # as close code 1002
+    assert reaction.status is Status.PROTOCOL_INVARIANT_FAILED
+    assert (reaction.is_fatal, reaction.action) == (False, None)
+    assert reaction.reason is TerminationReason.WEBSOCKET_VIOLATION
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ from websockets.uri import WebSocketURI
 from syncline.errors import ProtocolViolationError
 from syncline.protocol.errors import (
     SOCKET_LOST,
+    CloseCode,
     ErrorAction,
     Reaction,
     Status,
@@ -51,6 +52,8 @@ __all__ = ["ConnectionEnded", "Endpoint", "Socket", "Traffic", "open_socket"]
 _MAX_QUEUED_FRAMES: Final = 4
 _WRITE_BUFFER_BYTES: Final = 1 << 18
 _MAX_REASON_CHARACTERS: Final = 500
+_CODE_BYTES: Final = 2
+_NO_CODE: Final = 1005
 _MIN_SECRET_CHARACTERS: Final = 8
 """Shorter values of headers are words that may stand in any text."""
 _TOKEN_CHARACTERS: Final = "!$&'()*+,;=:@/?-._~"
@@ -61,6 +64,8 @@ _library_logger.setLevel(logging.INFO)
 
 TLS_REJECTED: Final = Reaction(Status.TLS_HANDSHAKE_FAILED, False, None, TerminationReason.TLS_REJECTED)
 BAD_HEADERS: Final = Reaction(Status.PROTOCOL_NEGOTIATION_FAILED, True, None, TerminationReason.BAD_HEADERS)
+BROKEN_FRAMES: Final = Reaction(Status.PROTOCOL_INVARIANT_FAILED, False, None, TerminationReason.WEBSOCKET_VIOLATION)
+"""As close code 1002 (spec/wire-protocol.md §3.1)."""
 OVERSIZE: Final = Reaction(
     Status.PROTOCOL_INVARIANT_FAILED, True, ErrorAction.PROTOCOL_VIOLATION, TerminationReason.PROTOCOL_VIOLATION
 )
@@ -148,7 +153,7 @@ class Socket:
             try:
                 message = await self._connection.recv()
             except ConnectionClosed as error:
-                raise _ended(error) from error
+                raise _ended(error, self._closed_by_server()) from error
             if isinstance(message, bytes):
                 self.traffic.received(len(message))
                 return message
@@ -159,7 +164,11 @@ class Socket:
             await self._connection.send(message)
             self.traffic.sent(len(message))
         except ConnectionClosed as error:
-            raise _ended(error) from error
+            raise _ended(error, self._closed_by_server()) from error
+
+    def _closed_by_server(self) -> Close | None:
+        protocol = self._connection.protocol
+        return protocol.closed_by_server if isinstance(protocol, _Protocol) else None
 
     def close(self) -> None:
         """End the TCP connection, without ceremony (spec/wire-protocol.md §3.2)."""
@@ -167,7 +176,18 @@ class Socket:
 
 
 class _Protocol(ClientProtocol):
-    """The handshake with our own check of the subprotocol that the server chose."""
+    """The library's protocol with our own check of the subprotocol that the server chose, and of close frames: servers
+    send codes that RFC 6455 reserves, and texts that are none (spec/wire-protocol.md §3.3)."""
+
+    closed_by_server: Close | None = None
+
+    def recv_frame(self, frame: Frame) -> None:
+        if frame.opcode is Opcode.CLOSE and self.closed_by_server is None:
+            data = bytes(frame.data)
+            code = int.from_bytes(data[:2], "big") if len(data) >= _CODE_BYTES else _NO_CODE
+            self.closed_by_server = Close(code, data[_CODE_BYTES:].decode(errors="replace"))
+            frame = Frame(Opcode.CLOSE, b"")
+        super().recv_frame(frame)
 
     def process_subprotocol(self, headers: Headers) -> Subprotocol | None:
         values = headers.get_all("Sec-WebSocket-Protocol")
@@ -267,18 +287,20 @@ def _refused(response: Response, endpoint: Endpoint, options: SocketOptions, is_
     return ConnectionEnded(reaction, f"{endpoint.url} answered HTTP {response.status_code}{said}")
 
 
-def _ended(error: ConnectionClosed) -> ConnectionEnded:
+def _ended(error: ConnectionClosed, closed_by_server: Close | None) -> ConnectionEnded:
     """The end of an open connection: a close frame, our own refusal of what was received, or the loss of the socket."""
-    if error.rcvd is not None and not (error.sent is not None and error.rcvd_then_sent is False):
-        return _closed_by_server(error.rcvd)
-    if error.sent is not None:  # the library found the server's frames wrong, or too big
-        return ConnectionEnded(OVERSIZE, f"the server broke the WebSocket protocol: {error.sent}")
-    return ConnectionEnded(SOCKET_LOST, "the connection was lost")
+    if closed_by_server is not None and not (error.sent is not None and error.rcvd_then_sent is False):
+        return _closed_by_server(closed_by_server)
+    if error.sent is None:
+        return ConnectionEnded(SOCKET_LOST, "the connection was lost")
+    if error.sent.code == CloseCode.MESSAGE_TOO_BIG:  # it would come again and again
+        return ConnectionEnded(OVERSIZE, f"the server sent a message that is too big: {error.sent}")
+    return ConnectionEnded(BROKEN_FRAMES, f"the server broke the WebSocket protocol: {error.sent}")
 
 
 def _closed_by_server(close: Close) -> ConnectionEnded:
     reason = close.reason[:_MAX_REASON_CHARACTERS]
     reaction = close_reaction(close.code)
-    if reaction is None or close.code == 1006:
+    if reaction is None:
         return ConnectionEnded(SOCKET_LOST, f"the server closed the connection: {reason}")
     return ConnectionEnded(reaction, f"the server closed the connection with code {close.code}: {reason}")
