@@ -607,12 +607,13 @@ def test_a_server_that_cannot_even_be_asked_where_it_is_gets_reported_once(world
 
 
 def test_a_session_that_cannot_start_at_login_is_reported(world: Any, app: Any) -> None:
-    user = world.manager.log_in(SyncCredentials.anonymous(), app.url)
+    account = SyncCredentials.username_password("me@x.example", "secret-1")
+    user = world.manager.log_in(account, app.url)
     user.log_out()
     device = world.device(user)
     device.file.lock_sync_agent()
     app._count = int(user.identity, 16) - 1
-    assert world.manager.log_in(SyncCredentials.anonymous(), app.url) is user
+    assert world.manager.log_in(account, app.url) is user
     error, session = the_error(world)
     assert isinstance(error.__cause__, errors.MultipleSyncAgentsError)
     assert session.state is INACTIVE
