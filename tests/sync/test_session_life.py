@@ -147,6 +147,32 @@ async def hold_back(realm: Any) -> None:
     realm.before = before
 
 
+def test_a_dying_session_goes_on_receiving_and_takes_waits(world: Any, server: Any, realm: Any) -> None:
+    device = world.device(world.user(server.url))
+    device.session.wait_for_download(5)
+
+    async def hold_back_the_first(peer: Any, message: Any) -> bool:
+        return isinstance(message, messages.Upload) and peer is server.peers[0]
+
+    realm.before = hold_back_the_first
+    device.write("Rex")
+    session, core = device.session, device.core
+    device.close()
+    other = world.device(world.user(server.url, "other"), "b")
+    other.write("Fido", first=2)
+    other.session.wait_for_upload(5)
+    world.eventually(lambda: core.history.status().progress.download.server_version == 1)
+    assert core.internal_state is DYING
+    ends: list[Any] = []
+    session.on_download_complete(ends.append)
+    world.eventually(lambda: ends)
+    assert ends == [None]
+    session.on_upload_complete(ends.append)
+    session.suspend()
+    world.eventually(lambda: len(ends) == 2)
+    assert isinstance(ends[1], OperationAbortedError)
+
+
 def test_errors_that_leave_a_session_as_it_is_do_not_end_a_dying_one(world: Any, server: Any, realm: Any) -> None:
     realm.acknowledge = False
     device = world.device(world.user(server.url))
@@ -210,6 +236,50 @@ def test_reconnecting_does_not_concern_a_dying_session(world: Any, server: Any, 
 
 
 # --- waits (§8) -------------------------------------------------------------------------------------------------------
+
+
+def test_waits_survive_cuts_restarts_tokens_and_a_death_that_is_called_off(
+    world: Any, server: Any, realm: Any, app: Any, quick: None
+) -> None:
+    user = world.manager.log_in(SyncCredentials.anonymous(), app.url)
+    device = world.device(user, path="/~/dogs")
+    session, core = device.session, device.core
+    session.wait_for_download(5)
+    server.run(hold_back(realm))
+    device.write("Rex")
+    ends: list[Any] = []
+    session.on_upload_complete(ends.append)
+    server.run(realm.cut())
+    world.eventually(lambda: session.connection_state is DISCONNECTED)
+    world.connected(device)
+    core.restart()
+    world.connected(device)
+    token = user.access_token
+    world.manager.renewal.request(user)
+    world.eventually(lambda: user.access_token != token)
+    device.close()
+    assert core.internal_state is DYING
+    again = world.device(user, path="/~/dogs")
+    assert again.core is core
+    world.manager.notify_thread.drain(5)
+    assert ends == []
+    realm.before = None
+    core.restart()
+    world.eventually(lambda: ends)
+    assert ends == [None]
+
+
+def test_waits_of_one_moment_end_in_the_order_of_their_registration(world: Any, server: Any, realm: Any) -> None:
+    device = world.device(world.user(server.url))
+    device.session.suspend()
+    order: list[int] = []
+    for number in range(20):
+        register = device.session.on_download_complete if number % 2 else device.session.on_upload_complete
+        register(lambda error, number=number: order.append(number))
+    device.session.resume()
+    world.eventually(lambda: len(order) == 20)
+    assert [number for number in order if number % 2] == list(range(1, 20, 2))
+    assert [number for number in order if not number % 2] == list(range(0, 20, 2))
 
 
 def test_an_upload_wait_has_a_target_of_its_own_which_later_writes_do_not_move(
@@ -505,6 +575,32 @@ def test_a_session_that_joins_a_connection_under_way_sees_both_steps(world: Any,
         release.set()
         world.eventually(lambda: len(changes) == 2)
     assert changes == [(DISCONNECTED, CONNECTING), (CONNECTING, CONNECTED)]
+
+
+def test_a_session_that_the_server_has_suspended_hears_nothing_of_its_connection(
+    world: Any, server: Any, realm: Any, quick: None
+) -> None:
+    realm.fail_once(messages.Bind, messages.Error(0, 201, "no more", False, ErrorAction.WARNING), path="/cats")
+    user = world.user(server.url)
+    dogs, cats = world.device(user, "a"), world.device(user, "b", path="/cats")
+    world.eventually(lambda: world.errors)
+    changes: list[Any] = []
+    with cats.session.observe_connection_state(lambda old, new: changes.append((old, new))):
+        server.run(realm.cut())
+        world.eventually(lambda: len(server.peers) == 2)
+        dogs.session.wait_for_download(5)
+        world.manager.notify_thread.drain(5)
+    assert changes == []
+    assert len(world.errors) == 1
+
+
+def test_many_threads_that_open_one_file_share_one_session(world: Any, server: Any, realm: Any) -> None:
+    user = world.user(server.url)
+    with ThreadPoolExecutor(8) as pool:
+        devices = list(pool.map(lambda _: world.device(user), range(16)))
+    assert len({device.core for device in devices}) == 1
+    devices[0].session.wait_for_download(5)
+    assert realm.kinds().count("Bind") == 1
 
 
 def test_two_urls_one_path_and_one_url_two_paths(world: Any, server: Any, realm: Any) -> None:
