@@ -577,7 +577,7 @@ def _freeze(realm: Realm) -> Realm:
     frozen._config = realm._config
     frozen._auto_refresh = False
     frozen._context = Context(frozen, pins, context.classes.models)
-    frozen._sync = None
+    frozen._sync = realm._sync
     frozen._scheduler = ThreadScheduler()
     weakref.finalize(frozen._context, pins.release, True).atexit = False
     return frozen
