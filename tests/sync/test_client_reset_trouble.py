@@ -39,7 +39,7 @@ from syncline.protocol.errors import ErrorAction
 from syncline.storage.file import RealmFile
 from syncline.storage.history import ClientHistory
 from syncline.sync import client_reset, reset_tracking
-from syncline.sync.reset_tracking import Outcome, ResetRecord, write_record_in
+from syncline.sync.reset_tracking import Outcome, ResetRecord, read_record, write_record_in
 from syncline.values.kinds import INT
 
 
@@ -349,6 +349,45 @@ def test_a_user_that_is_not_believed_while_the_fresh_copy_is_downloaded_is_not_t
     settle(realm)
     assert names(realm) == ["Luna", "Rex"]
     scene.world.eventually(lambda: not is_noted(realm))
+    assert not fresh_copy_of(realm).exists()
+
+
+def test_a_callback_that_waits_for_sync_would_wait_for_itself(scene: Scene) -> None:
+    waited: list[Any] = []
+
+    def after(frozen: Realm, live: Realm, did_recover: bool) -> None:
+        with pytest.raises(AutomaticResetError, match="goes on when the callback has returned"):
+            session.wait_for_upload()
+        session.on_upload_complete(waited.append)
+
+    realm = scene.ahead(after_client_reset=after)
+    session = session_of(realm)
+    scene.refuse(realm)
+    scene.world.eventually(lambda: waited == [None])
+    assert names(realm) == ["Luna", "Rex"]
+
+
+def test_the_manager_is_closed_while_a_callback_runs(scene: Scene) -> None:
+    """It does not wait for the callback; what is being written is written to the end, and the file is given back."""
+    entered, go_on = threading.Event(), threading.Event()
+
+    def before(frozen: Realm) -> None:
+        entered.set()
+        assert go_on.wait(10)
+
+    realm = scene.ahead(before_client_reset=before)
+    scene.refuse(realm)
+    assert entered.wait(10)
+    core = scene.core()
+    realm.close()
+    scene.world.manager.close(timeout=0.1)
+    assert not core.released.is_set()
+    go_on.set()
+    assert core.released.wait(10)
+    with closing(RealmFile.open(realm.path)) as file:
+        record = read_record(ClientHistory(file))
+        assert record is not None
+        assert record.outcome is Outcome.DONE
     assert not fresh_copy_of(realm).exists()
 
 

@@ -83,8 +83,10 @@ class ClientReset:
         self._core = core
         self._failure = failure
         self._configuration = core.configuration
+        self._client = core.manager.client
         self._fresh = FreshCopy(core, number, self._downloaded)
         self._is_stopped = False
+        self._thread = threading.Thread(target=self._run, name="syncline-reset", daemon=True)
         self.mode = core.configuration.client_reset_mode
         self.cause = failure.message
         self.since = time.time()
@@ -133,11 +135,15 @@ class ClientReset:
             self._fresh.close(delete=not self._is_stopped)
             self._core.reset_ended(self, error)
             return
-        previous = self._core.manager.client.ending.get(self._core.path)
+        previous = self._client.ending.get(self._core.path)
         if previous is not None:  # a last download is still being integrated
             previous.call_when_finished(lambda: self._downloaded(None))
             return
-        threading.Thread(target=self._run, name="syncline-reset", daemon=True).start()
+        self._thread.start()
+
+    def is_own_thread(self) -> bool:
+        """Whether the caller is one of the callbacks: the session goes on when it has returned."""
+        return threading.current_thread() is self._thread
 
     def failed(self, error: Exception) -> Failure:
         """What the application is told (spec/sessions.md §12.8)."""
@@ -154,7 +160,10 @@ class ClientReset:
         except Exception as error:  # noqa: BLE001 - also the application's: whatever it is, the reset has failed
             failure = error
         self._fresh.close(delete=True)
-        self._core.manager.client.post(self._core.reset_ended, self, failure)
+        if self._client.is_closed:  # the manager did not wait so long
+            self._core.reset_ended(self, failure)
+        else:
+            self._client.post(self._core.reset_ended, self, failure)
 
     def _perform(self) -> None:
         file = self._core.file

@@ -458,6 +458,7 @@ class SyncSession:
 
     def _wait(self, kind: WaitKind, timeout: float | None) -> None:
         core = self._valid_core()
+        core.check_may_wait()
         ended = threading.Event()
         outcome: list[Exception | None] = []
 

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from syncline.errors import OperationAbortedError, SyncError, SynclineError
+from syncline.errors import AutomaticResetError, OperationAbortedError, SyncError, SynclineError
 from syncline.protocol.backoff import Backoff
 from syncline.protocol.client_session import UploadPolicy
 from syncline.protocol.errors import ErrorAction, Status
@@ -355,7 +355,7 @@ class SessionCore:
     def wait_until_idle(self, timeout: float | None) -> bool:
         """Wait until nothing of it touches the file; False on time-out. On our own threads, which would wait for
         themselves, it only looks."""
-        if self.manager.is_own_thread():
+        if self.manager.is_own_thread() or self._is_in_reset():
             timeout = 0.0
         with self._idle:
             return self._idle.wait_for(lambda: not (self._running_protocols or self._resets), timeout)
@@ -556,6 +556,16 @@ class SessionCore:
                     self._post(self._protocol.add_wait, wait)
                 return
         wait.finish(self.last_error or OperationAbortedError("the session has ended"))
+
+    def check_may_wait(self) -> None:
+        """Raises AutomaticResetError in the callbacks of a client reset, which would wait for themselves (§20.39)."""
+        if self._is_in_reset():
+            raise AutomaticResetError(
+                "a callback of a client reset waits for sync, which goes on when the callback has returned: do it later"
+            )
+
+    def _is_in_reset(self) -> bool:
+        return any(reset.is_own_thread() for reset in self._resets)
 
     def forget_wait(self, wait: Wait) -> None:
         """The application does not wait any more."""
