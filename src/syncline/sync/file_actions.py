@@ -20,7 +20,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -41,8 +41,8 @@ from syncline.sync.metadata import FileAction, MetadataStore, is_unreadable
 from syncline.sync.session_errors import FileActionKind
 
 if TYPE_CHECKING:
-    from syncline.sync.configuration import SyncConfiguration
     from syncline.sync.manager import SyncManager
+    from syncline.sync.session_core import SessionCore
 
 __all__ = ["ErrorActionToken", "carry_out", "carry_out_all", "delete_file", "delete_realm", "flag_file"]
 
@@ -125,31 +125,26 @@ class ErrorActionToken:
         return True
 
 
-def flag_file(
-    manager: SyncManager,
-    path: str,
-    configuration: SyncConfiguration,
-    kind: FileActionKind,
-    *,
-    is_stored: bool,
-    complain: Callable[[str], object],
-) -> ErrorActionToken:
-    """An error asks for something to be done with the file at ``path``: the token for it.
+def flag_file(core: SessionCore, kind: FileActionKind, *, is_stored: bool) -> tuple[ErrorActionToken, str | None]:
+    """An error asks for something to be done with the file of a session: the token for it.
 
     ``is_stored``: the action is durable when this returns, and carried out at the next start if the token is not used.
-    Where it cannot be stored, ``complain`` gets a text for the log, and the token alone does it.
+    Where it cannot be stored the token alone does it, and there is a text for the log, which is the caller's, who holds
+    locks.
     """
+    manager, path, configuration = core.manager, core.path, core.configuration
     backup = None
     if kind is FileActionKind.BACK_UP_THEN_DELETE_REALM:
         backup = str(manager.layout.backup_path(configuration.recovery_directory))
     action = FileAction(path, backup, kind, configuration.resolved_url, configuration.user.identity)
+    complaint = None
     if is_stored:
         try:
             manager.metadata.save_file_action(action)
         except OSError as error:
             is_stored = False
-            complain(f"what is to be done with {path} cannot be stored, only the error's token does it: {error}")
-    return ErrorActionToken(_MAKER, manager, action, is_stored)
+            complaint = f"what is to be done with {path} cannot be stored, only the error's token does it: {error}"
+    return ErrorActionToken(_MAKER, manager, action, is_stored), complaint
 
 
 def delete_realm(manager: SyncManager, path: str, encryption_key: bytes | None) -> bool:

@@ -12,7 +12,6 @@ import itertools
 import logging
 import math
 import threading
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -23,6 +22,7 @@ from syncline.protocol.client_session import UploadPolicy
 from syncline.protocol.errors import ErrorAction, Status
 from syncline.storage.history import ClientHistory
 from syncline.sync.client_reset import Acknowledgement, ClientReset, is_automatic
+from syncline.sync.connection_watch import ConnectionWatch, StateObserver
 from syncline.sync.delivery import Courier
 from syncline.sync.diagnostics import ErrorLog
 from syncline.sync.file_actions import flag_file
@@ -52,14 +52,10 @@ __all__ = ["SessionCore"]
 
 logger = logging.getLogger("syncline.sync.session")
 
-Later = list[Callable[[], object]]
-"""Calls to make after the lock was released, in order."""
-
-StateObserver = Callable[[ConnectionState, ConnectionState], Any]
+Later = list[Callable[[], object]]  # to be called after the lock was released, in order
 
 _WITH_PROTOCOL: Final = (InternalState.ACTIVE, InternalState.DYING)
-_COMPLETION_DELAY_SECONDS: Final = 1.0
-"""A completion waits this long at most for the progress report that belongs before it (spec/sessions.md §8.2)."""
+_COMPLETION_DELAY_SECONDS: Final = 1.0  # a completion waits for its progress report this long at most (§8.2)
 
 _numbers = itertools.count(1)
 
@@ -75,18 +71,16 @@ class SessionCore:
         self.progress = ProgressNotifier(path)
         self.last_error: SyncError | None = None
         self.errors = ErrorLog()
-        self.released = threading.Event()
-        """Set once the session has ended and given its file back."""
+        self.released = threading.Event()  # set once the session has ended and given its file back
+        #: while False, commits are made in silence: uploaded with what is announced later (tests/vectors/PEER.md)
         self.hears_commits = True
-        """While False, commits are made in silence: uploaded with what is announced later (tests/vectors/PEER.md)."""
         self._lease = lease.share()
         self.file = self._lease.file
         self.history = ClientHistory(self.file, keep_bytes=configuration.kept_conflict_bytes)
         self._lock = threading.RLock()
         self._idle = threading.Condition(self._lock)
         self._state = InternalState.INACTIVE
-        self._connection_since = time.time()
-        self._connection_state = ConnectionState.DISCONNECTED
+        self._watch = ConnectionWatch(manager.notify_thread)
         #: of a Realm of this file, for those that callbacks of a client reset get
         self.realm_configuration: Any = None
         self._reset: ClientReset | None = None  # in place of a protocol session
@@ -101,9 +95,6 @@ class SessionCore:
         self._is_ended = False
         self._holds_agent_lock = False
         self._waits: list[Wait] = []
-        self._observers: dict[int, tuple[StateObserver, Courier]] = {}
-        self._observer_numbers = itertools.count()
-        self._end_calls: dict[int, Callable[[], object]] = {}
         self._reported: Status | None = None  # the connection failure the application knows of already
         self._faults: Backoff[str] = Backoff(manager.random)
 
@@ -133,12 +124,12 @@ class SessionCore:
     @property
     def connection_state(self) -> ConnectionState:
         """The session's own view of the connection (spec/sessions.md §7.1)."""
-        return self._connection_state
+        return self._watch.state
 
     @property
     def connection_since(self) -> float:
-        """When the connection state last changed, in seconds of Unix time."""
-        return self._connection_since
+        """When that last changed, in seconds of Unix time."""
+        return self._watch.since
 
     @property
     def protocol(self) -> ProtocolSession | None:
@@ -159,8 +150,7 @@ class SessionCore:
         """
         with self._lock:
             later = self._apply(trigger, error)
-        for call in later:
-            call()
+        _call_all(later)
 
     def _apply(self, trigger: Trigger, error: Exception | None) -> Later:
         if self._is_ended or (self._is_errored and trigger is not Trigger.CLOSE):
@@ -251,8 +241,7 @@ class SessionCore:
         with self._lock:
             over = self._state is InternalState.DYING and self._death_count == count
             later = self._become_inactive(InternalState.INACTIVE, None) if over else []
-        for call in later:
-            call()
+        _call_all(later)
 
     def _become_inactive(self, state: InternalState, error: Exception | None) -> Later:
         """Leave the connection, and the manager if no Realm is open (spec/sessions.md §4.4, in its order)."""
@@ -290,8 +279,7 @@ class SessionCore:
             later = self._apply(Trigger.CLOSE, None) if is_unreferenced() else []
             if for_good and is_unreferenced() and self._state is InternalState.ACTIVE:
                 later += self._die()
-        for call in later:
-            call()
+        _call_all(later)
 
     def update_configuration(self, configuration: SyncConfiguration) -> None:
         """Replace the configuration: who is connected disconnects and connects anew, the waits are aborted (§4.5).
@@ -309,8 +297,7 @@ class SessionCore:
                 later += self._activate() + self._die()
             else:
                 later += self._perform(self._revival(), None)
-        for call in later:
-            call()
+        _call_all(later)
 
     def end(self) -> Later | None:
         """Nobody refers to it any more and it is not active: give the file back.
@@ -322,27 +309,20 @@ class SessionCore:
                 return None
             self._is_ended = True
             self._give_back_file()
-            return self._leave_connection(None) + self._end_of_life()
+            return self._leave_connection(None) + self._watch.end()
 
     def at_end(self, call: Callable[[], object]) -> int:
         """Call once, briefly, when the session becomes invalid; a number for :meth:`forget_end`."""
         with self._lock:
-            number = next(self._observer_numbers)
             if not self.is_invalid:
-                self._end_calls[number] = call
-                return number
+                return self._watch.at_end(call)
         call()
-        return number
+        return 0
 
     def forget_end(self, number: int) -> None:
         """Do not call."""
         with self._lock:
-            self._end_calls.pop(number, None)
-
-    def _end_of_life(self) -> Later:
-        calls: Later = list(self._end_calls.values())
-        self._end_calls.clear()
-        return calls
+            self._watch.forget_end(number)
 
     def protocol_finished(self, protocol: ProtocolSession) -> None:
         """A protocol session does not touch the file any more."""
@@ -411,8 +391,7 @@ class SessionCore:
                 self._note(error)
                 later += self._consequences(row, error)
                 report = error if row.report and not self._is_known(failure) else None
-        for call in later:
-            call()
+        _call_all(later)
         if row.effect is not None and row.next is not Next.WAITING:
             self.manager.renewal.take_effect(self, row.effect)
         if report is not None:
@@ -450,23 +429,14 @@ class SessionCore:
         """The error of a failure, and what is to be logged; its file action is stored before anybody hears of it."""
         if row.file_action is None:
             return sync_error(failure), []
-        later: Later = []
-        token = flag_file(
-            self.manager,
-            self.path,
-            self.configuration,
-            row.file_action,
-            is_stored=row.is_stored,
-            complain=lambda text: later.append(partial(logger.error, text)),
-        )
-        return sync_error(failure, token.user_info()), later
+        token, complaint = flag_file(self, row.file_action, is_stored=row.is_stored)
+        error = sync_error(failure, token.user_info())
+        return error, [] if complaint is None else [partial(logger.error, complaint)]
 
     def _log_death(self, error: SyncError) -> None:
         """An error ended the session while it finished its uploads: nobody is told (spec/sessions.md §3.5)."""
-        level = logging.ERROR if error.is_fatal else logging.WARNING
-        logger.log(
-            level, "%s: ended before everything was uploaded, the rest goes at the next open: %s", self.path, error
-        )
+        text = "%s: ended before everything was uploaded, the rest goes at the next open: %s"
+        logger.log(logging.ERROR if error.is_fatal else logging.WARNING, text, self.path, error)
 
     def _note(self, error: SyncError) -> None:
         self.last_error = error
@@ -479,7 +449,7 @@ class SessionCore:
             if row.effect is Effect.LOG_OUT:
                 return later
             self._is_errored = True
-            return later + self._end_of_life()
+            return later + self._watch.end()
         if row.next is Next.WAITING:
             return self._wait_for_token()
         if row.next is Next.ERROR or (row.report and self._waits_end_with_non_fatal_errors):
@@ -577,35 +547,14 @@ class SessionCore:
     def observe(self, callback: StateObserver, deliver: Courier) -> int:
         """Call back at each change of the connection state from now on; a number for :meth:`stop_observing`."""
         with self._lock:
-            number = next(self._observer_numbers)
-            self._observers[number] = (callback, deliver)
-            return number
+            return self._watch.observe(callback, deliver)
 
     def stop_observing(self, number: int) -> None:
         """No more calls; unknown numbers are ignored. Takes no lock: finalizers of tokens call it."""
-        self._observers.pop(number, None)
+        self._watch.stop_observing(number)
 
     def _set_connection_state(self, new: ConnectionState) -> None:
-        """Change the state and queue the calls, under the lock: every observer sees a chain without gaps (§7.3)."""
-        old = self._connection_state
-        if old is new:
-            return
-        self._connection_state = new
-        self._connection_since = time.time()
-        present = list(self._observers)
-        if present:
-            self.manager.notify_thread.submit(lambda: self._notify(present, old, new))
-
-    def _notify(self, numbers: list[int], old: ConnectionState, new: ConnectionState) -> None:
-        for number in numbers:
-            observer = self._observers.get(number)
-            if observer is None:
-                continue
-            callback, deliver = observer
-            deliver(partial(self._call_observer, number, callback, old, new))
-
-    def _call_observer(self, number: int, callback: StateObserver, old: ConnectionState, new: ConnectionState) -> Any:
-        return callback(old, new) if number in self._observers else None
+        self._watch.change(new)
 
     # --- commands -----------------------------------------------------------------------------------------------------
 
@@ -637,8 +586,7 @@ class SessionCore:
             self._reported = Status.AUTH_ERROR
             self._note(error)
             later = self._fail_waits(error)
-        for call in later:
-            call()
+        _call_all(later)
         return is_news
 
     def not_renewed(self, error: SyncError, *, is_unreachable: bool) -> None:
@@ -647,12 +595,16 @@ class SessionCore:
         with self._lock:
             is_live = self._state in _WITH_PROTOCOL
             later = self._fail_waits(error) if is_live and self._waits_end_with_non_fatal_errors else []
-            is_news = is_unreachable and self._state is InternalState.ACTIVE
-            is_news = is_news and self._reported is not Status.CONNECT_FAILED
+            is_active = self._state is InternalState.ACTIVE
+            is_news = is_unreachable and is_active and self._reported is not Status.CONNECT_FAILED
             if is_news:
                 self._reported = Status.CONNECT_FAILED
                 self._note(error)
-        for call in later:
-            call()
+        _call_all(later)
         if is_news:
             self.manager.report(error, self)
+
+
+def _call_all(later: Later) -> None:
+    for call in later:
+        call()
