@@ -7,6 +7,7 @@ interruptions: test_client_reset_crashes.py.
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -33,6 +34,8 @@ from tests.sync.reset_scene import (
 from syncline import (
     ClientResetMode,
     ConnectionState,
+    ProgressDirection,
+    ProgressMode,
     Realm,
     SyncSessionState,
     SyncStopPolicy,
@@ -148,7 +151,8 @@ def test_callbacks_are_called_when_no_realm_is_open_any_more(scene: Scene) -> No
     assert scene.world.errors == []
 
 
-def test_callbacks_see_the_realm_before_and_after_and_may_write(scene: Scene) -> None:
+@pytest.mark.parametrize("key", [None, bytes(range(64))], ids=["plain", "encrypted"])
+def test_callbacks_see_the_realm_before_and_after_and_may_write(scene: Scene, key: bytes | None) -> None:
     called: list[Any] = []
 
     def before(frozen: Realm) -> None:
@@ -159,7 +163,7 @@ def test_callbacks_see_the_realm_before_and_after_and_may_write(scene: Scene) ->
         assert frozen.version < live.version
         put(live, 3, "saved by after")
 
-    realm = scene.ahead(DISCARD, before_client_reset=before, after_client_reset=after)
+    realm = scene.ahead(DISCARD, before_client_reset=before, after_client_reset=after, encryption_key=key)
     version = realm.version
     scene.refuse(realm)
     settle(realm)
@@ -172,6 +176,24 @@ def test_callbacks_see_the_realm_before_and_after_and_may_write(scene: Scene) ->
     assert other.names() == {1: "Rex", 3: "saved by after"}
     assert names(realm) == ["Rex", "saved by after"]
     assert not fresh_copy_of(realm).exists()
+
+
+def test_what_before_writes_belongs_to_the_state_before(scene: Scene) -> None:
+    seen: list[Any] = []
+
+    def before(frozen: Realm) -> None:
+        with Realm.open(realm.config) as mine:
+            put(mine, 3, "by before")
+
+    def after(frozen: Realm, live: Realm, did_recover: bool) -> None:
+        seen.append((names(frozen), names(live), did_recover))
+
+    realm = scene.ahead(before_client_reset=before, after_client_reset=after)
+    scene.refuse(realm)
+    settle(realm)
+    everything = ["Luna", "Rex", "by before"]
+    assert seen == [(everything, everything, True)]
+    assert names(realm) == everything
 
 
 def test_live_objects_and_observers_go_on_and_hear_only_of_what_differs(scene: Scene) -> None:
@@ -224,8 +246,15 @@ def test_progress_becomes_small(scene: Scene) -> None:
     session_of(realm).suspend()
     put(realm, 2000, "Luna")
     before = scene.core().history.status().counters
+    reports: list[tuple[int, int]] = []
+    token = session_of(realm).add_progress_notification(
+        ProgressDirection.UPLOAD, ProgressMode.REPORT_INDEFINITELY, lambda *report: reports.append(report)
+    )
     scene.refuse(realm)
     settle(realm)
+    token.invalidate()
+    assert reports[-1][0] == reports[-1][1] < 1000
+    assert all(done <= whole for done, whole in reports)
     after = scene.core().history.status().counters
     assert before.uploaded > 5000
     assert after.uploaded == after.uploadable < 1000
@@ -234,6 +263,55 @@ def test_progress_becomes_small(scene: Scene) -> None:
     assert known is not None
     assert known.is_complete
     assert known.transferrable_bytes < 1000
+
+
+def test_a_file_that_was_never_written_has_nothing_to_reset(scene: Scene) -> None:
+    other = scene.world.device(scene.user, "other")
+    other.write("Rex")
+    other.session.wait_for_upload(10)
+    scene.fake.fail_once(messages.Bind, RESET)
+    called: list[Any] = []
+    device = scene.world.device(
+        scene.user, client_reset_mode=RECOVER, before_client_reset=called.append, after_client_reset=called.append
+    )
+    device.session.wait_for_download(10)
+    assert device.names() == {1: "Rex"}
+    assert called == []
+    assert scene.world.errors == []
+    assert not Path(f"{device.path}.fresh").exists()
+
+
+def test_a_download_that_is_being_integrated_ends_first(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    entered, go_on = threading.Event(), threading.Event()
+    realm = scene.open()
+    put(realm, 1, "Rex")
+    settle(realm)
+    history = scene.core().history
+    integrate = history.integrate
+
+    def hold(*arguments: Any) -> Any:
+        entered.set()
+        assert go_on.wait(10)
+        return integrate(*arguments)
+
+    monkeypatch.setattr(history, "integrate", hold)
+    other = scene.world.device(scene.user, "other")
+    other.write("Momo", first=3)
+    assert entered.wait(10)
+    ident = history.status().file_ident
+    (found,) = [(key, session) for key, session in scene.fake._sessions.items() if session.get("ident") == ident]
+    (_, number), session = found
+    session["failed"] = True
+    gate = Gate(scene)
+    scene.server.run(scene.fake.fail(session["peer"], RESET._replace(session=number)))
+    gate.wait()
+    put(realm, 2, "Luna")
+    gate.open()
+    scene.world.eventually(lambda: not scene.core().reset._fresh._protocol._waits)  # the copy is complete
+    go_on.set()
+    settle(realm)
+    assert names(realm) == ["Luna", "Momo", "Rex"]
+    assert scene.world.errors == []
 
 
 def test_while_a_new_realm_is_opened_asynchronously(scene: Scene) -> None:

@@ -32,12 +32,13 @@ from syncline import (
     SyncSessionState,
     SyncUserState,
 )
-from syncline.errors import AutomaticResetError, ClientResetError
+from syncline.errors import AutomaticResetError, ClientResetError, DiskFullError
 from syncline.protocol import messages
 from syncline.protocol.backoff import BackoffParameters
 from syncline.protocol.errors import ErrorAction
 from syncline.storage.file import RealmFile
 from syncline.storage.history import ClientHistory
+from syncline.storage.transaction import WriteTransaction
 from syncline.sync import client_reset, reset_tracking
 from syncline.sync.reset_tracking import Outcome, ResetRecord, read_record, write_record_in
 from syncline.values.kinds import INT
@@ -125,6 +126,42 @@ def test_a_failure_that_cannot_be_noted_counts_as_interrupted(
     assert record is not None
     assert record.outcome is Outcome.BEGUN
     assert "cannot be noted" in caplog.text
+
+
+def test_a_report_of_what_was_not_committed_goes(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    reports: list[Path] = []
+
+    def fail(file: RealmFile, tx: WriteTransaction, **settings: Any) -> None:
+        file.rollback(tx)
+        raise DiskFullError("disk full")
+
+    def write_and_run_full(report: Path, *arguments: Any) -> None:
+        write_report(report, *arguments)
+        reports.append(report)
+        assert report.exists()
+        monkeypatch.setattr(RealmFile, "commit", fail)
+
+    write_report = client_reset.write_report
+    realm = scene.ahead()
+    monkeypatch.setattr(client_reset, "write_report", write_and_run_full)
+    scene.refuse(realm)
+    assert "disk full" in str(scene.error())
+    monkeypatch.undo()
+    assert len(reports) == 1
+    assert not reports[0].exists()
+    assert names(realm) == ["Luna", "Rex"]
+
+
+def test_a_report_that_cannot_be_written_is_no_reason_to_fail(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+    realm = scene.ahead(recovery_directory="taken")
+    taken = scene.world.manager.layout.backup_path("taken").parent
+    taken.parent.mkdir(parents=True, exist_ok=True)
+    taken.write_text("a file, not a directory")
+    scene.refuse(realm)
+    settle(realm)
+    assert names(realm) == ["Luna", "Rex"]
+    assert scene.world.errors == []
+    assert "the report of the client reset cannot be written" in caplog.text
 
 
 def test_a_class_that_only_this_file_has_cannot_be_discarded(scene: Scene) -> None:
