@@ -103,8 +103,11 @@ class World:
 
     def log_in(self, name: str, *, register: bool = False) -> SyncUser:
         """Log in with the account of that name."""
-        credentials = SyncCredentials.username_password(f"{name}@{self._domain}", "secret-1", register=register)
-        return self.manager.log_in(credentials, self.server.url)
+        return self.manager.log_in(self.credentials(name, register=register), self.server.url)
+
+    def credentials(self, name: str, *, register: bool = False) -> SyncCredentials:
+        """Of the account of that name."""
+        return SyncCredentials.username_password(f"{name}@{self._domain}", "secret-1", register=register)
 
     def configuration(self, device: str = "a", url: str = "/~/items", **settings: Any) -> SyncConfiguration:
         """Of the file of that name. ``settings``: those of SyncConfiguration; ``user`` is the world's by default."""
