@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from syncline.sync.states import ProgressDirection, ProgressMode, SyncProgress
+from syncline.sync.states import ConnectionState, ProgressDirection, ProgressMode, SyncProgress
 
 UP, DOWN = ProgressDirection.UPLOAD, ProgressDirection.DOWNLOAD
 STREAM, OUTSTANDING = ProgressMode.REPORT_INDEFINITELY, ProgressMode.FOR_CURRENTLY_OUTSTANDING_WORK
@@ -57,6 +57,40 @@ def test_both_modes_on_a_suspended_session_that_is_resumed(world: Any, server: A
     assert [token.is_valid for token in tokens] == [True, False]
     for token in tokens:
         token.invalidate()
+
+
+def test_while_merely_disconnected_each_commit_is_told_and_while_suspended_none(
+    world: Any, server: Any, realm: Any
+) -> None:
+    device = world.device(world.user(server.url))
+    session = device.session
+    device.write("Rex")
+    session.wait_for_upload(5)
+    calls: list[tuple[int, int]] = []
+
+    async def refuse(peer: Any) -> None:
+        await peer.answer(503)
+
+    server.script(refuse)
+    server.run(realm.cut())
+    world.eventually(lambda: session.connection_state is ConnectionState.DISCONNECTED)
+    with session.progress_notification(UP, STREAM, lambda x, t: calls.append((x, t))):
+        world.eventually(lambda: calls)
+        for number in (2, 3):
+            device.write("Rex", first=number)
+            total = device.core.history.status().counters.uploadable
+            world.eventually(lambda total=total: calls[-1][1] == total)
+        session.suspend()
+        device.write("Rex", first=4)
+        world.manager.progress_thread.drain(5)
+        assert calls[-1][1] == total
+        assert len({x for x, _ in calls}) == 1
+        server.script(realm.script)
+        session.resume()
+        session.wait_for_upload(5)
+        world.manager.progress_thread.drain(5)
+        final = device.core.history.status().counters.uploadable
+        assert calls[-1] == (final, final)
 
 
 def test_invalidating_inside_the_callback_and_after_the_session_has_ended(world: Any, server: Any, realm: Any) -> None:
@@ -133,7 +167,7 @@ def test_a_coroutine_that_fails_is_logged_with_the_session(
 
     async def main() -> None:
         with device.session.progress_notification(UP, STREAM, broken):
-            while not caplog.records:
+            while device.path not in caplog.text:
                 await asyncio.sleep(0.01)
 
     with caplog.at_level(logging.ERROR, logger="syncline.sync"):

@@ -326,10 +326,17 @@ def test_14_2_the_level_may_be_set_by_logging_and_is_of_the_process(world: Any, 
     other.close()
 
 
-def test_14_1_a_level_that_the_program_has_set_is_left_alone(world: Any, log_settings: None) -> None:
+def test_14_1_a_level_that_the_program_has_set_is_left_alone(
+    world: Any, log_settings: None, caplog: pytest.LogCaptureFixture
+) -> None:
     ROOT.setLevel(logging.ERROR)
     world.new_manager().close()
     assert ROOT.level == logging.ERROR
+    ROOT.setLevel(logging.NOTSET)
+    with caplog.at_level(logging.DEBUG):  # of everything
+        manager = world.new_manager()
+        assert manager.log_level is SyncLogLevel.DEBUG
+        manager.close()
 
 
 def test_14_1_a_logger_of_logging_gets_the_records_and_the_root_does_not(

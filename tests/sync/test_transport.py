@@ -308,6 +308,7 @@ def test_no_token_reaches_the_log_at_any_level(server: Any, caplog: pytest.LogCa
         await peer.answer(401, "no")
 
     caplog.set_level(1)
+    caplog.set_level(1, "syncline.sync")
     options = SocketOptions("a-secret", headers={"Authorization": "Bearer another-secret"})
     server.script(script)
     assert ended(server, options=options).status is Status.AUTH_ERROR

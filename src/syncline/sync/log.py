@@ -67,8 +67,8 @@ def _level_of(number: int) -> SyncLogLevel:
 
 
 def set_default_level() -> None:
-    """INFO, unless somebody has set a level before (spec/sessions.md §14.1)."""
-    if _ROOT.level == logging.NOTSET:
+    """INFO, unless the program has set a level, or wants to see more of everything (spec/sessions.md §14.1)."""
+    if _ROOT.level == logging.NOTSET and _ROOT.getEffectiveLevel() > logging.INFO:
         set_level(SyncLogLevel.INFO)
 
 
