@@ -324,3 +324,17 @@ def test_nothing_is_reported_of_connections_once_the_manager_is_closed(world: An
     assert states == [DISCONNECTED]
     assert world.errors == []
     token.invalidate()
+
+
+def test_a_new_token_that_was_waited_for_ends_a_delay_without_end(
+    world: Any, server: Any, realm: Any, app: Any
+) -> None:
+    """Found by the soak: the session became active with its new token, and nothing made the client connect."""
+    app.lifetime = 3  # it has to be renewed before it is used
+    device = world.device(world.manager.log_in(SyncCredentials.anonymous(), app.url), path="/~/dogs")
+    device.session.wait_for_download(5)
+    server.run(realm.fail(server.peers[-1], STAY_AWAY))
+    world.eventually(lambda: device.session.connection_state is DISCONNECTED)
+    with device.session.suspended():
+        pass
+    device.session.wait_for_download(5)

@@ -83,9 +83,9 @@ class SessionCore:
         self._watch = ConnectionWatch(manager.notify_thread)
         #: of a Realm of this file, for those that callbacks of a client reset get
         self.realm_configuration: Any = None
-        self._reset: ClientReset | None = None  # in place of a protocol session
         #: whether a Realm of the file was opened, rather than only begun to be opened asynchronously
         self.had_realm = False
+        self._reset: ClientReset | None = None  # in place of a protocol session
         self._resets: list[ClientReset] = []  # not yet ended, the present one included
         self._acknowledgement = Acknowledgement(self)
         self._protocol: ProtocolSession | None = None
@@ -200,16 +200,19 @@ class SessionCore:
         if not self._holds_agent_lock:
             self.manager.agent_locks.take(self.file)
             self._holds_agent_lock = True
+        has_new_token = self._state is InternalState.WAITING_FOR_ACCESS_TOKEN
         self._state = InternalState.ACTIVE
         if self._protocol is not None:  # it was dying
             return []
-        return self._new_protocol()
+        return self._new_protocol(has_new_token=has_new_token)
 
-    def _new_protocol(self, uploads: UploadPolicy = UploadPolicy.DELAYED) -> Later:
+    def _new_protocol(self, uploads: UploadPolicy = UploadPolicy.DELAYED, *, has_new_token: bool = False) -> Later:
         """A new protocol session, which takes over all waits (spec/sessions.md §4.4)."""
         protocol = self._protocol = ProtocolSession(self, self.manager.client, self.number, uploads=uploads)
         self._running_protocols += 1
         self._post(self.start_protocol, protocol)
+        if has_new_token:
+            self._post(protocol.token_renewed)  # it ends a reconnect delay, also one without end (§7.4)
         for wait in self._waits:
             self._post(protocol.add_wait, wait)
         return []
