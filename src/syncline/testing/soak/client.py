@@ -6,6 +6,7 @@ it was logged out, and opens the Realm again when its session has ended for good
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import logging
 import os
@@ -374,6 +375,11 @@ class _Client:
         for direction in ProgressDirection:
             self._watch.progress(self._session, direction, ProgressMode.FOR_CURRENTLY_OUTSTANDING_WORK)
 
+    def _diagnose(self) -> None:
+        """It seems to be stuck: all that there is to know goes into the log."""
+        logging.getLogger("syncline.soak").info("stuck? %s", self._manager.diagnostics().to_dict())
+        faulthandler.dump_traceback(all_threads=True)
+
     def _hold(self) -> None:
         """Write no more, and say what was written."""
         self._may_write.clear()
@@ -440,6 +446,7 @@ _COMMANDS: Final[dict[str, Callable[..., None]]] = {
     "hurry": _Client._hurry,
     "suspend": _Client._suspend,
     "watch": _Client._watch_outstanding,
+    "diagnose": _Client._diagnose,
     "hold": _Client._hold,
     "settle": _Client._settle,
     "report": _Client._report,

@@ -36,6 +36,8 @@ class Settled(NamedTuple):
     seconds: float
     commits: int
     peak_memory: int
+    #: bytes of the longest write-ahead log of a client, before it closed its Realm
+    longest_log: int
 
 
 def settle(stage: Stage) -> Settled:
@@ -57,6 +59,7 @@ def settle(stage: Stage) -> Settled:
     auditor = stage.auditor()
     _answer(stage, auditor, "settle", "settled", 2 * patience_s, patience_s=3 * patience_s)
     hashes = {"the server": stage.server.content_hash(REALM_PATH)}
+    longest_log = max(_log_size(member) for member in stage.members)
     memory = 0
     for member in [*stage.members, auditor]:
         answer = _answer(stage, member, "report", "content", patience_s=patience_s)
@@ -68,7 +71,7 @@ def settle(stage: Stage) -> Settled:
         memory = max(memory, _stop(stage, member))
     if len(set(hashes.values())) > 1:
         stage.find("everybody", f"the contents differ: {hashes}")
-    return Settled(seconds, sum(expected.values()), memory)
+    return Settled(seconds, sum(expected.values()), memory, longest_log)
 
 
 def compare(content: Content, expected: Mapping[str, int]) -> list[str]:
@@ -109,6 +112,11 @@ def _expected(stage: Stage) -> dict[str, int]:
             stage.find(member.name, f"the journal leaves number {committed.in_doubt} in doubt at the end")
         expected[member.name] = committed.done
     return expected
+
+
+def _log_size(member: Member) -> int:
+    path = member.folder / "all.realm-wal"
+    return path.stat().st_size if path.exists() else 0
 
 
 def _stop(stage: Stage, member: Member) -> int:

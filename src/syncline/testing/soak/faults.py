@@ -122,6 +122,7 @@ class Course:
             f"stuck: not well {self.stage.plan.patience_s:g} s after {fault.kind!r} (seed {fault.seed}), "
             f"run {member.runs}",
         )
+        member.command("diagnose")
         member.relay.calm()
         member.command("reachable")
         with self._lock:

@@ -32,6 +32,7 @@ class Report:
     acknowledged: int = 0
     peak_memory: int = 0
     server_peak_memory: int = 0
+    longest_log: int = 0
     runs: int = 0
     suspensions: int = 0
     cuts: int = 0
@@ -80,6 +81,7 @@ class Report:
             ("progress reports judged", f"{self.seen['progress']:,}"),
             ("errors reported to applications", _counts(self.errors) or "none"),
             ("most memory: a client, the server", f"{_mib(self.peak_memory)}, {_mib(self.server_peak_memory)}"),
+            ("longest write-ahead log of a client", _mib(self.longest_log)),
             ("found", f"{len(self.findings)} faults of the product" if self.findings else "nothing wrong"),
         ]
 

@@ -33,6 +33,7 @@ def soak(folder: Path, plan: Plan, tick: Callable[[Course], None] = lambda cours
     report.settling_seconds = settled.seconds
     report.commits = settled.commits
     report.peak_memory = settled.peak_memory
+    report.longest_log = settled.longest_log
     report.done = dict(course.done)
     report.recoveries = dict(course.recoveries)
     report.suspensions = course.suspensions
