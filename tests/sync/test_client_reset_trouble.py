@@ -32,7 +32,7 @@ from syncline import (
     SyncSessionState,
     SyncUserState,
 )
-from syncline.errors import AutomaticResetError, ClientResetError, DiskFullError
+from syncline.errors import AutomaticResetError, ClientResetError, ConnectionFailedError, DiskFullError
 from syncline.protocol import messages
 from syncline.protocol.backoff import BackoffParameters
 from syncline.protocol.errors import ErrorAction
@@ -354,6 +354,48 @@ def test_the_download_follows_the_server_to_another_place(scene: Scene) -> None:
     settle(realm)
     assert names(realm) == ["Luna", "Rex"]
     assert scene.world.errors == []
+
+
+def test_the_connection_is_lost_while_the_fresh_copy_is_downloaded(scene: Scene) -> None:
+    realm = scene.ahead()
+    gate = Gate(scene)
+    scene.refuse(realm)
+    gate.wait()
+    scene.fake.before = None
+    scene.server.run(scene.fake.cut())
+    gate.open()
+    scene.user.manager.reconnect()
+    settle(realm)
+    assert names(realm) == ["Luna", "Rex"]
+    assert [error for error, _ in scene.world.errors if isinstance(error, ClientResetError)] == []
+
+
+def test_no_connection_can_be_made_while_the_fresh_copy_is_downloaded(scene: Scene) -> None:
+    """The application hears of it as without a reset, and the reset goes on when there is one."""
+
+    async def refuse_sockets(peer: Any) -> None:
+        if b"realm-sync" in peer.request:
+            await peer.answer(404)
+        else:
+            await scene.app.script(peer)
+
+    realm = scene.ahead()
+    gate = Gate(scene)
+    scene.refuse(realm)
+    gate.wait()
+    scene.fake.before = None
+    scene.server.script(refuse_sockets)
+    scene.server.run(scene.fake.cut())
+    gate.open()
+    session_of(realm).reconnect()
+    scene.world.eventually(lambda: scene.world.errors)
+    assert {type(error) for error, _ in scene.world.errors} == {ConnectionFailedError}
+    assert session_of(realm).state is SyncSessionState.ACTIVE
+    scene.server.script(scene.app.script)
+    session_of(realm).reconnect()
+    settle(realm)
+    assert names(realm) == ["Luna", "Rex"]
+    scene.world.eventually(lambda: not is_noted(realm))
 
 
 def test_reconnect_skips_the_delay_of_the_download(scene: Scene) -> None:

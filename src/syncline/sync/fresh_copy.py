@@ -174,16 +174,18 @@ class FreshCopy:
             self.start()
 
     def connection_changed(self, protocol: ProtocolSession, state: ConnectionState, failure: Failure | None) -> None:
-        """A lost connection is made again; what cannot be made ends the download."""
-        if failure is not None:
-            self.failed(protocol, failure, disconnected=True)
+        """A lost connection is made again; what the application hears of that, and what becomes of the session if none
+        can be made, is as without a reset."""
+        if failure is None or self._is_over or self._is_renewed(failure):
+            return
+        self._core.failed(None, failure, disconnected=True)
 
     def failed(self, protocol: ProtocolSession, failure: Failure, *, disconnected: bool) -> None:
         """The server refused something. A copy that it does not know any more is made anew, some times."""
+        if self._is_renewed(failure):
+            return
         effect = consequence(failure).effect
-        if effect in (Effect.REFRESH_TOKEN, Effect.REFRESH_LOCATION):
-            self.manager.renewal.take_effect(self._core, effect)
-        elif effect in (Effect.LOG_OUT, Effect.INVALIDATE_USER):  # the user's affair: nothing is wrong with the file
+        if effect in (Effect.LOG_OUT, Effect.INVALIDATE_USER):  # the user's affair: nothing is wrong with the file
             self._core.failed(None, failure, disconnected=True)
         elif not failure.is_fatal:
             logger.info("%s: %s", self.path, failure.message)
@@ -193,6 +195,14 @@ class FreshCopy:
             protocol.stop()
         else:
             self._end(AutomaticResetError(f"the server's state cannot be downloaded: {failure.message}"))
+
+    def _is_renewed(self, failure: Failure) -> bool:
+        """Whether a new token or another route is the answer; they are asked for."""
+        effect = consequence(failure).effect
+        if effect not in (Effect.REFRESH_TOKEN, Effect.REFRESH_LOCATION):
+            return False
+        self.manager.renewal.take_effect(self._core, effect)
+        return True
 
     def local_fault(self, protocol: ProtocolSession, error: Exception | None) -> None:
         """The disk is full, say."""
