@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         UpdateMode,
     )
     from syncline.sync import (
+        ClientResetDiagnostics,
         ClientResetMode,
         ConnectionDiagnostics,
         ConnectionState,
@@ -72,6 +73,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AsymmetricModel",
     "AsyncOpenTask",
+    "ClientResetDiagnostics",
     "ClientResetMode",
     "CollectionChange",
     "Condition",

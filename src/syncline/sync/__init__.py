@@ -17,6 +17,7 @@ from syncline.sync.backend import register
 from syncline.sync.configuration import SyncConfiguration
 from syncline.sync.credentials import IdentityProvider, SyncCredentials
 from syncline.sync.diagnostics import (
+    ClientResetDiagnostics,
     ConnectionDiagnostics,
     ErrorRecord,
     FileDiagnostics,
@@ -41,6 +42,7 @@ from syncline.sync.timeouts import SyncTimeoutOptions
 from syncline.sync.user import SyncUser
 
 __all__ = [
+    "ClientResetDiagnostics",
     "ClientResetMode",
     "ConnectionDiagnostics",
     "ConnectionState",
