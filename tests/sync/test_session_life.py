@@ -12,7 +12,13 @@ from typing import Any
 
 import pytest
 
-from syncline.errors import ClientResetError, DiskFullError, MismatchedConfigError, OperationAbortedError
+from syncline.errors import (
+    ClientResetError,
+    DiskFullError,
+    MismatchedConfigError,
+    OperationAbortedError,
+    WrongThreadError,
+)
 from syncline.protocol import backoff, messages
 from syncline.protocol.errors import ErrorAction
 from syncline.sync import (
@@ -528,6 +534,33 @@ def test_no_lock_of_ours_is_held_while_a_log_function_runs(
         set_logger(None)
     assert any("cannot be stored" in text for text in told)
     assert stuck == []
+
+
+def test_a_log_function_that_waits_for_sync_is_told_that_it_would_wait_for_itself(
+    world: Any, server: Any, realm: Any
+) -> None:
+    manager = world.manager
+    told: list[BaseException] = []
+
+    def log(level: SyncLogLevel, text: str) -> None:
+        session = manager.session_at(str(world.folder / "a.realm"))
+        if session is not None and threading.current_thread().name == "syncline-sync":
+            try:
+                session.wait_for_upload(5)
+            except BaseException as error:  # noqa: BLE001 - whatever it is
+                told.append(error)
+
+    before = manager.log_level
+    manager.log_level = SyncLogLevel.ALL
+    manager.logger = log
+    try:
+        device = world.device(world.user(server.url))
+        device.session.wait_for_download(5)
+        assert told
+    finally:
+        manager.log_level = before
+        set_logger(None)
+    assert {type(error) for error in told} == {WrongThreadError}
 
 
 def test_a_new_token_does_not_start_a_suspended_session(world: Any, server: Any, realm: Any, app: Any) -> None:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from syncline.errors import AutomaticResetError, OperationAbortedError, SyncError, SynclineError
+from syncline.errors import AutomaticResetError, OperationAbortedError, SyncError, SynclineError, WrongThreadError
 from syncline.protocol.backoff import Backoff
 from syncline.protocol.client_session import UploadPolicy
 from syncline.protocol.errors import ErrorAction, Status
@@ -531,7 +531,10 @@ class SessionCore:
         wait.finish(self.last_error or OperationAbortedError("the session has ended"))
 
     def check_may_wait(self) -> None:
-        """Raises AutomaticResetError in the callbacks of a client reset, which would wait for themselves (§20.39)."""
+        """Raises WrongThreadError in log functions that run on the client's own threads, and AutomaticResetError in the
+        callbacks of a client reset: they would wait for themselves (§20.39)."""
+        if self.manager.is_own_thread() and not self._is_in_reset():
+            raise WrongThreadError("the sync client's own thread would wait for itself: do it on another thread")
         if self._is_in_reset():
             raise AutomaticResetError(
                 "a callback of a client reset waits for sync, which goes on when the callback has returned: do it later"
