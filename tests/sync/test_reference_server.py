@@ -7,6 +7,7 @@ no more than it, and changes its mind where a test wants it to.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,12 +17,14 @@ from syncline import (
     ClientResetError,
     ClientResetMode,
     ClientSessionError,
+    CompensatingWriteError,
     Field,
     Model,
     Realm,
     RealmConfiguration,
     SyncConfiguration,
     SyncCredentials,
+    SyncProgress,
     SyncSession,
 )
 from syncline.protocol import messages
@@ -177,6 +180,44 @@ def test_a_server_that_was_set_back_gets_the_unsynced_changes(
     assert other.names() == device.names()
 
 
+def test_after_a_client_reset_progress_begins_anew(world: Any, server: Any, reference: ReferenceServer) -> None:
+    device = world.device(world.user(server.url), client_reset_mode=ClientResetMode.RECOVER_UNSYNCED_CHANGES)
+    device.write("kept")
+    device.session.wait_for_upload(5)
+    device.write(*("x" * 100 for _ in range(30)), first=10)
+    device.session.wait_for_upload(5)
+    before = device.core.history.status().counters.uploaded
+    assert before > 3_000
+    device.session.suspend()
+    reference.lose("/dogs", 1)
+    device.write("unsynced", first=3)
+    calls: list[SyncProgress] = []
+    callback = with_estimate(calls)
+    up, forever = ProgressDirection.UPLOAD, ProgressMode.REPORT_INDEFINITELY
+    with device.session.progress_notification(up, forever, callback):
+        device.session.resume()
+        device.session.wait_for_upload(10)
+        world.manager.progress_thread.drain(5)
+    assert calls[0].transferred_bytes == before, "as it was known before"
+    counters = device.core.history.status().counters
+    assert 0 < counters.uploaded == counters.uploadable < 1_000
+    assert counters.downloaded == counters.downloadable == 0, "what the fresh copy brought is not counted"
+    assert (calls[-1].transferred_bytes, calls[-1].transferrable_bytes) == (counters.uploaded, counters.uploadable)
+    after = [call for call in calls if call.transferrable_bytes <= counters.uploadable]
+    assert [call.transferred_bytes for call in after] == sorted(call.transferred_bytes for call in after)
+    assert all(call.is_complete == (call.progress_estimate == 1.0) for call in after)
+
+
+def with_estimate(calls: list[SyncProgress]) -> Callable[[SyncProgress], None]:
+    """A progress callback that keeps whole reports."""
+
+    def callback(progress: SyncProgress) -> None:
+        calls.append(progress)
+
+    callback.with_estimate = True  # type: ignore[attr-defined]
+    return callback
+
+
 def test_by_hand_the_token_backs_the_file_up(world: Any, server: Any, reference: ReferenceServer) -> None:
     device = world.device(world.user(server.url), client_reset_mode=ClientResetMode.MANUAL)
     device.write("Rex")
@@ -208,6 +249,20 @@ def test_a_path_that_the_server_does_not_like_is_told(world: Any, server: Any, r
     world.eventually(lambda: world.errors)
     ((error, _),) = world.errors
     assert (type(error), error.server_code, str(error)) == (ClientSessionError, 204, "Illegal Realm path")
+
+
+def test_a_refused_write_that_says_nothing_else_is_told_at_once_and_holds_nothing_back(
+    world: Any, server: Any, reference: ReferenceServer
+) -> None:
+    device = world.device(world.user(server.url))
+    device.session.wait_for_download(5)
+    session = next(message.session for _, message in reference.log if isinstance(message, messages.Bind))
+    server.run(server.peers[0].send(f"error 231 3 1 {session}\nno!"))
+    world.eventually(lambda: world.errors)
+    ((error, _),) = world.errors
+    assert (type(error), error.is_fatal, error.compensating_writes) == (CompensatingWriteError, False, [])
+    device.write("Rex")
+    device.session.wait_for_upload(5)
 
 
 @pytest.mark.parametrize("remaining", [0, 1_000_000])

@@ -520,7 +520,8 @@ class ClientSession:
     def _receive_report(self, error: Error) -> None:
         if self._is_closing:
             return
-        if error.code == ErrorCode.COMPENSATING_WRITE:
+        has_version = error.compensating_write_server_version is not None  # which a legacy ERROR has not
+        if error.code == ErrorCode.COMPENSATING_WRITE and has_version:
             self._compensating_writes.append(error)
         else:
             self._outbox.events.append(SessionError(self, error, False, None))
