@@ -17,7 +17,6 @@ from syncline import (
     ClientResetError,
     ClientResetMode,
     ClientSessionError,
-    CompensatingWriteError,
     Field,
     Model,
     Realm,
@@ -249,20 +248,6 @@ def test_a_path_that_the_server_does_not_like_is_told(world: Any, server: Any, r
     world.eventually(lambda: world.errors)
     ((error, _),) = world.errors
     assert (type(error), error.server_code, str(error)) == (ClientSessionError, 204, "Illegal Realm path")
-
-
-def test_a_refused_write_that_says_nothing_else_is_told_at_once_and_holds_nothing_back(
-    world: Any, server: Any, reference: ReferenceServer
-) -> None:
-    device = world.device(world.user(server.url))
-    device.session.wait_for_download(5)
-    session = next(message.session for _, message in reference.log if isinstance(message, messages.Bind))
-    server.run(server.peers[0].send(f"error 231 3 1 {session}\nno!"))
-    world.eventually(lambda: world.errors)
-    ((error, _),) = world.errors
-    assert (type(error), error.is_fatal, error.compensating_writes) == (CompensatingWriteError, False, [])
-    device.write("Rex")
-    device.session.wait_for_upload(5)
 
 
 @pytest.mark.parametrize("remaining", [0, 1_000_000])

@@ -520,8 +520,7 @@ class ClientSession:
     def _receive_report(self, error: Error) -> None:
         if self._is_closing:
             return
-        has_version = error.compensating_write_server_version is not None  # which a legacy ERROR has not
-        if error.code == ErrorCode.COMPENSATING_WRITE and has_version:
+        if error.code == ErrorCode.COMPENSATING_WRITE:
             self._compensating_writes.append(error)
         else:
             self._outbox.events.append(SessionError(self, error, False, None))
