@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import threading
 import time
@@ -95,6 +96,9 @@ class Backend:
 
     def cancel(self) -> None:
         self.calls.append("cancel")
+
+    def forget(self) -> None:
+        self.calls.append("forget")
 
     def end(self, error: Exception | None = None) -> None:
         assert self.waits.wait(10)
@@ -381,6 +385,30 @@ def test_a_loop_that_was_closed_gets_nothing(tmp_path: Path, backend: Backend) -
         assert time.monotonic() < deadline
         time.sleep(0.001)
     assert backend.calls == ["attach", "close"]
+
+
+def test_a_loop_that_ended_before_the_hand_over(tmp_path: Path, backend: Backend) -> None:
+    async def start() -> None:
+        Realm.open_async(synced(tmp_path))
+        backend.end()
+        asyncio.get_running_loop().call_soon_threadsafe = drop  # type: ignore[method-assign]
+
+    def drop(*_: Any, **__: Any) -> Any:
+        """As a loop does that is about to end."""
+        dropped.set()
+
+    dropped = threading.Event()
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(start())
+    assert dropped.wait(10)
+    backend.done = None
+    deadline = time.monotonic() + 10
+    while backend.calls[-1] != "forget":
+        gc.collect()
+        assert time.monotonic() < deadline
+    RealmFile.delete(tmp_path / "synced.realm")
+    del loop.call_soon_threadsafe
+    loop.close()
 
 
 @in_a_loop

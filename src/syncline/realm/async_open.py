@@ -211,10 +211,9 @@ class AsyncOpenTask:
         except Exception as failure:  # noqa: BLE001 - whatever it is, it is the outcome
             self._finish(None, failure)
             return
+        self._deliver(self._hand_over)
         if self._loop is not None and self._loop.is_closed():
             self._finish(None, OperationAbortedError("the event loop that waited for the Realm was closed"))
-        else:
-            self._deliver(self._hand_over)
 
     def _write_schema(self) -> None:
         """Here rather than at the hand-over: the event loop need not wait for the disk."""
@@ -289,6 +288,18 @@ class AsyncOpenTask:
     def _time_is_up(self) -> None:
         message = f"{self._name} was not downloaded within {self._timeout:g} s; what has arrived is kept"
         self._finish(None, TimeoutError(message))
+
+    def __del__(self) -> None:
+        """Whoever was to hand the Realm over has dropped it: a loop that ended, an executor that was shut down."""
+        if getattr(self, "_is_over", True):
+            return
+        self._is_over = True
+        if self._download is not None:
+            self._download.forget()
+        if self._lease is not None:
+            self._lease.close()
+        if self._admission is not None:
+            self._admission.end()
 
     def _at_end(self, call: Callable[[], object]) -> None:
         with self._lock:

@@ -84,6 +84,9 @@ class SyncDownload(Protocol):
     def cancel(self) -> None:
         """:meth:`close`; a session of which nobody else is a part stops."""
 
+    def forget(self) -> None:
+        """As :meth:`close`, some time later; see :meth:`SyncHandle.forget`."""
+
 
 class SyncBackend(Protocol):
     """What ``sync/`` registers on import with :func:`register_sync_backend`."""

@@ -71,6 +71,7 @@ class SerialThread:
                     return
                 thunk = self._queue.popleft()
             guarded(thunk, self.name)
+            del thunk  # or it lives until the next one
 
 
 class Workers:
@@ -107,6 +108,7 @@ class Workers:
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:
             job()
+            del job  # or it lives until the next one
             with self._lock:
                 self._idle += 1
 

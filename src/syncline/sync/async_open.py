@@ -141,6 +141,13 @@ class Download:
         if core is not None:
             self._manager.registry.abandon(core.path)
 
+    def forget(self) -> None:
+        """The open was garbage-collected; takes no lock."""
+        self._is_over = True
+        core, self._core = self._core, None
+        if core is not None:
+            self._manager.registry.forget(core.path)
+
     def _leave(self) -> SessionCore | None:
         with self._lock:
             self._is_over = True
