@@ -1,4 +1,4 @@
-"""Certificates for 127.0.0.1, made when a test needs them."""
+"""Certificates for 127.0.0.1 and localhost, made when a test needs them."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ from cryptography.x509.oid import NameOID
 __all__ = ["Certificate", "make_certificate"]
 
 
+_NAMES = [x509.IPAddress(ipaddress.ip_address("127.0.0.1")), x509.DNSName("localhost")]
+
+
 class Certificate(NamedTuple):
     """A self-signed one, and what a server needs of it."""
 
@@ -31,7 +34,7 @@ class Certificate(NamedTuple):
 
 
 def make_certificate(folder: Path, name: str = "certificate", *, issuer: Certificate | None = None) -> Certificate:
-    """A certificate for 127.0.0.1 in ``folder``, signed by ``issuer`` or by itself."""
+    """A certificate for 127.0.0.1 and localhost in ``folder``, signed by ``issuer`` or by itself."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     signer, issued_by = key, subject
@@ -48,7 +51,7 @@ def make_certificate(folder: Path, name: str = "certificate", *, issuer: Certifi
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(days=1))
         .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.SubjectAlternativeName(_NAMES), critical=False)
         .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
         .sign(signer, hashes.SHA256())
     )
