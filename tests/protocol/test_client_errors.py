@@ -295,6 +295,21 @@ def test_no_pong_ends_the_connection() -> None:
     assert (event.reaction.is_fatal, event.reaction.action) == (False, ErrorAction.TRANSIENT)
 
 
+def test_no_pong_is_missed_while_nothing_is_read() -> None:
+    talk, _ = ready()
+    next_ping(talk)
+    sent = talk.now
+    talk.machine.stop_reading()
+    talk.machine.tick(sent + 500_000)
+    assert talk.machine.events() == []
+    assert (talk.machine.next_timer() or 1 << 60) > sent + 500_000, "no timer that is over already"
+    talk.machine.read_on(sent + 600_000)
+    assert talk.machine.next_timer() == sent + 720_000
+    talk.now = sent + 700_000
+    talk.hear(build_pong(sent))
+    assert talk.one(RttMeasured).rtt_ms == 700_000
+
+
 def test_a_pong_must_fit() -> None:
     talk, _ = ready()
     next_ping(talk)

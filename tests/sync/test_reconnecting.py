@@ -13,7 +13,7 @@ import pytest
 from syncline.protocol import backoff, messages
 from syncline.protocol.backoff import BackoffParameters
 from syncline.protocol.errors import ErrorAction, TerminationReason
-from syncline.sync import ConnectionState, SyncCredentials, SyncSessionState, SyncTimeoutOptions
+from syncline.sync import ConnectionState, SyncCredentials, SyncSessionState, SyncTimeoutOptions, connection
 
 DISCONNECTED, CONNECTING, CONNECTED = ConnectionState
 TRY_AGAIN = TerminationReason.TRY_AGAIN_LATER
@@ -338,3 +338,31 @@ def test_a_new_token_that_was_waited_for_ends_a_delay_without_end(
     with device.session.suspended():
         pass
     device.session.wait_for_download(5)
+
+
+def test_a_client_that_is_slow_to_integrate_does_not_take_its_server_for_dead(
+    world: Any, server: Any, realm: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the socket is not read, no PONG can be."""
+    monkeypatch.setattr(connection, "_MAX_PENDING_INTEGRATIONS", 1)
+    writer = world.device(world.user(server.url), "a")
+    writer.session.wait_for_download(5)
+    settings = world.manager.client.settings
+    world.manager.client.settings = settings._replace(ping_period_ms=20, pong_timeout_ms=150)
+    reader = world.device(world.user(server.url, "other"), "b")
+    reader.session.wait_for_download(5)
+    integrate = reader.core.history.integrate
+
+    def slow(*arguments: Any) -> Any:
+        time.sleep(0.4)
+        return integrate(*arguments)
+
+    monkeypatch.setattr(reader.core.history, "integrate", slow)
+    changes: list[Any] = []
+    with reader.session.observe_connection_state(lambda old, new: changes.append((old, new))):
+        for number in range(1, 4):
+            writer.write("Rex", first=number)
+            writer.session.wait_for_upload(5)
+        world.eventually(lambda: len(reader.names()) == 3)
+    assert changes == []
+    assert len(server.peers) == 2

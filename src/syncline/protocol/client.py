@@ -69,6 +69,7 @@ class ClientConnection:
 
         self._ping_at: int | None = None  # while no PONG is awaited
         self._pong_deadline: int | None = None
+        self._is_deaf = False  # the driver reads nothing at present
         self._ping_due = False  # to be written
         self._ping_sent_at = 0
         self._ping_covers_reset = False
@@ -96,7 +97,7 @@ class ClientConnection:
     def next_timer(self) -> int | None:
         """When to call :meth:`tick` (same clock); None while no timer runs."""
         times = [session.resume_at_ms for session in self._sessions.values()]
-        times += [self._ping_at, self._pong_deadline, self._linger_until]
+        times += [self._ping_at, None if self._is_deaf else self._pong_deadline, self._linger_until]
         return min((time for time in times if time is not None), default=None)
 
     # --- what the driver tells ----------------------------------------------------------------------------------------
@@ -120,7 +121,7 @@ class ClientConnection:
         """A WebSocket is open and ``version`` was negotiated: every session binds, in order of ident."""
         self.version = version
         self.backoff_reset_due = False
-        self._is_ending = False
+        self._is_ending = self._is_deaf = False
         self._outbox.turns.clear()
         self._ping_at = now + self._random.randint(0, self.settings.ping_period_ms)
         self._rtt = 0
@@ -149,7 +150,7 @@ class ClientConnection:
         for session in self._sessions.values():
             if session.resume_at_ms is not None and now >= session.resume_at_ms:
                 session.resume()
-        if self._pong_deadline is not None and now >= self._pong_deadline:
+        if self._pong_deadline is not None and now >= self._pong_deadline and not self._is_deaf:
             self._end(_NO_PONG, f"no PONG within {self.settings.pong_timeout_ms} ms", None)
         elif self._linger_until is not None and now >= self._linger_until:
             self._end(_NO_SESSIONS, "no session uses the connection", None)
@@ -166,6 +167,16 @@ class ClientConnection:
             self.backoff_reset_due = True
             if self._pong_deadline is None:
                 self._start_ping(now)
+
+    def stop_reading(self) -> None:
+        """The driver reads nothing until :meth:`read_on`: a PONG that does not come says nothing about the server."""
+        self._is_deaf = True
+
+    def read_on(self, now: int) -> None:
+        """The driver reads again: an outstanding PONG has all its time from now."""
+        self._is_deaf = False
+        if self._pong_deadline is not None:
+            self._pong_deadline = now + self.settings.pong_timeout_ms
 
     def take_backoff_reset(self) -> bool:
         """Whether the connection that has ended was to be checked and did not answer; True once."""

@@ -356,9 +356,8 @@ class Connection:
                 return ended
             await self._receive(message)
             self.pump()
-            while self._pending_count and not self._has_room():
-                self._readable.clear()
-                await self._readable.wait()
+            if not self._has_room():
+                await self._room()
 
     async def _receive(self, data: bytes) -> None:
         """Give a message to the machine; a worker inflates and decodes large ones, so that the loop stays free."""
@@ -372,8 +371,19 @@ class Connection:
         else:
             self._machine.receive_message(message, len(data), self._client.now())
 
+    async def _room(self) -> None:
+        """Wait until what was received is integrated, all but a little; meanwhile nothing is read."""
+        self._machine.stop_reading()
+        while not self._has_room():
+            self._readable.clear()
+            await self._readable.wait()
+        self._machine.read_on(self._client.now())
+        self._arm()
+
     def _has_room(self) -> bool:
-        return self._pending_count < _MAX_PENDING_INTEGRATIONS and self._pending_bytes < _MAX_PENDING_BYTES
+        if self._pending_bytes >= _MAX_PENDING_BYTES and self._pending_count:
+            return False
+        return self._pending_count < _MAX_PENDING_INTEGRATIONS
 
     async def _write(self, socket: Socket) -> ConnectionEnded:
         while True:
