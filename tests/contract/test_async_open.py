@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -410,6 +411,45 @@ async def test_cancelling_at_any_moment(world: World) -> None:
     assert await asyncio.to_thread(world.manager.wait_for_sessions_to_terminate, PATIENCE_S)
     assert world.internal_state("b") is None
     RealmFile.delete(world.folder / "b.realm")
+
+
+def test_opens_cancels_closes_and_suspensions_on_many_threads(world: World) -> None:
+    upload(world, *range(100))
+    configurations = [configuration(world, device) for device in "bcd"]
+    ended: list[str] = []
+
+    async def once(chance: random.Random) -> None:
+        config, fate = chance.choice(configurations), chance.random()
+        if fate < 0.15:
+            with Realm.open(config) as realm, session_of(realm).suspended():
+                await asyncio.sleep(chance.random() / 100)
+            return
+        task = Realm.open_async(config, timeout=chance.choice([PATIENCE_S, 0.01]))
+        if fate < 0.5:
+            asyncio.get_running_loop().call_later(chance.random() / 20, task.cancel)
+        try:
+            async with asyncio.timeout(PATIENCE_S), task as realm:
+                ended.append(f"{len(realm.objects(Item))} items")
+        except asyncio.CancelledError:
+            ended.append("cancelled")
+        except TimeoutError as error:
+            ended.append("out of time" if "was not downloaded within 0.01 s" in str(error) else f"stuck: {task}")
+        except OperationAbortedError:
+            ended.append("suspended meanwhile")
+
+    async def go_on(seed: int) -> None:
+        chance = random.Random(seed)
+        for _ in range(20):
+            await asyncio.gather(*(once(chance) for _ in range(chance.randint(1, 4))))
+
+    with ThreadPoolExecutor(4) as executor:
+        list(executor.map(lambda seed: asyncio.run(go_on(seed)), range(4)))
+    assert set(ended) <= {"100 items", "cancelled", "out of time", "suspended meanwhile"}
+    assert "100 items" in ended
+    assert world.manager.wait_for_sessions_to_terminate(PATIENCE_S)
+    assert world.manager.all_sessions() == []
+    for device in "bcd":
+        RealmFile.delete(world.folder / f"{device}.realm")
 
 
 @in_a_loop
