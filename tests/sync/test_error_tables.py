@@ -103,6 +103,23 @@ def test_10_4_what_a_legacy_error_of_a_session_leads_to(
             assert not Path(fate.device.path).exists()
 
 
+@pytest.mark.parametrize(("code", "has_backup"), [(206, False), (209, True), (218, True)])
+def test_10_4_what_nobody_handles_is_done_at_the_next_start(
+    world: Any, server: Any, realm: Any, code: int, has_backup: bool
+) -> None:
+    fate = meet(world, realm, world.user(server.url), messages.Error(0, code, "text", try_again=False))
+    fate.device.write("never uploaded")
+    fate.device.close()
+    world.manager.close()
+    world.manager = world.new_manager()
+    assert not Path(fate.device.path).exists()
+    assert rows(world) == []
+    backups = list(world.manager.layout.root.rglob("recovered_realm-*"))
+    assert len(backups) == has_backup
+    with pytest.raises(errors.InvalidSessionError, match="closed"):
+        SyncSession.immediately_handle_error(fate.error.action_token)
+
+
 @pytest.mark.parametrize("code", [102, 103, 105, 106, 107, 108, 109, 110, 111, 112])
 def test_10_4_what_a_legacy_error_of_the_connection_leads_to(world: Any, server: Any, realm: Any, code: int) -> None:
     async def before(peer: Any, message: Any) -> bool:

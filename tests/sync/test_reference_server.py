@@ -236,6 +236,31 @@ def test_by_hand_the_token_backs_the_file_up(world: Any, server: Any, reference:
     again.session.wait_for_upload(5)
 
 
+def test_the_backup_of_an_encrypted_realm_opens_with_its_key_and_has_what_was_not_uploaded(
+    world: Any, server: Any, reference: ReferenceServer, tmp_path: Any
+) -> None:
+    key = bytes(range(64))
+    sync = SyncConfiguration(
+        world.user(server.url), "/dogs", path=str(tmp_path / "a.realm"), client_reset_mode=ClientResetMode.MANUAL
+    )
+    with Realm.open(RealmConfiguration(schema=[Dog], sync=sync, encryption_key=key)) as realm:
+        with realm.write():
+            realm.create(Dog, id=1, name="Rex")
+        realm.sync_session.wait_for_upload(5)
+        realm.sync_session.suspend()
+        reference.lose("/dogs", 1)
+        with realm.write():
+            realm.create(Dog, id=2, name="never uploaded")
+        realm.sync_session.resume()
+        world.eventually(lambda: world.errors)
+    ((error, _),) = world.errors
+    assert SyncSession.immediately_handle_error(error.action_token)
+    assert [path.name for path in tmp_path.glob("a.realm*")] == []
+    with Realm.open(RealmConfiguration(schema=[Dog], path=error.backup_path, encryption_key=key)) as saved:
+        assert sorted(dog.name for dog in saved.objects(Dog)) == ["Rex", "never uploaded"]
+        assert saved.sync_session is None
+
+
 def test_a_path_that_the_server_does_not_like_is_told(world: Any, server: Any, reference: ReferenceServer) -> None:
     async def refuse(peer: Any, message: Any) -> bool:
         if isinstance(message, messages.Bind):

@@ -275,3 +275,20 @@ def test_a_login_that_is_refused_leaves_the_user_as_it_is(world: Any, app: Any) 
         log_in(world, app)
     assert caught.value.code is SyncAuthErrorCode.INVALID_CREDENTIALS
     assert (user.state, device.session.state) == (LOGGED_IN, ACTIVE)
+
+
+def test_15_4_a_lost_key_forgets_the_users_and_leaves_their_realms(world: Any, app: Any) -> None:
+    base = world.folder / "encrypted"
+    manager = SyncManager(base, encryption_key=bytes(64))
+    user = manager.log_in(ACCOUNT, app.url)
+    device = world.device_at_default_path(SyncConfiguration(user, "/~/dogs"))
+    device.write("Rex")
+    device.session.wait_for_upload(5)
+    device.close()
+    manager.close()
+    before = Path(device.path).read_bytes()
+    manager = SyncManager(base, encryption_key=bytes(range(64)))
+    assert manager.all_users() == {}
+    assert manager.metadata.file_actions() == []
+    assert Path(device.path).read_bytes() == before
+    manager.close()

@@ -28,7 +28,9 @@ from typing import TYPE_CHECKING, Any, Final
 from syncline.errors import (
     ERROR_ACTION_TOKEN_KEY,
     PATH_OF_REALM_BACKUP_COPY_KEY,
+    ClosedRealmError,
     FileError,
+    InvalidSessionError,
     RealmInUseError,
 )
 from syncline.storage.connection import check_header
@@ -84,7 +86,8 @@ class ErrorActionToken:
         return info
 
     def spend(self) -> bool:
-        """Do it now; whether it was done. Raises RealmInUseError, and stays valid, while the file is in use."""
+        """Do it now; whether it was done. Raises RealmInUseError, and stays valid, while the file is in use; raises
+        InvalidSessionError once the manager is closed."""
         with self._lock:
             action = self._action
             if action is None:
@@ -100,6 +103,11 @@ class ErrorActionToken:
             except RealmInUseError:
                 self._action = action
                 raise
+            except ClosedRealmError as error:
+                self._action = action
+                raise InvalidSessionError(
+                    "the SyncManager of this token is closed: what is stored is done when the next one starts"
+                ) from error
 
     def _run(self, action: FileAction) -> bool:
         """The stored action of the path counts: it may be newer than the token, or be done already (§11.3)."""

@@ -88,7 +88,7 @@ class SyncSession:
         """Do the file action of an error now instead of at the next start; whether it was done.
 
         See spec/sessions.md §11.3. A token is good for one use. Raises RealmInUseError, without using the token, while
-        a Realm of the file is open.
+        a Realm of the file is open, and InvalidSessionError once the token's manager is closed.
         """
         if not isinstance(token, ErrorActionToken):
             raise TypeError(f"an ErrorActionToken is wanted, from error.action_token, not {type(token).__name__}")
