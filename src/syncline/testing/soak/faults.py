@@ -106,7 +106,7 @@ class Course:
             self.done[fault.kind] += 1
         if seconds is None:
             self._note_stuck(member, fault)
-        elif not self._was_out(since, since + seconds):
+        elif fault.kind == "half-open" or not self._was_out(since, since + seconds):  # nobody hears of anything there
             with self._lock:
                 self.recoveries[fault.kind].append(seconds)
 
