@@ -102,7 +102,7 @@ def test_tokens_are_dropped_inside_any_lock(world: Any, server: Any, realm: Any)
 
     with core._lock:
         assert finishes(drop_inside)
-    assert not core._observers
+    assert not core._watch._observers
     assert not core.progress.has_registrations
 
 

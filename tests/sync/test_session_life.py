@@ -30,6 +30,7 @@ from syncline.sync import (
     SyncSessionState,
     SyncStopPolicy,
 )
+from syncline.sync.backend import Backend
 from syncline.sync.log import set_logger
 from syncline.sync.states import InternalState
 
@@ -239,6 +240,34 @@ def test_reconnecting_does_not_concern_a_dying_session(world: Any, server: Any, 
     world.manager.reconnect()
     time.sleep(0.1)
     assert "Ping" not in realm.kinds()
+
+
+# --- suspended (§5) ---------------------------------------------------------------------------------------------------
+
+
+def test_the_first_realm_ends_a_pause_also_if_an_async_open_has_kept_the_session(
+    world: Any, server: Any, realm: Any
+) -> None:
+    user = world.user(server.url)
+    device = world.device(user)
+    device.session.wait_for_download(5)
+    core = device.core
+    opening = Backend().download(device.configuration)
+    opening.attach(device._lease, None)
+    device.session.suspend()
+    second = world.device(user)
+    assert core.internal_state is InternalState.PAUSED
+    second.close()
+    device.close()
+    assert core.internal_state is InternalState.PAUSED, "the open that is under way keeps it"
+    again = world.device(user)
+    assert again.core is core
+    assert core.internal_state is InternalState.ACTIVE
+    again.session.suspend()
+    opening.close()
+    assert core.internal_state is InternalState.PAUSED
+    again.close()
+    assert world.manager.wait_for_sessions_to_terminate(5)
 
 
 # --- waits (§8) -------------------------------------------------------------------------------------------------------

@@ -51,7 +51,7 @@ class Download:
     def attach(self, lease: FileLease, realm: Any) -> None:
         """Take part in the session of the file; see :class:`~syncline.realm.backend.SyncDownload`."""
         registry = self._manager.registry
-        core = registry.attach(self._configuration, lease.file.path, lease)
+        core = registry.attach(self._configuration, lease.file.path, lease, is_realm=False)
         if core.realm_configuration is None:
             core.realm_configuration = realm
         with self._lock:
@@ -133,7 +133,7 @@ class Download:
         """No part in the session any more, as when a Realm is closed."""
         core = self._leave()
         if core is not None:
-            self._manager.registry.release(core.path)
+            self._manager.registry.release(core.path, is_realm=False)
 
     def cancel(self) -> None:
         """No part in the session any more; it stops if nobody else has one."""
@@ -146,7 +146,7 @@ class Download:
         self._is_over = True
         core, self._core = self._core, None
         if core is not None:
-            self._manager.registry.forget(core.path)
+            self._manager.registry.forget(core.path, is_realm=False)
 
     def _leave(self) -> SessionCore | None:
         with self._lock:

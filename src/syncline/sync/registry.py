@@ -57,7 +57,8 @@ class Seat:
 
     def __init__(self) -> None:
         self.core: SessionCore | None = None
-        self.realms = 0
+        self.parts = 0  # open Realms, and async opens that are under way
+        self.realms = 0  # the open Realms among them
 
 
 class SessionRegistry:
@@ -68,10 +69,14 @@ class SessionRegistry:
         self._lock = threading.RLock()
         self._seats: dict[str, Seat] = {}
         self._leaving: list[SessionCore] = []  # out of their seats, not yet let go of their files
-        self._forgotten: deque[str] = deque()  # paths of Realms whose finalizers have run
+        self._forgotten: deque[tuple[str, bool]] = deque()  # what finalizers have run of: path, whether a Realm
 
-    def attach(self, configuration: SyncConfiguration, path: str, lease: FileLease) -> SessionCore:
-        """A Realm of the file was opened: its session, made or revived.
+    def attach(
+        self, configuration: SyncConfiguration, path: str, lease: FileLease, *, is_realm: bool = True
+    ) -> SessionCore:
+        """A Realm of the file was opened, or is being opened asynchronously: its session, made or revived.
+
+        The first open Realm ends a pause, whoever kept the session until then (spec/sessions.md §5.3).
 
         Raises MultipleSyncAgentsError, and MismatchedConfigError if the file is synced with another Realm or as another
         user. ClientUserError if the user was removed, InvalidSessionError in a forked child.
@@ -90,67 +95,70 @@ class SessionRegistry:
                     self._leaving.append(core)
                 core = seat.core = successor
                 self._seats[path] = seat
-            is_first = seat.realms == 0
+            is_first = seat.parts == 0
             if is_first:
                 core.configuration = configuration  # the same Realm, perhaps with another stop policy
-            seat.realms += 1
+            ends_pause = is_first or (is_realm and seat.realms == 0)
+            seat.parts += 1
+            seat.realms += is_realm
         try:
             is_paused = core.internal_state is InternalState.PAUSED
-            core.trigger(Trigger.RESUME if is_first and is_paused else Trigger.REVIVE)
+            core.trigger(Trigger.RESUME if ends_pause and is_paused else Trigger.REVIVE)
         except BaseException:
-            self.release(path)
+            self.release(path, is_realm=is_realm)
             raise
         return core
 
-    def release(self, path: str) -> None:
-        """A Realm of the file was closed; the last one asks the session to close."""
-        seat = self._leave(path)
+    def release(self, path: str, *, is_realm: bool = True) -> None:
+        """A Realm of the file was closed, or an async open has ended; the last part asks the session to close."""
+        seat = self._leave(path, is_realm)
         if seat.core is not None:
-            seat.core.close(lambda: seat.realms == 0)
+            seat.core.close(lambda: seat.parts == 0)
 
     def abandon(self, path: str) -> None:
         """An async open was cancelled; the last part of the session ends it, whatever its stop policy (§16.4)."""
-        seat = self._leave(path)
+        seat = self._leave(path, False)
         if seat.core is not None:
-            seat.core.close(lambda: seat.realms == 0, for_good=True)
+            seat.core.close(lambda: seat.parts == 0, for_good=True)
 
-    def _leave(self, path: str) -> Seat:
+    def _leave(self, path: str, is_realm: bool) -> Seat:
         with self._lock:
             seat = self._seats[path]
-            seat.realms -= 1
+            seat.parts -= 1
+            seat.realms -= is_realm
             return seat
 
-    def forget(self, path: str) -> None:
-        """A Realm of the file was garbage-collected; takes no lock and does nothing yet.
+    def forget(self, path: str, *, is_realm: bool = True) -> None:
+        """A Realm of the file, or an async open, was garbage-collected; takes no lock and does nothing yet.
 
         The event loop releases it soon, or whoever asks the registry before.
         """
-        self._forgotten.append(path)
+        self._forgotten.append((path, is_realm))
         self._manager.post_if_running(self.release_forgotten)
 
     def release_forgotten(self) -> None:
         """Release the Realms whose finalizers have run. Not under any lock."""
         while True:
             try:
-                path = self._forgotten.popleft()
+                path, is_realm = self._forgotten.popleft()
             except IndexError:
                 return
-            self.release(path)
+            self.release(path, is_realm=is_realm)
 
     def close_unreferenced(self, core: SessionCore) -> None:
         """A session was revived by a token, a login or ``resume()``: if no Realm is open it goes on dying (§3.5)."""
-        core.close(lambda: not self._has_realms(core.path))
+        core.close(lambda: not self._has_parts(core.path))
 
-    def _has_realms(self, path: str) -> bool:
+    def _has_parts(self, path: str) -> bool:
         """Without the registry's lock, because it is asked under a session's: whoever opens triggers afterwards."""
         seat = self._seats.get(path)
-        return seat is not None and seat.realms > 0
+        return seat is not None and seat.parts > 0
 
     def unregister(self, core: SessionCore) -> None:
         """The session is not active: it ends, unless a Realm still refers to it."""
         with self._lock:
             seat = self._seats.get(core.path)
-            if seat is None or seat.core is not core or seat.realms:
+            if seat is None or seat.core is not core or seat.parts:
                 return
             later = [] if core.is_errored else core.end()
             if later is None:
@@ -171,7 +179,7 @@ class SessionRegistry:
         """The sessions that open Realms refer to (spec/sessions.md §14.3)."""
         self.release_forgotten()
         with self._lock:
-            cores = [seat.core for seat in self._seats.values() if seat.realms and seat.core is not None]
+            cores = [seat.core for seat in self._seats.values() if seat.parts and seat.core is not None]
         return [core for core in cores if not core.is_invalid and user in (None, core.configuration.user)]
 
     def all(self, user: SyncUser | None = None) -> list[SessionCore]:
@@ -183,7 +191,7 @@ class SessionRegistry:
     def is_open(self, path: str) -> bool:
         """Whether a Realm of the file is open."""
         self.release_forgotten()
-        return self._has_realms(path)
+        return self._has_parts(path)
 
     def wait_for_release(self, path: str | None, timeout: float | None) -> bool:
         """Wait until every session abandoned so far (of ``path``, or of all files) has given its file back."""
@@ -194,7 +202,7 @@ class SessionRegistry:
             abandoned = self._leaving + [
                 seat.core
                 for seat in self._seats.values()
-                if seat.core is not None and not seat.realms and not _lives_on(seat.core)
+                if seat.core is not None and not seat.parts and not _lives_on(seat.core)
             ]
         for core in abandoned:
             if path in (None, core.path):
