@@ -10,7 +10,7 @@ instructions of other peers count them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias, cast
 
 from syncline.errors import SchemaError
@@ -26,6 +26,7 @@ from syncline.storage.columns import (
     link_cell,
 )
 from syncline.storage.deletion import erase_objects
+from syncline.storage.differences import Differences, exactly, holds_others
 from syncline.storage.links import revive, tombstone_of
 from syncline.storage.reader import Reader
 from syncline.storage.refs import CollectionRef
@@ -39,6 +40,7 @@ from syncline.values.kinds import (
     LIST_COLLECTION,
     MIXED,
     SET_COLLECTION,
+    SINGLE_COLLECTION,
 )
 
 __all__ = ["transfer"]
@@ -135,11 +137,18 @@ class _Transfer:
             for key, k in wanted[info.id].items():
                 known = present[info.id].get(key)
                 self._objects[own.id, k] = self._create(own, key) if known is None else known
-        del wanted, present
+        self._own.flush()
+        differences = Differences(self._source, self._own, self._translated)
         for info in classes:
-            own = self._classes[info.id]
-            for k in [k for class_id, k in self._objects if class_id == own.id]:
-                self._copy_object(info, k, own, self._objects[own.id, k])
+            own, before = self._classes[info.id], present[info.id]
+            kept = []
+            for key, k in wanted[info.id].items():
+                if key in before:
+                    kept.append((k, before[key]))
+                else:
+                    self._copy_object(info, k, own, self._objects[own.id, k])
+            for k, own_k, props in differences.find(info, own, kept):
+                self._copy_properties(info, k, own, own_k, props)
 
     def _create(self, info: ClassInfo, key: Key) -> int:
         k = self._own.create(info, key)
@@ -149,21 +158,27 @@ class _Transfer:
 
     def _copy_object(self, info: ClassInfo, k: int, own: ClassInfo, own_k: int) -> None:
         """The values of one object, embedded or not, which both files have."""
+        self._copy_properties(info, k, own, own_k, [*info.singles, *info.collections])
+
+    def _copy_properties(
+        self, info: ClassInfo, k: int, own: ClassInfo, own_k: int, props: Sequence[PropertyInfo]
+    ) -> None:
         row = self._source.row(info, k)
-        for prop in info.singles:
-            if not prop.is_primary_key:
-                cell = tuple(row[prop.slot : prop.slot + len(prop.columns)])
-                self._copy_single(prop, cell, own, own_k, own.properties[prop.name])
-        for prop in info.collections:
+        for prop in props:
             own_prop = own.properties[prop.name]
-            ref = CollectionRef(prop.collection, prop.id, k)
-            self._copy_collection(ref, CollectionRef(prop.collection, own_prop.id, own_k), (own.id, own_k, own_prop, 0))
+            if prop.collection != SINGLE_COLLECTION:
+                ref = CollectionRef(prop.collection, prop.id, k)
+                own_ref = CollectionRef(prop.collection, own_prop.id, own_k)
+                self._copy_collection(ref, own_ref, (own.id, own_k, own_prop, 0))
+            elif not prop.is_primary_key:
+                cell = row[prop.slot : prop.slot + len(prop.columns)]
+                self._copy_single(prop, cell, own, own_k, own_prop)
 
     def _copy_single(self, prop: PropertyInfo, cell: Cell, own: ClassInfo, own_k: int, own_prop: PropertyInfo) -> None:
         rows = self._own.rows(own.id)
         old = rows.cell(own_k, own_prop)
         place = (own.id, own_k, own_prop, 0)
-        if not self._holds_others(prop, cell):
+        if not holds_others(prop, cell):
             new = self._translated(prop, cell, own_prop)
             if not _same(old, new):
                 self._note_link(own_prop, own_prop, new)
@@ -175,12 +190,6 @@ class _Transfer:
         self._copy_content(prop, cell, own_prop, old, place)
 
     # --- values that hold others: embedded objects, collections inside a Mixed ----------------------------------------
-
-    @staticmethod
-    def _holds_others(prop: PropertyInfo, cell: Cell) -> bool:
-        if prop.type == MIXED:
-            return cell[0] in _COLLECTIONS
-        return prop.embedded and cell[0] is not None
 
     @staticmethod
     def _can_stay(prop: PropertyInfo, cell: Cell, old: Cell) -> bool:
@@ -240,7 +249,7 @@ class _Transfer:
     def _insert(
         self, prop: PropertyInfo, cell: Cell, own_prop: PropertyInfo, own: CollectionRef, index: int, place: _Place
     ) -> None:
-        if self._holds_others(prop, cell):
+        if holds_others(prop, cell):
             new = self._new_holder(prop, cell, own_prop, place)
             self._own.list_insert(own, index, new)
             self._copy_content(prop, cell, own_prop, new, place)
@@ -259,7 +268,7 @@ class _Transfer:
         old: Cell,
         place: _Place,
     ) -> None:
-        if not self._holds_others(prop, cell):
+        if not holds_others(prop, cell):
             new = self._translated(prop, cell, own_prop)
             self._note_link(own_prop, place[2], new)
             self._own.list_set(own, index, new)
@@ -290,7 +299,7 @@ class _Transfer:
                 self._own.member_erase(own, key)
         for key, cell in wanted.items():
             old = present.get(key)
-            if not self._holds_others(prop, cell):
+            if not holds_others(prop, cell):
                 new = self._translated(prop, cell, own_prop)
                 if old is None or not _same(old, new):
                     self._note_link(own_prop, place[2], new)
@@ -325,13 +334,13 @@ class _Transfer:
             self._own.note_incoming(cast(int, cell[3]), root)
 
     def _form(self, prop: PropertyInfo, cell: Cell, own_prop: PropertyInfo) -> _Form:
-        if not self._holds_others(prop, cell):
-            return _exactly(self._translated(prop, cell, own_prop))
+        if not holds_others(prop, cell):
+            return exactly(self._translated(prop, cell, own_prop))
         return _deep_form(self._source, prop, cell, lambda inner, value: self._form(inner, value, self._peer(inner)))
 
     def _own_form(self, prop: PropertyInfo, cell: Cell) -> _Form:
-        if not self._holds_others(prop, cell):
-            return _exactly(cell)
+        if not holds_others(prop, cell):
+            return exactly(cell)
         return _deep_form(self._own, prop, cell, self._own_form)
 
     def _peer(self, prop: PropertyInfo) -> PropertyInfo:
@@ -381,13 +390,5 @@ def _collection_form(tables: Tables, ref: CollectionRef, form: Callable[[Propert
     return {place: form(prop, cell) for place, cell in tables.members(ref)}
 
 
-def _exactly(cell: Cell) -> Cell:
-    """Comparable as it is stored: the zeros of floating point are two."""
-    return tuple(_MINUS_ZERO if isinstance(part, float) and repr(part) == "-0.0" else part for part in cell)
-
-
-_MINUS_ZERO: Final = "-0.0"
-
-
 def _same(old: Cell, new: Cell) -> bool:
-    return _exactly(old) == _exactly(new)
+    return exactly(old) == exactly(new)
