@@ -258,6 +258,18 @@ def test_14_1_another_certificate_is_refused_told_once_and_tried_again(
     world.connected(again)
 
 
+def test_14_1_a_pinned_file_may_be_replaced(
+    world: Any, app: Any, secure: int, certificate: Certificate, tmp_path: Path
+) -> None:
+    pinned = tmp_path / "pinned.pem"
+    pinned.write_bytes(make_certificate(tmp_path, "other").pem.read_bytes())
+    world.manager.pinned_certificate_paths = {"127.0.0.1": pinned}
+    with pytest.raises(TlsHandshakeFailedError):
+        world.manager.log_in(SyncCredentials.anonymous(), app.url)
+    pinned.write_bytes(certificate.pem.read_bytes())
+    world.manager.log_in(SyncCredentials.anonymous(), app.url)
+
+
 def test_14_1_other_hosts_are_checked_as_ever(world: Any, app: Any, secure: int, certificate: Certificate) -> None:
     world.manager.pinned_certificate_paths = {"other.example": certificate.pem}
     with pytest.raises(TlsHandshakeFailedError):

@@ -16,11 +16,15 @@ from typing import Any
 
 import pytest
 
-from syncline.errors import OperationAbortedError
+from syncline.errors import InvalidSessionError, OperationAbortedError, SynclineError
 from syncline.storage.file import RealmFile
-from syncline.sync import SyncSessionState, SyncStopPolicy
+from syncline.sync import SyncCredentials, SyncSessionState, SyncStopPolicy
 
 ACTIVE, INACTIVE, INVALID = SyncSessionState
+
+
+async def silence(peer: Any) -> None:
+    await asyncio.sleep(60)
 
 
 # --- one session ------------------------------------------------------------------------------------------------------
@@ -124,6 +128,53 @@ def test_14_4_closing_from_several_threads_waits_for_the_end_in_each(world: Any,
     assert states == [(INVALID, True)] * 4
 
 
+@pytest.mark.parametrize("is_async", [False, True])
+def test_14_4_closing_ends_a_login_that_waits_for_its_server(world: Any, server: Any, is_async: bool) -> None:
+    server.script(silence)
+    outcomes: list[BaseException] = []
+
+    def log_in() -> None:
+        url = f"http://127.0.0.1:{server.port}"
+        try:
+            if is_async:
+                asyncio.run(world.manager.log_in_async(SyncCredentials.anonymous(), url))
+            else:
+                world.manager.log_in(SyncCredentials.anonymous(), url)
+        except (SynclineError, asyncio.CancelledError) as error:
+            outcomes.append(error)
+
+    thread = threading.Thread(target=log_in)
+    thread.start()
+    world.eventually(lambda: server.peers)
+    world.manager.close()
+    thread.join(10)
+    assert isinstance(outcomes[0], OperationAbortedError)
+    with pytest.raises(InvalidSessionError):
+        world.manager.log_in(SyncCredentials.anonymous(), f"http://127.0.0.1:{server.port}")
+
+
+def test_14_4_the_server_still_hears_of_a_logout(world: Any, app: Any) -> None:
+    user = world.manager.log_in(SyncCredentials.anonymous(), app.url)
+    user.log_out()
+    world.manager.close()
+    assert ("DELETE", "/api/client/v2.0/auth/session") in app.requests
+
+
+def test_14_4_a_login_that_is_cancelled_is_cancelled(world: Any, server: Any) -> None:
+    server.script(silence)
+
+    async def main() -> None:
+        login = world.manager.log_in_async(SyncCredentials.anonymous(), f"http://127.0.0.1:{server.port}")
+        task = asyncio.create_task(login)
+        while not server.peers:
+            await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+
+
 # --- programs ---------------------------------------------------------------------------------------------------------
 
 PROGRAM = """
@@ -210,10 +261,6 @@ class Ended:
                 return snapshot.reader.count(dog)
         finally:
             file.close()
-
-
-async def silence(peer: Any) -> None:
-    await asyncio.sleep(60)
 
 
 NOBODY = "ws://127.0.0.1:9"

@@ -16,6 +16,7 @@ from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
+from syncline.errors import InvalidSessionError
 from syncline.protocol.settings import ClientSettings
 from syncline.sync.connection import Attempts, Connection
 from syncline.sync.delivery import Workers
@@ -70,6 +71,8 @@ class SyncClient:
         self._attempts: dict[Endpoint, Attempts] = {}
         self._workers = Workers(_WORKER, _WORKERS)
         self._closed = False
+        self._is_over = False
+        self._submitted: set[Future[Any]] = set()
         self._thread = threading.Thread(target=self._run, name="syncline-sync", daemon=True)
         self._thread.start()
 
@@ -84,8 +87,25 @@ class SyncClient:
                 raise
 
     def submit(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
-        """Run a coroutine on the loop; the future belongs to the calling side."""
-        return asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+        """Run a coroutine on the loop; the future belongs to the calling side, and is cancelled by :meth:`close`.
+
+        Raises InvalidSessionError once closed.
+        """
+        try:
+            future = asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+        except RuntimeError as error:
+            coroutine.close()
+            raise InvalidSessionError("the SyncManager is closed") from error
+        self._submitted.add(future)
+        future.add_done_callback(self._submitted.discard)
+        if self._is_over:
+            future.cancel()
+        return future
+
+    def cancel_submitted(self) -> None:
+        """Cancel what was submitted and has not ended."""
+        for future in list(self._submitted):
+            future.cancel()
 
     def work(self, job: Callable[[], T], done: Callable[[T | None, Exception | None], object]) -> None:
         """Run ``job`` on a worker, then ``done(result, error)`` on the loop."""
@@ -172,6 +192,8 @@ class SyncClient:
             self.loop.run_until_complete(self._end_tasks())
         finally:
             self.loop.close()
+            self._is_over = True
+            self.cancel_submitted()  # what came too late to become a task
 
     async def _end_tasks(self) -> None:
         """Cancel what still runs, and let sockets close."""

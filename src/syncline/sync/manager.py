@@ -14,14 +14,21 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future, wait
 from functools import partial
 from os import PathLike
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
-from syncline.errors import ClientResetError, ConfigurationError, InvalidSessionError, SyncError, SynclineError
+from syncline.errors import (
+    ClientResetError,
+    ConfigurationError,
+    InvalidSessionError,
+    OperationAbortedError,
+    SyncError,
+    SynclineError,
+)
 from syncline.sync.client import SyncClient
 from syncline.sync.credentials import SyncCredentials
 from syncline.sync.delivery import SerialThread, guarded
@@ -50,6 +57,9 @@ __all__ = ["SyncManager"]
 logger = logging.getLogger("syncline.sync")
 
 _LOGOUT_SECONDS: Final = 10.0
+_LAST_LOGOUT_SECONDS: Final = 1.0
+"""A server that is being told of a logout is waited for so long when the manager is closed."""
+_CLOSED_MEANWHILE: Final = "the SyncManager was closed before the login was over"
 _STATUS_VARIABLE: Final = "SYNCLINE_STATUS"
 
 
@@ -97,6 +107,7 @@ class SyncManager(ManagerSettings):
         self._status: StatusServer | None = None
         self._auth_clients: dict[tuple[str, str], AuthClient] = {}  # touched on the event loop only
         self._users: dict[tuple[str, str, str], SyncUser] = {}
+        self._logouts: set[Future[None]] = set()
         self._tracked: set[str] = set()  # paths that the store of users has
         self.renewal = TokenRenewal(self)
         self.metadata = MetadataStore(self.layout.metadata_path if persist_users else None, encryption_key)
@@ -145,7 +156,10 @@ class SyncManager(ManagerSettings):
         ready = self._ready_made(credentials, auth_server_url, app_id)
         if ready is not None:
             return ready
-        return self._start_login(credentials, auth_server_url, app_id, timeout).result()
+        try:
+            return self._start_login(credentials, auth_server_url, app_id, timeout).result()
+        except CancelledError:
+            raise OperationAbortedError(_CLOSED_MEANWHILE) from None
 
     async def log_in_async(
         self, credentials: SyncCredentials, auth_server_url: str, *, app_id: str | None = None, timeout: float = 30
@@ -154,7 +168,13 @@ class SyncManager(ManagerSettings):
         ready = self._ready_made(credentials, auth_server_url, app_id)
         if ready is not None:
             return ready
-        return await asyncio.wrap_future(self._start_login(credentials, auth_server_url, app_id, timeout))
+        try:
+            return await asyncio.wrap_future(self._start_login(credentials, auth_server_url, app_id, timeout))
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            raise OperationAbortedError(_CLOSED_MEANWHILE) from None
 
     def all_users(self) -> dict[str, SyncUser]:
         """The logged-in users by identity."""
@@ -177,7 +197,9 @@ class SyncManager(ManagerSettings):
         for core in self.registry.all(user):
             core.trigger(Trigger.LOG_OUT, error)
         if refresh_token is not None:
-            self.client.submit(self._end_login_session(user, refresh_token))
+            logout = self.client.submit(self._end_login_session(user, refresh_token))
+            self._logouts.add(logout)
+            logout.add_done_callback(self._logouts.discard)
 
     def _ready_made(self, credentials: SyncCredentials, server: str, app_id: str | None) -> SyncUser | None:
         self.check_process()
@@ -356,6 +378,8 @@ class SyncManager(ManagerSettings):
                 core.released.wait(max(0.0, deadline - time.monotonic()))
             client = self._client
             if client is not None:
+                wait(list(self._logouts), min(_LAST_LOGOUT_SECONDS, max(0.0, deadline - time.monotonic())))
+                client.cancel_submitted()  # logins, which would fail for want of their sockets
                 with contextlib.suppress(TimeoutError):
                     client.submit(self._close_auth_clients()).result(max(0.0, deadline - time.monotonic()))
                 client.close(max(0.0, deadline - time.monotonic()))

@@ -5,6 +5,7 @@ Asked anew for every request, so that settings count from the moment they are ma
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 import httpx
@@ -25,7 +26,7 @@ class Routes(httpx.AsyncBaseTransport):
     ) -> None:
         self._proxy = proxy
         self._pinned = pinned
-        self._ways: dict[tuple[Proxy | None, bool, str | None], httpx.AsyncHTTPTransport] = {}
+        self._ways: dict[tuple[Proxy | None, bool, str | None, int], httpx.AsyncHTTPTransport] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send it on its way. Raises ProxyFailed, and ssl.SSLError for a pinned file that cannot be used."""
@@ -33,7 +34,7 @@ class Routes(httpx.AsyncBaseTransport):
         proxy = proxy_for(url, self._proxy())
         is_secure = request.url.scheme == "https"
         pinned = self._pinned(url) if is_secure else None
-        key = (proxy, is_secure, pinned)
+        key = (proxy, is_secure, pinned, 0 if pinned is None else _age(pinned))
         way = self._ways.get(key)
         if way is None:
             # without TLS there is nothing to verify, and loading the certificates takes longer than a login
@@ -64,6 +65,14 @@ async def _by_proxy(way: httpx.AsyncHTTPTransport, request: httpx.Request, proxy
         await response.aclose()
         raise ProxyFailed(refused_credentials(proxy))
     return response
+
+
+def _age(path: str) -> int:
+    """Changes when the file is replaced."""
+    try:
+        return os.stat(path).st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _for_httpx(proxy: Proxy | None) -> httpx.Proxy | None:
