@@ -48,7 +48,9 @@ class Gate:
         scene.fake.before = self._hold
 
     async def _hold(self, peer: Any, message: Any) -> None:
-        if isinstance(message, messages.Mark) and self._scene.core().reset is not None:
+        idents = sum(1 for _, sent in self._scene.fake.log if isinstance(sent, messages.Ident))
+        is_of_copy = idents >= 3  # after that of the file at first, or of another device, and the one that is refused
+        if isinstance(message, messages.Mark) and is_of_copy and self._scene.core().reset is not None:
             self._is_reached.set()
             await self._opened.wait()
 

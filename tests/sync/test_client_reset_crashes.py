@@ -152,7 +152,8 @@ class Machine:
             file=file,
             history=ClientHistory(file),
             realm_configuration=None,
-            manager=SimpleNamespace(layout=layout),
+            had_realm=True,
+            manager=SimpleNamespace(layout=layout, client=None),
             configuration=SimpleNamespace(
                 client_reset_mode=mode,
                 before_client_reset=None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -204,6 +205,10 @@ def test_the_server_forbids_to_recover_so_it_is_discarded(scene: Scene) -> None:
     settle(realm)
     assert names(realm) == ["Rex"]
     assert scene.world.errors == []
+    (report,) = scene.world.manager.layout.backup_path(None).parent.glob("recovered_realm-*.json")
+    told = json.loads(report.read_text())
+    assert told["discarded"] == {"transactions": 1}
+    assert "recovered" not in told
 
 
 def test_a_record_of_another_library_is_ignored(scene: Scene) -> None:
@@ -301,6 +306,8 @@ def test_stopped_while_the_fresh_copy_is_downloaded(scene: Scene, how: str) -> N
     assert scene.world.errors == []
     scene.world.eventually(lambda: not is_noted(again))
     assert not fresh_copy_of(again).exists()
+    old, _, copy, *later = [message.file_ident for _, message in scene.fake.log if isinstance(message, messages.Ident)]
+    assert later == [old, copy, copy], "it was gone on with, then the file took its identity"
 
 
 @pytest.mark.parametrize("how", ["suspend", "log out", "close"])
@@ -329,6 +336,18 @@ def test_stopped_while_a_callback_runs(scene: Scene, how: str, where: str) -> No
     assert not fresh_copy_of(again).exists()
     binds = [message for _, message in scene.fake.log[count:] if isinstance(message, messages.Bind)]
     assert len(binds) == 1, "the file was the new one, and refused no more"
+
+
+def test_a_session_that_is_started_twice_binds_once(scene: Scene) -> None:
+    """The end of a reset and a resume() may both start it."""
+    realm = scene.ahead()
+    session_of(realm).resume()
+    settle(realm)
+    binds = scene.binds()
+    core = scene.core()
+    scene.user.manager.client.post(core.start_protocol, core.protocol)
+    settle(realm)
+    assert scene.binds() == binds
 
 
 def test_other_headers_begin_the_reset_anew(scene: Scene) -> None:

@@ -187,10 +187,11 @@ class ClientReset:
                 record = self._note_attempt(tx)
                 with file.write_on(tx) as tx:
                     tx.recording = False
+                    unsynced = len(self._core.history.local_changes_in(tx))
                     recovery = self._take_over(tx, record.mode)
                     reset_tracking.write_record_in(tx, record._replace(outcome=reset_tracking.Outcome.DONE))
-                    if recovery is not None and recovery.changesets:
-                        report = self._tell(recovery)
+                    if unsynced:
+                        report = self._tell(recovery, unsynced)
             return recovery
         except Exception:
             if record is not None:
@@ -200,11 +201,11 @@ class ClientReset:
                     report.unlink(missing_ok=True)
             raise
 
-    def _tell(self, recovery: Recovery) -> Path:
-        """Write down what was recovered, and what could not be and why."""
+    def _tell(self, recovery: Recovery | None, unsynced: int) -> Path:
+        """Write down what was recovered, and what could not be and why; or that everything was discarded."""
         beside = self._core.manager.layout.backup_path(self._configuration.recovery_directory)
         report = beside.with_name(f"{beside.name}.json")
-        write_report(report, self._core.path, self.cause, recovery)
+        write_report(report, self._core.path, self.cause, recovery, unsynced)
         return report
 
     def _note_attempt(self, tx: WriteTransaction) -> reset_tracking.ResetRecord:

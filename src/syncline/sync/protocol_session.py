@@ -130,8 +130,8 @@ class ProtocolSession:
     # --- life ---------------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Bind, once a previous session of the same file has let go of it."""
-        if self._is_stopping:
+        """Bind, once a previous session of the same file has let go of it. Further calls do nothing."""
+        if self._is_stopping or self._session is not None:
             return
         previous = self._client.ending.get(self._core.path)
         if previous is not None:
