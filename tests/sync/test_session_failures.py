@@ -444,6 +444,11 @@ def test_bad_input_a_wrong_url(world: Any, server: Any) -> None:
     assert "404" in str(error)
     assert error.is_fatal
     assert device.session.state is ACTIVE
+    for attempts in (2, 3):
+        device.session.reconnect()
+        world.eventually(lambda attempts=attempts: len(server.peers) >= attempts)
+        world.eventually(lambda: device.session.connection_state is DISCONNECTED)
+    assert the_error(world)[0] is error, "it is tried again, and told once"
 
 
 def test_bad_input_a_server_that_speaks_garbage(world: Any, server: Any) -> None:

@@ -479,7 +479,7 @@ class SessionCore:
 
     def _is_known(self, failure: Failure) -> bool:
         """Whether the same connection failure was reported since the last connection: retries do not repeat it."""
-        if failure.is_fatal or failure.server_code is not None or failure.action is ErrorAction.WARNING:
+        if failure.server_code is not None or failure.action is ErrorAction.WARNING:
             return False
         known = self._reported is failure.status
         self._reported = failure.status
