@@ -25,9 +25,8 @@ from syncline.storage.columns import (
     key_from_columns,
     link_cell,
 )
-from syncline.storage.deletion import erase_objects
 from syncline.storage.differences import Differences, exactly, holds_others
-from syncline.storage.links import revive, tombstone_of
+from syncline.storage.links import bury, revive, tombstone_of
 from syncline.storage.reader import Reader
 from syncline.storage.refs import CollectionRef
 from syncline.storage.tables import Tables
@@ -129,9 +128,10 @@ class _Transfer:
         wanted = {info.id: _keys(self._source, info) for info in classes}
         present = {info.id: _keys(self._own, self._classes[info.id]) for info in classes}
         for info in classes:
-            gone = [k for key, k in present[info.id].items() if key not in wanted[info.id]]
-            if gone:
-                erase_objects(self._own, self._tx.recorder, self._classes[info.id], sorted(gone))
+            for key, k in present[info.id].items():
+                if key not in wanted[info.id]:
+                    # links to it are overwritten below: until then they are hidden, so that no list moves for each
+                    bury(self._own, self._classes[info.id], key, k)
         for info in classes:
             own = self._classes[info.id]
             for key, k in wanted[info.id].items():
