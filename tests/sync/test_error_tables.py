@@ -140,14 +140,17 @@ def test_10_4_what_a_legacy_error_of_the_connection_leads_to(world: Any, server:
 
 
 @pytest.mark.parametrize("code", [200, 201, 213, 229])
-def test_10_4_legacy_errors_that_nobody_hears_of(world: Any, server: Any, realm: Any, code: int) -> None:
-    realm.fail_once(messages.Ident, messages.Error(0, code, "text", try_again=True))
+def test_10_4_legacy_errors_that_nobody_hears_of_but_the_log(
+    world: Any, server: Any, realm: Any, caplog: pytest.LogCaptureFixture, code: int
+) -> None:
+    realm.fail_once(messages.Ident, messages.Error(0, code, "later, please", try_again=True))
     device = world.device(world.user(server.url))
     world.eventually(lambda: device.session.last_error)
     assert (device.session.state, device.session.connection_state) == (ACTIVE, DISCONNECTED)
     device.session.reconnect()
     device.session.wait_for_download(5)
     assert (world.errors, rows(world), device.session.state) == ([], [], ACTIVE)
+    assert [r.levelname for r in caplog.records if "later, please" in r.getMessage()] == ["WARNING"]
 
 
 def test_10_4_a_code_that_nobody_knows(world: Any, server: Any, realm: Any) -> None:

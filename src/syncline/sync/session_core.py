@@ -399,6 +399,8 @@ class SessionCore:
             self.manager.renewal.take_effect(self, row.effect)
         if report is not None:
             self.manager.report(report, self)
+        elif failure.server_code is not None and not row.report:  # always in the log (§10.2)
+            logger.warning("%s: %s", self.path, failure.message)
 
     def _begin_reset(self, failure: Failure) -> None:
         """A client reset takes the place of the protocol session; waits go on (spec/sessions.md §12.3)."""
