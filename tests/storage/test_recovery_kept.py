@@ -24,6 +24,7 @@ from tests.storage.items import (
 )
 
 from syncline.errors import SchemaError
+from syncline.storage.recovery import recover
 from syncline.testing.recovery.world import World
 from syncline.testing.recovery.writing import DOMAIN
 
@@ -391,3 +392,44 @@ def test_discard_then_recover(world: World) -> None:
     world.local(put("name", to=text("l")))
     assert uploaded(recovered(world))
     assert item(world)["name"] == text("l")
+
+
+# --- cost -------------------------------------------------------------------------------------------------------------
+
+
+def statements(objects: int, elements: int) -> int:
+    """How many statements it takes to recover some changes and the elements that were appended to one list."""
+    world = World()
+    try:
+        world.both({"op": "schema", "classes": list(DOMAIN.classes)}, *(create(number) for number in range(objects)))
+        world.local(*(insert("texts", index=number, value=text(f"t{number}")) for number in range(elements)))
+        world.local(erase(2), put("name", to=text("l"), obj=3), remove("texts", index=0))
+        count = 0
+
+        def seen(*_: object) -> bool:
+            nonlocal count
+            count += 1
+            return True
+
+        changes = world.unsynced()
+        source = world.fresh.begin()
+        try:
+            with world.own.write() as own:
+                own.recording = False
+                source.connection.exec_trace = own.connection.exec_trace = seen
+                recover(changes, own, source)
+                source.connection.exec_trace = own.connection.exec_trace = None
+        finally:
+            world.fresh.rollback(source)
+        return count
+    finally:
+        world.close()
+
+
+def test_what_a_recovery_costs_does_not_depend_on_the_size_of_the_file() -> None:
+    assert abs(statements(400, 10) - statements(100, 10)) <= 5
+
+
+def test_elements_of_a_long_list_cost_the_same_each() -> None:
+    few, more, many = (statements(10, elements) for elements in (100, 200, 400))
+    assert many - more <= 2.2 * (more - few) + 5
