@@ -22,6 +22,7 @@ from syncline.errors import (
     TransactionError,
     WriteTimeoutError,
 )
+from syncline.storage import writer
 from syncline.storage.catalogue import ClassInfo
 from syncline.storage.file import FileLease, RealmFile
 from syncline.storage.reader import Reader
@@ -310,6 +311,49 @@ def test_the_write_ahead_log_stays_short(file: RealmFile) -> None:
         snapshot = file.commit_pinned(tx)
     snapshot.release()
     assert os.path.getsize(file.path + "-wal") < 9_000_000  # of 300 commits of more than 20 kB each
+
+
+def test_it_starts_over_also_where_readers_follow_every_commit(
+    file: RealmFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "_LONG_WAL_PAGES", 1000)
+    monkeypatch.setattr(file.writer, "_long_wal", 1000)
+    snapshot = file.snapshot()
+    for number in range(600):
+        with file.write() as tx:
+            add(tx, number, "x" * 20_000)
+        newest = file.snapshot()
+        snapshot.release()
+        snapshot = newest
+    assert os.path.getsize(file.path + "-wal") < 12_000_000
+    with snapshot, snapshot.lock:
+        assert snapshot.version == file.version
+        assert snapshot.reader.count(dogs(snapshot.reader)) == 600
+
+
+def test_nobody_sees_another_version_because_it_starts_over(file: RealmFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "_LONG_WAL_PAGES", 1)
+    monkeypatch.setattr(file.writer, "_long_wal", 1)
+    with file.write() as tx:
+        add(tx, 0)
+    newest = file.snapshot()
+    with newest.lock:
+        reader = threading.Thread(target=lambda: file.rollback(file.begin()))
+        reader.start()  # it does not wait for whoever reads
+        reader.join(10)
+        assert not reader.is_alive()
+    for number in range(1, 20):
+        old = newest
+        with file.write() as tx:
+            add(tx, number)
+        newest = file.snapshot()
+        with file.write() as tx:  # two versions are held: nothing starts over
+            add(tx, 100 + number)
+        assert [held.reader.count(dogs(held.reader)) for held in (old, newest)] == [2 * number - 1, 2 * number]
+        old.release()
+        newest.release()
+        newest = file.snapshot()
+    newest.release()
 
 
 # --- change logs ------------------------------------------------------------------------------------------------------

@@ -280,6 +280,7 @@ class RealmFile:
         try:
             self._check_open()
             with translating(self.path):
+                self._writer.start_wal_over(self._pool)
                 self._tx = self._writer.begin()
         except BaseException:
             self._abandon_write()

@@ -121,6 +121,31 @@ class SnapshotPool:
         self._live[version] = snapshot
         return snapshot
 
+    def begin_anew(self, write_back: Callable[[], bool]) -> bool:
+        """Have ``write_back`` empty the write-ahead log, and nobody here need it any more; whether that was possible.
+
+        Nobody may commit meanwhile. A snapshot that began before holds on to its part of the log, even where all of it
+        is in the file by now, and the log cannot start over. One that begins afterwards reads the file alone. So the
+        newest version, if it is the only one held, begins once more.
+        """
+        self._take_back()
+        with self._guard:
+            snapshots = list(self._live.values())
+            if len(snapshots) > 1:
+                return False
+            if not snapshots:
+                return write_back()
+            (snapshot,) = snapshots
+            if not snapshot.lock.acquire(blocking=False):  # somebody reads just now
+                return False
+            try:
+                if snapshot._connection is None or not write_back():
+                    return False
+                snapshot._connection.execute("ROLLBACK; BEGIN; SELECT max(version) FROM rlm_commit").fetchall()
+            finally:
+                snapshot.lock.release()
+        return True
+
     def add_user(self, snapshot: Snapshot) -> None:
         """One more user of a snapshot that has one."""
         with self._guard:

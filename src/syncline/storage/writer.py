@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 import apsw
 
@@ -19,6 +19,9 @@ from syncline.storage.catalogue import Catalogue
 from syncline.storage.own_changes import OwnChanges
 from syncline.storage.sync_state import SyncState
 from syncline.storage.transaction import WriteTransaction
+
+if TYPE_CHECKING:
+    from syncline.storage.snapshot import SnapshotPool
 
 __all__ = ["EPOCH_MS", "Clock", "RemoteOrigin", "Writer"]
 
@@ -36,6 +39,8 @@ _REMOTE: Final = 1
 _LOGS_KEPT: Final = 256
 #: A write-ahead log longer than this is written back to the main file after a commit (pages).
 _WAL_PAGES: Final = 1000
+#: One that is longer than this starts over as soon as readers allow (pages).
+_LONG_WAL_PAGES: Final = 4000
 
 _log: Final = logging.getLogger("syncline.storage")
 
@@ -79,6 +84,7 @@ class Writer:
         self._may_commit = False
         self._wal_pages = 0
         self._wal_limit = _WAL_PAGES
+        self._long_wal = _LONG_WAL_PAGES
         connection.set_commit_hook(self._forbids_commit)
         connection.set_wal_hook(self._note_wal)
 
@@ -88,6 +94,8 @@ class Writer:
 
     def _note_wal(self, connection: apsw.Connection, name: str, pages: int) -> int:
         self._wal_pages = pages
+        if pages < _LONG_WAL_PAGES:
+            self._long_wal = _LONG_WAL_PAGES
         return apsw.SQLITE_OK
 
     @property
@@ -190,12 +198,30 @@ class Writer:
         """
         if self._wal_pages < self._wal_limit:
             return
+        pages, done = self._write_wal_back()
+        self._wal_limit = _WAL_PAGES if done >= pages else pages + _WAL_PAGES
+
+    def start_wal_over(self, pool: SnapshotPool) -> None:
+        """Before a transaction begins, under the writer lock: if the write-ahead log is long, have it start over.
+
+        Readers that follow every commit would prevent it for ever (:meth:`.SnapshotPool.begin_anew`). Where one is
+        late, or of another process, it is tried again a while later.
+        """
+        if self._wal_pages >= self._long_wal:
+            self._long_wal = self._wal_pages + _WAL_PAGES // 4
+            pool.begin_anew(self._has_written_wal_back)
+
+    def _has_written_wal_back(self) -> bool:
+        pages, done = self._write_wal_back()
+        return done >= pages
+
+    def _write_wal_back(self) -> tuple[int, int]:
+        """Pages in the write-ahead log, and how many of them are in the file now."""
         try:
-            pages, done = self.connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+            return self.connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
         except apsw.Error as error:
             _log.warning("the write-ahead log cannot be written back now: %s", error)
-            pages, done = self._wal_pages, 0
-        self._wal_limit = _WAL_PAGES if done >= pages else pages + _WAL_PAGES
+            return self._wal_pages, 0
 
     def compact(self) -> None:
         """Rewrite the file without free pages and empty the write-ahead log; nobody else may use it meanwhile."""
