@@ -25,8 +25,9 @@ __all__ = ["EXIT_SECONDS", "close_at_exit", "warn_of_unsent"]
 
 logger = logging.getLogger("syncline.sync")
 
-EXIT_SECONDS: Final = 5.0
-"""All managers of a process together hold up its end for so long at most."""
+EXIT_SECONDS: Final = 4.0
+"""All managers of a process together hold up its end for so long at most: with all else that ends then, five seconds
+are enough (spec/sessions.md §14.4)."""
 
 _LOOKING_SECONDS: Final = 1.0
 """Counting what is unsent takes so long at most; files that are left then are named without numbers."""
