@@ -51,20 +51,18 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
     (lambda: Dog.name.contains(5), r"CONTAINS needs a string or data on the right, not int"),
     (lambda: Dog.name.like(Dog.age), r"LIKE needs a string or data on the right, not int"),
     (lambda: Dog.age.equals(5, ci=True), r"ignoring case needs a string"),
-    (lambda: Dog.age.in_([5], ci=True), r"only strings and data can ignore case"),
-    (lambda: Dog.age.in_([5, "x"]), r"cannot be compared with str 'x'"),
-    (lambda: Dog.name == Dog.age, r"type string cannot be compared with one of type int"),
-    (lambda: Dog.best > None, r"links can only be compared with == and !="),
+    (lambda: Dog.age.in_([5], ci=True), r"ignoring case needs a string or data on the left, not int"),
+    (lambda: Dog.name == Dog.age, r"name == age: string cannot be compared with int"),
+    (lambda: Dog.best > None, r"links can only be compared with ==, != and IN"),
     (lambda: Dog.best.between(1, 2), r"links have no order"),
     (lambda: Dog.best == 5, r"is no object of this Realm"),
     (lambda: Dog.best == Dog.cat, r"links to different classes"),
-    (lambda: Dog.friends == None, r"holds no nulls; ask for its .count\(\)"),  # noqa: E711
+    (lambda: Dog.friends == None, r"holds no nulls; ask for its @count instead, .count\(\) in Python"),  # noqa: E711
     (lambda: Dog.friends.age == Dog.tags.count(), r""),
     (lambda: Dog.age.between(None, 5), r"a bound is null"),
+    (lambda: Dog.age["name"] == 5, r"age\['name'\]: age, which is no collection, has no elements"),
     (lambda: Dog.age.any == 5, r"ANY needs a path that goes through a collection"),
-    (lambda: Dog.tags == Dog.friends.name, r"compares two collections"),
     (lambda: Dog.age.count() == 1, r"a value of type int has no size"),
-    (lambda: Dog.friends.name.count() == 1, r"behind a collection cannot be asked"),
     (lambda: Dog.price == Decimal("1e9999"), r"too large for a 128-bit decimal"),
 ]
 
@@ -93,7 +91,7 @@ def test_objects_in_conditions(dogs: Results[Dog]) -> None:
     dogs.where(Dog.best == dog, Dog.extra == cat, Dog.best.in_([dog, None]))
     with pytest.raises(QueryError, match=r"a link to Dog cannot be compared with Cat"):
         dogs.where(Dog.best == cat)
-    with pytest.raises(QueryError, match=r"links can only be compared with == and !="):
+    with pytest.raises(QueryError, match=r"links can only be compared with ==, != and IN"):
         dogs.where(Dog.extra > cat)
     with pytest.raises(QueryError, match=r"is no object of this Realm"):
         dogs.where(Dog.best == Dog(name="x"))
@@ -131,7 +129,7 @@ def test_limits_are_counts(dogs: Results[Dog]) -> None:
     for wrong in (-1, True, 1.5):
         with pytest.raises(QueryError, match=r"give a number that is not negative"):
             dogs.limit(wrong)  # type: ignore[arg-type]
-    with pytest.raises(QueryError, match=r"call where\(\) before limit\(\)"):
+    with pytest.raises(QueryError, match=r"filter before limit\(\)"):
         dogs.limit(3).where(Dog.age > 3)
 
 
@@ -156,8 +154,9 @@ def test_a_collection_goes_to_the_left(dogs: Results[Dog]) -> None:
     node = dogs.where(Dog.age < Dog.friends.any.age)._resolve().predicate
     assert isinstance(node, Compare)
     assert (str(node.left), node.operator, str(node.right)) == ("ANY friends.age", Operator.GT, "age")
-    with pytest.raises(QueryError, match=r"CONTAINS needs its property on the left"):
-        dogs.where(Dog.name.contains(Dog.tags))
+    node = dogs.where(Dog.name.contains(Dog.tags))._resolve().predicate
+    assert isinstance(node, Compare)
+    assert (str(node.left), str(node.right)) == ("name", "tags")
 
 
 def test_limit_stays_in_the_query(dogs: Results[Dog]) -> None:

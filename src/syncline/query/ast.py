@@ -266,7 +266,10 @@ class ObjectLiteral(NamedTuple):
 
 
 class LinkLiteral(NamedTuple):
-    """``L1:2``, ``O2``: an object by its numbers in this file; class number None: that of the other operand."""
+    """``L1:2``, ``O2``: an object by its numbers in this file; class number None: that of the other operand.
+
+    With a class number it is a resolved link, too.
+    """
 
     class_id: int | None
     object_key: int
@@ -326,21 +329,25 @@ class Step:
 class Constant:
     """A value; as the application wrote it before resolution, a stored value after it.
 
-    ``origin``: of a resolved link, what the application wrote.
+    ``given``: by the application as a Python value, not written in the text. ``origin``: what a resolved link or name
+    of a type was before.
     """
 
     value: object
     origin: object = field(default=None, compare=False, repr=False)
     span: Span | None = field(default=None, compare=False, repr=False)
+    given: bool = field(default=False, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class ConstantList:
-    """``{1, 2, 3}``: a plural operand."""
+    """``{1, 2, 3}``: a plural operand. ``origins``: the values before resolution, where they are others."""
 
     values: tuple[object, ...]
     quantifier: Quantifier | None = None
+    origins: tuple[object, ...] | None = field(default=None, compare=False, repr=False)
     span: Span | None = field(default=None, compare=False, repr=False)
+    given: bool = field(default=False, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 from syncline.query.ast import Operator
 from syncline.query.text import fold as fold_text
 from syncline.query.text import like, to_bytes
+from syncline.query.type_names import TypeSet
 from syncline.values import Decimal128, ObjectId
 
 __all__ = ["matches"]
@@ -18,6 +19,8 @@ _T = TypeVar("_T", str, bytes)
 
 def matches(operator: Operator, left: object, right: object, fold: bool = False) -> bool:
     """Whether ``left operator right`` is true of two stored values, either of which may be None."""
+    if isinstance(left, TypeSet) and isinstance(right, TypeSet):
+        return bool(left & right) == (operator is not Operator.NE)
     if operator.is_string:
         return _string_operator(operator, left, right, fold)
     if left is None or right is None:
@@ -65,6 +68,8 @@ def _ordered(value: Any) -> Any:
         return math.nan if value.is_nan() else value.to_decimal()
     if isinstance(value, str):
         return to_bytes(value)
+    if isinstance(value, list | dict):  # equal to each other, whatever is in them
+        return 0
     return value.binary if isinstance(value, ObjectId) else value
 
 

@@ -10,30 +10,44 @@ This module knows no models. A class that has properties is a :class:`ClassRef`,
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import NoReturn, Protocol
 
-from syncline.errors import QueryError
+from syncline.errors import QueryArgumentError, QueryError
+from syncline.query.arguments import is_list, listed
 from syncline.query.ast import (
+    Aggregate,
+    Aggregation,
     Always,
     And,
+    Arithmetic,
+    ArithmeticOperator,
     Between,
     Compare,
     Constant,
     ConstantList,
+    Element,
+    Index,
     Not,
     Operand,
     Operator,
     Or,
     Path,
+    Position,
     Predicate,
     Quantifier,
     Size,
     SortKey,
+    Subquery,
+    TypeOf,
+    Within,
 )
-from syncline.query.printing import to_rql
+from syncline.query.geometry import GeoBox, GeoCircle, GeoPolygon, Shape
+from syncline.query.printing import operand_to_rql, to_rql
+from syncline.values import kinds
 
-__all__ = ["ClassRef", "Condition", "Expr", "PropertyRef", "all_of", "any_of"]
+__all__ = ["ClassRef", "Condition", "Expr", "Filtered", "PropertyRef", "all_of", "any_of", "backlinks"]
 
 
 class ClassRef(Protocol):
@@ -49,13 +63,15 @@ class ClassRef(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PropertyRef:
-    """A property as expressions see it: its stored name, and for a link a function that finds the target class.
+    """A property as expressions see it: its stored name, for a link a function that finds the target class, and which
+    collection it is (``values.kinds``).
 
     A function, because the target may be declared later than the class that links to it.
     """
 
     stored_name: str
     target: Callable[[], ClassRef] | None = None
+    collection: int = kinds.SINGLE_COLLECTION
 
 
 class _NoTruth:
@@ -146,25 +162,97 @@ class Expr(_NoTruth):
     ``==`` builds a node, so do not look for expressions in lists; the hash is that of identity.
     """
 
-    __slots__ = ("_operand", "_target")
+    __slots__ = ("_collection", "_operand", "_owner", "_plural", "_target")
 
-    def __init__(self, operand: Path | Size, target: Callable[[], ClassRef] | None = None) -> None:
+    def __init__(
+        self,
+        operand: Operand,
+        target: Callable[[], ClassRef] | None = None,
+        *,
+        collection: int = kinds.SINGLE_COLLECTION,
+        plural: bool = False,
+        owner: ClassRef | None = None,
+    ) -> None:
+        """Not for applications. ``collection``: which one the last property is; ``plural``: whether the way to it leads
+        to several objects; ``owner``: the class, of a property of a class.
+        """
         self._operand = operand
         self._target = target
+        self._collection = collection
+        self._plural = plural
+        self._owner = owner
 
-    # --- walking over links ---
+    @property
+    def _many(self) -> bool:
+        return self._plural or self._collection != kinds.SINGLE_COLLECTION
+
+    # --- walking over links, into collections and Mixed values ---
 
     def __getattr__(self, name: str) -> Expr:
         if name.startswith("_") or self._target is None or not isinstance(self._operand, Path):
             raise AttributeError(f"{self} has no attribute {name!r}: only links lead on to further properties")
-        return self[name]
+        return self._property(name)
 
-    def __getitem__(self, name: str) -> Expr:
-        """A property of the linked class; needed for a name that is also a method here (``Person.best["count"]``)."""
-        if not isinstance(name, str) or self._target is None or not isinstance(self._operand, Path):
-            raise QueryError(f"{self}[{name!r}]: only a link can be followed, by the name of a property")
-        path, reference = self._operand, self._target().property_ref(name)
-        return Expr(Path((*path.elements, reference.stored_name), path.quantifier), reference.target)
+    def __getitem__(self, key: str | int | slice) -> Expr:
+        """``list[0]``, ``dictionary["key"]``, and inside a Mixed value both; ``[:]`` is every element.
+
+        On a single link a string is a property of the linked class, for names that are methods here
+        (``Person.best["count"]``).
+        """
+        self._path(f"[{key!r}]")
+        if isinstance(key, str):
+            if self._target is not None and self._collection != kinds.DICTIONARY_COLLECTION:
+                return self._property(key)
+        elif isinstance(key, slice):
+            if key != slice(None):
+                raise QueryError(f"{self}[{key}]: [:] stands for every element; parts of a collection cannot be asked")
+            return self._picked(Index(Position.ALL), plural=True)
+        elif isinstance(key, bool) or not isinstance(key, int) or key < 0:
+            raise QueryError(f"{self}[{key!r}]: give an index from 0, or a key; .last is the last element")
+        return self._picked(Index(key))
+
+    @property
+    def first(self) -> Expr:
+        """The first element of a list."""
+        return self._picked(Index(Position.FIRST))
+
+    @property
+    def last(self) -> Expr:
+        """The last element of a list."""
+        return self._picked(Index(Position.LAST))
+
+    def keys(self) -> Expr:
+        """The keys of a dictionary."""
+        return Expr(self._longer("@keys"), plural=True)
+
+    def values(self) -> Expr:
+        """The values of a dictionary, where a name behind it could be a key."""
+        return Expr(self._longer("@values"), self._target, collection=self._collection, plural=self._plural)
+
+    def backlinks(self, source: Expr | None = None) -> Expr:
+        """The objects that link to this one: ``Dog.best.backlinks(Person.dogs)``; without ``source`` all, to count."""
+        return backlinks(self._path(".backlinks()"), source)
+
+    def _property(self, name: str) -> Expr:
+        assert self._target is not None
+        reference = self._target().property_ref(name)
+        path = self._longer(reference.stored_name)
+        return Expr(path, reference.target, collection=reference.collection, plural=self._many)
+
+    def _picked(self, index: Index, plural: bool = False) -> Expr:
+        """An element of the collection, or every one."""
+        return Expr(self._longer(index), self._target, plural=plural or self._plural)
+
+    def _longer(self, *elements: Element) -> Path:
+        path = self._path(f".{elements[0]}")
+        return Path((*path.elements, *elements), path.quantifier)
+
+    def _path(self, what: str) -> Path:
+        if not isinstance(self._operand, Path):
+            raise QueryError(f"{self}{what}: only a property can be followed, and {self} is a value that was computed")
+        return self._operand
+
+    # --- many values ---
 
     @property
     def any(self) -> Expr:
@@ -184,13 +272,63 @@ class Expr(_NoTruth):
     def _quantified(self, quantifier: Quantifier) -> Expr:
         if not isinstance(self._operand, Path) or self._operand.quantifier is not None:
             raise QueryError(f"{self}: .{quantifier.value.lower()} stands once, behind a collection")
-        return Expr(Path(self._operand.elements, quantifier), self._target)
+        path = Path(self._operand.elements, quantifier)
+        return Expr(path, self._target, collection=self._collection, plural=self._plural)
 
     def count(self) -> Expr:
         """The number of elements of a collection, or of objects that links reach; of a string or data its bytes."""
         if not isinstance(self._operand, Path):
             raise QueryError(f"{self} is a number already")
         return Expr(Size(self._operand))
+
+    def lengths(self) -> Expr:
+        """The bytes of each string of a list."""
+        return Expr(self._longer("length"), plural=True)
+
+    def sum(self) -> Expr:
+        """The sum of a collection, or of a property of linked objects: ``Person.dogs.age.sum()``; 0 of nothing."""
+        return self._aggregate(Aggregation.SUM)
+
+    def avg(self) -> Expr:
+        """The average; null of nothing."""
+        return self._aggregate(Aggregation.AVG)
+
+    def min(self) -> Expr:
+        """The least value; null of nothing."""
+        return self._aggregate(Aggregation.MIN)
+
+    def max(self) -> Expr:
+        """The largest value; null of nothing."""
+        return self._aggregate(Aggregation.MAX)
+
+    def _aggregate(self, function: Aggregation) -> Expr:
+        path = self._path(f".{function.name.lower()}()")
+        if (
+            self._collection != kinds.SINGLE_COLLECTION
+            or len(path.elements) < 2
+            or not isinstance(path.elements[-1], str)
+        ):
+            return Expr(Aggregate(function, path))
+        *before, member = path.elements
+        return Expr(Aggregate(function, Path(tuple(before), path.quantifier), Path((member,))))
+
+    def where(self, condition: Callable[[Expr], Condition]) -> Filtered:
+        """Those of the linked objects that meet a condition: ``Person.dogs.where(lambda dog: dog.age > 3).count()``."""
+        path = self._path(".where()")
+        if self._target is None:
+            raise QueryError(f"{self}.where(): only linked objects can be asked for conditions of their own")
+        depth = _depth.get()
+        token = _depth.set(depth + 1)
+        try:
+            variable = f"$x{depth + 1 if depth else ''}"
+            inner = condition(Expr(Path((variable,)), self._target))
+            return Filtered(path, variable, _condition(inner, "where()").node)
+        finally:
+            _depth.reset(token)
+
+    def type(self) -> Expr:
+        """The type of a Mixed value, to be compared with a name: ``Thing.extra.type() == "int"``."""
+        return Expr(TypeOf(self._path(".type()")), plural=self._many)
 
     # --- comparing ---
 
@@ -234,31 +372,43 @@ class Expr(_NoTruth):
         """A string that matches ``pattern`` as a whole: ``*`` is any run of characters, ``?`` exactly one."""
         return self._compare(Operator.LIKE, pattern, ci)
 
+    def text(self, words: str) -> Condition:
+        """A string with a full-text index that contains all words, ``-excluded`` none, a beginning for ``begin*``."""
+        return self._compare(Operator.TEXT, words)
+
     def is_null(self) -> Condition:
         """Null; the same as ``== None``."""
         return self._compare(Operator.EQ, None)
 
     def between(self, low: object, high: object) -> Condition:
         """From ``low`` to ``high``, both included."""
-        return Condition(Between(self._operand, Constant(low), Constant(high)))
+        return Condition(Between(self._operand, Constant(low, given=True), Constant(high, given=True)))
 
-    def in_(self, values: Iterable[object], *, ci: bool = False) -> Condition:
-        """Equal to one of ``values``, of which there may be any number."""
+    def in_(self, values: Iterable[object] | Expr, *, ci: bool = False) -> Condition:
+        """Equal to one of ``values``, of which there may be any number, or to an element of a collection.
+
+        Of a collection it is enough if one element is among them, unless ``.all`` or ``.none`` say otherwise.
+        """
         if isinstance(values, str | bytes):
             raise QueryError(f"{self}.in_({values!r}): give a list of values, not one string")
-        return Condition(Compare(Operator.IN, self._operand, ConstantList(tuple(values)), ci))
+        operand = self._operand
+        if self._many and isinstance(operand, Path) and operand.quantifier is None:
+            operand = Path(operand.elements, Quantifier.ANY)
+        right = values._operand if isinstance(values, Expr) else ConstantList(listed(values), given=True)
+        return Condition(Compare(Operator.IN, operand, right, ci))
+
+    def within(self, shape: Shape) -> Condition:
+        """A link to an embedded GeoJSON point that lies in ``shape``: a GeoBox, GeoCircle or GeoPolygon."""
+        if not isinstance(shape, GeoBox | GeoCircle | GeoPolygon):
+            raise QueryArgumentError(f"{self}.within(): give a GeoBox, GeoCircle or GeoPolygon, not {shape!r}")
+        return Condition(Within(self._path(".within()"), shape))
 
     def _compare(self, operator: Operator, other: object, fold: bool = False) -> Condition:
-        right: Operand
-        if isinstance(other, Expr):
-            right = other._operand
-        elif isinstance(other, Condition):
+        if isinstance(other, Condition):
             raise QueryError(
                 f"{self} {operator.value} {other!r}: a condition is no value; combine conditions with & and |"
             )
-        else:
-            right = Constant(other)
-        return Condition(Compare(operator, self._operand, right, fold))
+        return Condition(Compare(operator, self._operand, _operand(other), fold))
 
     def __and__(self, other: object) -> NoReturn:
         _refuse(self, "&")
@@ -271,6 +421,37 @@ class Expr(_NoTruth):
 
     def __invert__(self) -> NoReturn:
         raise TypeError(f"~ negates a condition, and {self!r} is none: compare a bool property with == False")
+
+    # --- calculating ---
+
+    def __add__(self, other: object) -> Expr:
+        return self._calculated(ArithmeticOperator.ADD, self, other)
+
+    def __radd__(self, other: object) -> Expr:
+        return self._calculated(ArithmeticOperator.ADD, other, self)
+
+    def __sub__(self, other: object) -> Expr:
+        return self._calculated(ArithmeticOperator.SUBTRACT, self, other)
+
+    def __rsub__(self, other: object) -> Expr:
+        return self._calculated(ArithmeticOperator.SUBTRACT, other, self)
+
+    def __mul__(self, other: object) -> Expr:
+        return self._calculated(ArithmeticOperator.MULTIPLY, self, other)
+
+    def __rmul__(self, other: object) -> Expr:
+        return self._calculated(ArithmeticOperator.MULTIPLY, other, self)
+
+    def __truediv__(self, other: object) -> Expr:
+        """Of two integers the whole part, as everywhere in queries."""
+        return self._calculated(ArithmeticOperator.DIVIDE, self, other)
+
+    def __rtruediv__(self, other: object) -> Expr:
+        return self._calculated(ArithmeticOperator.DIVIDE, other, self)
+
+    def _calculated(self, operator: ArithmeticOperator, left: object, right: object) -> Expr:
+        plural = any(isinstance(side, Expr) and side._many for side in (left, right))
+        return Expr(Arithmetic(operator, _operand(left), _operand(right)), plural=plural)
 
     # --- sorting ---
 
@@ -288,7 +469,45 @@ class Expr(_NoTruth):
         return SortKey(self._operand, ascending)
 
     def __str__(self) -> str:
-        return str(self._operand)
+        return operand_to_rql(self._operand)
 
     def __repr__(self) -> str:
-        return f"<Expr {self._operand}>"
+        return f"<Expr {self}>"
+
+
+class Filtered:
+    """Linked objects that meet a condition; :meth:`count` makes a number of them (spec/sdk.md §7.7)."""
+
+    __slots__ = ("_subquery",)
+
+    def __init__(self, path: Path, variable: str, predicate: Predicate) -> None:
+        self._subquery = Subquery(path, variable, predicate)
+
+    def count(self) -> Expr:
+        """How many there are; an object that is linked twice counts twice."""
+        return Expr(self._subquery)
+
+    def __repr__(self) -> str:
+        return f"<Filtered {operand_to_rql(self._subquery)}; use .count()>"
+
+
+def backlinks(path: Path, source: Expr | None) -> Expr:
+    """The objects that link to where ``path`` leads, through the property that ``source`` is."""
+    if source is None:
+        return Expr(Path((*path.elements, "@links"), path.quantifier), plural=True)
+    owner, operand = source._owner, source._operand
+    if owner is None or not isinstance(operand, Path):
+        raise QueryError(f"backlinks({source}): give the property that links here, such as Person.dogs")
+    elements = (*path.elements, "@links", owner.public_name, *operand.elements)
+    return Expr(Path(elements, path.quantifier), lambda: owner, plural=True)
+
+
+def _operand(value: object) -> Operand:
+    """The operand for the other side of an operator: an expression's own, or a constant."""
+    if isinstance(value, Expr):
+        return value._operand
+    return ConstantList(listed(value), given=True) if is_list(value) else Constant(value, given=True)
+
+
+#: How many ``where()`` of linked objects are around the one that is built: each needs a variable of its own.
+_depth: ContextVar[int] = ContextVar("syncline_subquery_depth", default=0)

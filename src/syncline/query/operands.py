@@ -32,6 +32,8 @@ __all__ = [
     "NUMERIC",
     "TYPE",
     "Grouping",
+    "ends_in_values",
+    "goes_with",
     "grouping",
     "is_plural",
     "is_plural_path",
@@ -126,6 +128,11 @@ def _kind_of_aggregate(aggregate: Aggregate) -> int:
     if kind in (kinds.MIXED, kinds.DECIMAL):
         return kinds.DECIMAL
     return kind if aggregate.function is Aggregation.SUM and kind == kinds.INT else kinds.DOUBLE
+
+
+def goes_with(left: int, right: int) -> bool:
+    """Whether values of the two kinds can ever be equal."""
+    return left == right or kinds.MIXED in (left, right) or (left in NUMERIC and right in NUMERIC)
 
 
 def _larger(left: int, right: int) -> int:

@@ -1,31 +1,31 @@
-"""From names to meaning: checks a query against a schema (spec/sdk.md §7.3, §7.4, §7.9).
+"""From names to meaning: checks a query against a schema (spec/sdk.md §7.3, §7.4, §7.6–7.11).
 
-Resolution fills in the steps of every path, refuses comparisons that can never make sense, and turns constants into
-stored values: ``datetime`` into Timestamp, ``Decimal`` into Decimal128, objects into references to rows. Paths end up
-on the left and constants on the right, so that compiler and evaluator have fewer cases.
+Resolution fills in the steps of every path, refuses comparisons that can never make sense, folds what is constant, and
+turns constants into stored values. A single constant ends up on the right, and a plural operand on the left of a single
+one, so that compiler and evaluator have fewer cases.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import datetime
-from decimal import Decimal
-from difflib import get_close_matches
 from typing import Final, NoReturn
-from uuid import UUID
 
-from syncline.errors import PropertyError, QueryError
+from syncline.errors import InvalidSortDescriptorError, QueryArgumentError, QueryError, QueryTypeError
+from syncline.query.arithmetic import calculate
 from syncline.query.ast import (
+    Aggregate,
+    Aggregation,
     Always,
     And,
+    Arithmetic,
     Between,
     ClassLike,
     Compare,
     Constant,
     ConstantList,
     Distinct,
+    IncomingCount,
+    Lengths,
     Limit,
     Not,
     Operand,
@@ -33,29 +33,40 @@ from syncline.query.ast import (
     Or,
     Path,
     Predicate,
-    PropertyLike,
+    Quantifier,
     Query,
     SchemaLike,
     Size,
     Sort,
     SortKey,
+    Span,
     Stage,
-    Step,
+    Subquery,
+    TypeOf,
+    Within,
 )
-from syncline.query.printing import to_rql
-from syncline.values import Decimal128, Float32, ObjectId, Timestamp, kinds
+from syncline.query.carets import pointed
+from syncline.query.constants import Constants, Misfit, Referrer, kind_name
+from syncline.query.full_text import search
+from syncline.query.operands import (
+    NUMERIC,
+    TYPE,
+    ends_in_values,
+    goes_with,
+    is_plural,
+    is_plural_path,
+    kind_of,
+    quantifier_of,
+)
+from syncline.query.paths import Names, Scope, incoming, resolve_path
+from syncline.query.printing import operand_to_rql, to_rql
+from syncline.values import kinds
 
 __all__ = ["Names", "Referrer", "is_plural", "resolve"]
 
-#: What an application's object is in the database: the reference to its row. Given the object and the class a link
-#: leads to (None where any class will do). Raises QueryError or TypeMismatchError for anything else.
-Referrer = Callable[[object, "ClassLike | None"], object]
-
-#: Public property names of a class where they differ from the stored ones: class name → public → stored.
-Names = Mapping[str, Mapping[str, str]]
-
-_NUMERIC: Final = frozenset({kinds.INT, kinds.FLOAT, kinds.DOUBLE, kinds.DECIMAL})
 _TEXTUAL: Final = frozenset({kinds.STRING, kinds.BINARY, kinds.MIXED})
+_LINKS_ONLY: Final = frozenset({Operator.EQ, Operator.NE, Operator.IN})
+_FULL_TEXT: Final = 2
 _SORTABLE: Final = frozenset(
     {kinds.MIXED, kinds.INT, kinds.BOOL, kinds.STRING, kinds.TIMESTAMP, kinds.FLOAT, kinds.DOUBLE, kinds.DECIMAL}
     | {kinds.OBJECT_ID, kinds.UUID}
@@ -63,6 +74,7 @@ _SORTABLE: Final = frozenset(
 _MIRRORED: Final = {
     Operator.EQ: Operator.EQ,
     Operator.NE: Operator.NE,
+    Operator.IN: Operator.EQ,
     Operator.LT: Operator.GT,
     Operator.LE: Operator.GE,
     Operator.GT: Operator.LT,
@@ -71,28 +83,25 @@ _MIRRORED: Final = {
 
 
 def resolve(query: Query, cls: ClassLike, schema: SchemaLike, refer: Referrer, names: Names | None = None) -> Query:
-    """The same query with everything looked up and checked.
+    """The same query with everything looked up and checked. The query must be bound.
 
-    Raises PropertyError for unknown names and QueryError for whatever cannot be asked.
+    Raises UnknownPropertyError (a PropertyError) for unknown names, QueryTypeError, QueryArgumentError and
+    InvalidSortDescriptorError for whatever cannot be asked; they point at the place in a query that came from text.
     """
-    resolver = _Resolver(cls, schema, refer, names or {})
+    known = names if names is not None else Names()
+    resolver = _Resolver(Scope(cls), schema, known, Constants(schema, known, refer))
     predicate = resolver.predicate(query.predicate)
     return Query(predicate, tuple(resolver.stage(stage) for stage in query.stages))
 
 
-def is_plural(path: Path) -> bool:
-    """Whether a resolved path can lead to several values."""
-    return any(step.property.collection != kinds.SINGLE_COLLECTION for step in path.steps)
-
-
 class _Resolver:
-    """Resolves against one class; stateless apart from what it was given."""
+    """Resolves within one scope; stateless apart from what it was given."""
 
-    def __init__(self, cls: ClassLike, schema: SchemaLike, refer: Referrer, names: Names) -> None:
-        self.cls = cls
+    def __init__(self, scope: Scope, schema: SchemaLike, names: Names, constants: Constants) -> None:
+        self.scope = scope
         self.schema = schema
-        self.refer = refer
         self.names = names
+        self.constants = constants
 
     # --- predicates ---
 
@@ -106,149 +115,295 @@ class _Resolver:
                 return Or(tuple(self.predicate(term) for term in terms))
             case Not(term):
                 return Not(self.predicate(term))
-            case Compare(Operator.IN):
-                return self._in(node)
             case Compare():
                 return self._compare(node)
             case Between():
                 return self._between(node)
-            case _:
-                raise QueryError(f"{node} cannot be asked")
+            case Within():
+                return self._within(node)
 
-    def _compare(self, node: Compare) -> Compare:
-        left, right, operator = self._operand(node.left), self._operand(node.right), node.operator
-        if isinstance(left, Constant) and isinstance(right, Constant):
-            self._refuse(node, "compares two constants")
-        if isinstance(left, Constant) or (_plural(right) and not _plural(left)):
-            if operator not in _MIRRORED:
-                self._refuse(node, f"{operator.value} needs its property on the left")
-            left, right, operator = right, left, _MIRRORED[operator]
-        if _plural(right):
-            self._refuse(node, "compares two collections; compare a collection with a value or a single property")
-        assert isinstance(left, Path | Size)
-        kind = _kind(left)
-        if operator.is_string or node.fold:
-            self._check_textual(node, operator, left, right)
-        if kind == kinds.LINK and operator not in (Operator.EQ, Operator.NE):
-            self._refuse(node, "links can only be compared with == and !=")
-        if isinstance(right, Constant):
-            if right.value is None and kind == kinds.LINK and _ends_in_collection(left):
-                self._refuse(node, "a collection of links holds no nulls; ask for its .count() instead")
-            right = Constant(self._coerce(node, right.value, left))
-            if operator.is_order and hasattr(right.value, "object_key"):
-                self._refuse(node, "links can only be compared with == and !=")
-        elif kind == kinds.LINK == _kind(right) and _target_of(left) != _target_of(right):
-            self._refuse(node, "compares links to different classes, which are never equal")
-        elif not _comparable(kind, _kind(right)):
-            self._refuse(node, f"a property of type {_name(left)} cannot be compared with one of type {_name(right)}")
-        return Compare(operator, left, right, node.fold)
+    def _compare(self, node: Compare) -> Predicate:
+        left, right = self.operand(node.left), self.operand(node.right)
+        if _is_constant(left) and _is_constant(right):
+            _refuse(node, "compares two constants")
+        if node.operator is Operator.IN and not is_plural(right):
+            _refuse(node, "IN needs a list or a collection on its right", QueryArgumentError, _span(node.right))
+        if node.operator is Operator.TEXT:
+            return self._text(node, left, right)
+        self._check_textual(node, left, right)
+        self._check_types(node, left, right)
+        left, right = self._coerced(node, left, right)
+        self._check_links(node, left, right)
+        if not goes_with(kind_of(left), kind_of(right)) and not _any_list(left, right):
+            _refuse(node, f"{_described(left)} cannot be compared with {_described(right)}")
+        self._check_quantifier(node, left)
+        self._check_quantifier(node, right)
+        return self._ordered(replace(node, left=left, right=right))
 
-    def _in(self, node: Compare) -> Compare:
-        assert isinstance(node.left, Path | Size)
-        assert isinstance(node.right, ConstantList)
-        operand = self._countable(node.left)
-        if node.fold and _kind(operand) not in _TEXTUAL:
-            self._refuse(node, "only strings and data can ignore case")
-        values = tuple(self._coerce(node, value, operand) for value in node.right.values)
-        return Compare(Operator.IN, operand, ConstantList(values), node.fold)
+    def _ordered(self, node: Compare) -> Predicate:
+        """A single constant goes to the right, something plural to the left of something single."""
+        left, right = node.left, node.right
+        if node.operator.is_string:
+            never = isinstance(left, Constant) and left.value is None and node.operator is not Operator.LIKE
+            return Always(False) if never and not is_plural(right) else node
+        if isinstance(left, Constant) or (is_plural(right) and not is_plural(left) and not _is_constant(right)):
+            return replace(node, operator=_MIRRORED[node.operator], left=right, right=left)
+        return node
+
+    def _coerced(self, node: Compare, left: Operand, right: Operand) -> tuple[Operand, Operand]:
+        """Both sides, the constant one in the form of the other."""
+        try:
+            if isinstance(left, Constant):
+                return self.constants.single(left, right), right
+            if isinstance(left, ConstantList):
+                return self.constants.listed(left, right), right
+            if isinstance(right, Constant):
+                return left, self.constants.single(right, left)
+            if isinstance(right, ConstantList):
+                return left, self.constants.listed(right, left)
+        except Misfit as misfit:
+            _refuse(node, str(misfit), misfit.error, _span(left if _is_constant(left) else right))
+        return left, right
+
+    def _check_textual(self, node: Compare, left: Operand, right: Operand) -> None:
+        if not node.operator.is_string and not node.fold:
+            return
+        what = node.operator.value if node.operator.is_string else "ignoring case"
+        for side, operand in (("left", left), ("right", right)):
+            if isinstance(operand, Constant | ConstantList):
+                values = operand.values if isinstance(operand, ConstantList) else (operand.value,)
+                wrong = next((v for v in values if v is not None and not isinstance(v, str | bytes)), None)
+                if wrong is not None and (isinstance(operand, Constant) or node.operator.is_string):
+                    reason = f"{what} needs a string or data on the {side}, not {type(wrong).__name__}"
+                    _refuse(node, reason, QueryTypeError, _span(operand))
+            elif kind_of(operand) not in _TEXTUAL:
+                reason = f"{what} needs a string or data on the {side}, not {_described(operand)}"
+                _refuse(node, reason, QueryTypeError, _span(operand))
+
+    def _check_types(self, node: Compare, left: Operand, right: Operand) -> None:
+        """``@type`` goes with names of types and with ``@type`` only, and something about it must be open."""
+        if TYPE not in (_kind(left), _kind(right)):
+            return
+        if node.operator not in _LINKS_ONLY:
+            _refuse(node, "types can only be compared with ==, != and IN")
+        for operand, other in ((left, right), (right, left)):
+            if isinstance(operand, TypeOf):
+                if _is_constant(other) and kind_of(operand.path) != kinds.MIXED:
+                    _refuse(node, f"compares two constants: {operand.path} is always {_described(operand.path)}")
+            elif not _is_constant(operand):
+                _refuse(node, "@type is compared with the name of a type, or another @type", span=_span(operand))
+
+    def _check_links(self, node: Compare, left: Operand, right: Operand) -> None:
+        if kinds.LINK not in (kind_of(left), kind_of(right)):
+            return
+        if node.operator not in _LINKS_ONLY:
+            _refuse(node, "links can only be compared with ==, != and IN")
+        for operand, other in ((left, right), (right, left)):
+            if (
+                kind_of(operand) == kinds.LINK
+                and is_plural(operand)
+                and isinstance(other, Constant)
+                and other.value is None
+            ):
+                _refuse(node, "a collection of links holds no nulls; ask for its @count instead, .count() in Python")
+        if isinstance(left, Path) and isinstance(right, Path) and kind_of(left) == kind_of(right):
+            targets = [path.steps[-1].target if path.steps else self.scope.cls for path in (left, right)]
+            if targets[0] is not targets[1]:
+                _refuse(node, "compares links to different classes, which are never equal")
+
+    def _check_quantifier(self, node: Predicate, operand: Operand) -> None:
+        quantifier = quantifier_of(operand)
+        if quantifier is not None and not is_plural(operand):
+            text = operand_to_rql(operand)
+            reason = f"{text}: {quantifier.value} needs a path that goes through a collection"
+            _refuse(node, reason, QueryTypeError, _span(operand))
+
+    def _text(self, node: Compare, left: Operand, right: Operand) -> Compare:
+        indexed = isinstance(left, Path) and bool(left.steps) and left.steps[-1].property.indexed == _FULL_TEXT
+        if not indexed or kind_of(left) != kinds.STRING:
+            _refuse(node, "TEXT needs a string property with a full-text index on its left", span=_span(node.left))
+        if not isinstance(right, Constant) or not isinstance(right.value, str):
+            _refuse(node, "TEXT needs a string of words on its right", span=_span(node.right))
+        try:
+            search(right.value)
+        except ValueError as error:
+            _refuse(node, str(error), QueryArgumentError, _span(right))
+        self._check_quantifier(node, left)
+        return replace(node, left=left, right=right)
 
     def _between(self, node: Between) -> Between:
-        assert isinstance(node.operand, Path | Size)
-        operand = self._countable(node.operand)
-        if _kind(operand) == kinds.LINK:
-            self._refuse(node, "links have no order")
-        low, high = (
-            Constant(self._coerce(node, bound.value, operand))
-            for bound in (node.low, node.high)
-            if isinstance(bound, Constant)
-        )
+        operand = self.operand(node.operand)
+        if _is_constant(operand):
+            _refuse(node, "compares two constants")
+        if kind_of(operand) == kinds.LINK:
+            _refuse(node, "links have no order")
+        if kind_of(operand) == TYPE:
+            _refuse(node, "types have no order")
+        self._check_quantifier(node, operand)
+        values = isinstance(operand, Path) and bool(operand.steps) and ends_in_values(operand.steps[-1])
+        if values and quantifier_of(operand) is not Quantifier.ALL:
+            _refuse(node, "BETWEEN of a collection needs ALL in front of it: ALL prices BETWEEN {1, 2}")
+        low, high = node.low, node.high
+        assert isinstance(low, Constant)
+        assert isinstance(high, Constant)
+        try:
+            low, high = self.constants.single(low, operand), self.constants.single(high, operand)
+        except Misfit as misfit:
+            _refuse(node, str(misfit), misfit.error, low.span)
         if low.value is None or high.value is None:
-            self._refuse(node, "a bound is null; give two values")
-        return Between(operand, low, high)
+            _refuse(node, "a bound is null; give two values", QueryArgumentError, low.span)
+        return replace(node, operand=operand, low=low, high=high)
 
-    def _check_textual(self, node: Compare, operator: Operator, left: Path | Size, right: Operand) -> None:
-        what = operator.value if operator.is_string else "ignoring case"
-        if _kind(left) not in _TEXTUAL:
-            self._refuse(node, f"{what} needs a string or data on the left, not {_name(left)}")
-        if isinstance(right, Constant):
-            if right.value is not None and not isinstance(right.value, str | bytes):
-                self._refuse(node, f"{what} needs a string or data on the right, not {type(right.value).__name__}")
-        elif _kind(right) not in _TEXTUAL:
-            self._refuse(node, f"{what} needs a string or data on the right, not {_name(right)}")
+    def _within(self, node: Within) -> Within:
+        path = self.path(node.path)
+        target = path.steps[-1].target if path.steps and kind_of(path) == kinds.LINK else None
+        if target is None or not target.embedded:
+            _refuse(node, "GEOWITHIN needs a link to an embedded object on its left", span=node.path.span)
+        kind, coordinates = target.properties.get("type"), target.properties.get("coordinates")
+        if (
+            kind is None
+            or (kind.type, kind.collection) != (kinds.STRING, kinds.SINGLE_COLLECTION)
+            or coordinates is None
+            or (coordinates.type, coordinates.collection) != (kinds.DOUBLE, kinds.LIST_COLLECTION)
+        ):
+            _refuse(node, f"{target.name} is no point: it needs a string `type` and a list of doubles `coordinates`")
+        if path.quantifier not in (None, Quantifier.ANY):
+            _refuse(node, "GEOWITHIN asks for any of the points; ALL and NONE are not possible")
+        self._check_quantifier(node, path)
+        return replace(node, path=path)
 
     # --- operands ---
 
-    def _operand(self, operand: Operand) -> Operand:
-        assert isinstance(operand, Constant | Path | Size)
-        return operand if isinstance(operand, Constant) else self._countable(operand)
-
-    def _countable(self, operand: Path | Size) -> Path | Size:
-        if isinstance(operand, Path):
-            return self.path(operand)
-        path = self.path(operand.path)
-        leaf = path.steps[-1].property
-        single = leaf.collection == kinds.SINGLE_COLLECTION
-        if single and leaf.type not in (kinds.LINK, kinds.STRING, kinds.BINARY):
-            raise QueryError(f"{operand}: a value of type {kinds.KIND_NAMES[leaf.type]} has no size")
-        if single and leaf.type != kinds.LINK and is_plural(path):
-            raise QueryError(f"{operand}: the size of strings behind a collection cannot be asked")
-        return Size(path)
+    def operand(self, node: Operand) -> Operand:
+        """The operand with its paths resolved and its arithmetic folded; constants as they are."""
+        match node:
+            case Constant() | ConstantList():
+                return node
+            case Path():
+                return self._lengths(node) or self.path(node)
+            case Size(path):
+                return self._size(node, path)
+            case TypeOf(path):
+                return replace(node, path=self.path(path))
+            case Lengths(path):
+                return replace(node, path=self.path(path))
+            case Aggregate():
+                return self._aggregate(node)
+            case Subquery():
+                return self._subquery(node)
+            case Arithmetic():
+                return self._arithmetic(node)
+            case _:
+                raise TypeError(f"{node} is not bound")
 
     def path(self, path: Path) -> Path:
-        """The path with its steps. Raises PropertyError for an unknown name, QueryError where no path can go on."""
-        steps: list[Step] = []
-        cls: ClassLike | None = self.cls
-        for number, name in enumerate(path.elements):
-            assert isinstance(name, str)
-            if cls is None:
-                before = ".".join(map(str, path.elements[:number]))
-                raise QueryError(f"{path}: {before} is no link, so {name!r} cannot follow it")
-            prop = self._property(cls, name)
-            target = self._target(prop)
-            steps.append(Step(cls, prop, target))
-            cls = target
-        resolved = Path(tuple(step.property.name for step in steps), path.quantifier, tuple(steps))
-        if path.quantifier is not None and not is_plural(resolved):
-            raise QueryError(f"{path}: {path.quantifier.value} needs a path that goes through a collection")
+        """The path with its steps."""
+        return resolve_path(path, self.scope, self.schema, self.names)
+
+    def _lengths(self, path: Path) -> Lengths | None:
+        """``list.length``, if the path is one: ``length`` in any case behind a list or set of strings or data."""
+        last = path.elements[-1] if len(path.elements) > 1 else None
+        if not isinstance(last, str) or last.lower() != "length":
+            return None
+        try:
+            strings = self.path(replace(path, elements=path.elements[:-1]))
+        except QueryTypeError:
+            return None
+        step = strings.steps[-1] if strings.steps else None
+        listed = (kinds.LIST_COLLECTION, kinds.SET_COLLECTION)
+        if step is None or strings.inner or not ends_in_values(step) or step.property.collection not in listed:
+            return None
+        return Lengths(strings, path.span) if step.property.type in (kinds.STRING, kinds.BINARY) else None
+
+    def _size(self, node: Size, path: Path) -> Size | IncomingCount:
+        if path.elements[-1:] == ("@links",):
+            prefix = self.path(replace(path, elements=path.elements[:-1]))
+            cls = self.scope.cls if not prefix.steps else prefix.steps[-1].target
+            if cls is None or kind_of(prefix) != kinds.LINK:
+                _refuse_operand(node, "@links stands where an object is, at the beginning or behind a link")
+            return IncomingCount(prefix, incoming(cls, self.schema), node.span)
+        resolved = self.path(path)
+        if not resolved.steps:
+            _refuse_operand(node, "an object has no size")
+        step = resolved.steps[-1]
+        if not ends_in_values(step) and kind_of(resolved) not in (kinds.LINK, *_TEXTUAL):
+            _refuse_operand(node, f"a value of type {_described(resolved)} has no size")
+        return replace(node, path=resolved)
+
+    def _aggregate(self, node: Aggregate) -> Aggregate:
+        path = self.path(node.path)
+        links = kind_of(path) == kinds.LINK
+        if node.member is None:
+            if not path.steps or path.inner or not ends_in_values(path.steps[-1]):
+                hint = f": {node}.<property>" if links else ""
+                _refuse_operand(node, f"{node.function.value} needs a collection, or links and a property{hint}")
+            resolved = replace(node, path=path)
+            kind = kind_of(path)
+        else:
+            target = path.steps[-1].target if links and path.steps else None
+            if target is None:
+                _refuse_operand(node, f"{path} does not lead to objects, so they have no {node.member}")
+            member = resolve_path(node.member, Scope(target), self.schema, self.names)
+            if len(member.steps) != 1 or is_plural_path(member) or member.steps[0].select is not None:
+                _refuse_operand(node, f"{member} is no single property of {target.name}")
+            resolved = replace(node, path=path, member=member)
+            kind = kind_of(member)
+        extreme = node.function in (Aggregation.MIN, Aggregation.MAX)
+        if kind not in (*NUMERIC, kinds.MIXED) and not (extreme and kind == kinds.TIMESTAMP):
+            _refuse_operand(node, f"{node.function.value} of values of type {kind_name(kind)} is not possible")
         return resolved
 
-    def _property(self, cls: ClassLike, name: str) -> PropertyLike:
-        public = self.names.get(cls.name, {})
-        prop = cls.properties.get(public.get(name, name))
-        if prop is not None:
-            return prop
-        near = get_close_matches(name, [*public, *cls.properties], n=1)
-        hint = f": did you mean {near[0]!r}?" if near else f"; it has {', '.join(cls.properties) or 'none'}"
-        raise PropertyError(f"{cls.name} has no property {name!r}{hint}")
+    def _subquery(self, node: Subquery) -> Subquery:
+        path = self.path(node.path)
+        step = path.steps[-1] if path.steps else None
+        listed = (kinds.LIST_COLLECTION, kinds.SET_COLLECTION)
+        if step is None or not (
+            step.backward
+            or (step.property.type == kinds.LINK and step.property.collection in listed and step.select is None)
+        ):
+            _refuse_operand(node, "SUBQUERY needs a list or set of links, or backlinks", node.path.span)
+        target = step.target
+        assert target is not None
+        known = (*self.scope.outer, *((self.scope.variable,) if self.scope.variable else ()))
+        if node.variable in known and target is self.scope.cls:
+            _refuse_operand(node, f"{node.variable} is taken by the subquery around this one")
+        inner = _Resolver(Scope(target, node.variable, known), self.schema, self.names, self.constants)
+        return replace(node, path=path, predicate=inner.predicate(node.predicate))
 
-    def _target(self, prop: PropertyLike) -> ClassLike | None:
-        return self.schema.find(prop.target) if prop.type == kinds.LINK and prop.target else None
+    def _arithmetic(self, node: Arithmetic) -> Operand:
+        left, right = self.operand(node.left), self.operand(node.right)
+        if isinstance(left, ConstantList) and isinstance(right, ConstantList):
+            _refuse_operand(node, "two lists of constants cannot be combined")
+        if is_plural(left) and is_plural(right):
+            _refuse_operand(node, "at most one side of arithmetic can have several values")
+        left, right = self._calculable(node, left, right), self._calculable(node, right, left)
+        for operand in (left, right):
+            self._check_operand_quantifier(operand)
+        if isinstance(left, Constant) and isinstance(right, Constant):
+            result = calculate(node.operator, left.value, right.value)  # type: ignore[arg-type]
+            return Constant(result, span=node.span)
+        return replace(node, left=left, right=right)
 
-    # --- constants ---
-
-    def _coerce(self, node: Predicate, value: object, operand: Path | Size) -> object:
-        """The stored form of a constant that is compared with ``operand`` (spec/sdk.md §7.9)."""
-        if value is None:
-            return None
-        kind = _kind(operand)
-        if kind == kinds.LINK:
-            assert isinstance(operand, Path)
-            return self.refer(value, operand.steps[-1].target)
+    def _calculable(self, node: Arithmetic, operand: Operand, other: Operand) -> Operand:
+        """One side of arithmetic: a number, or a list of numbers."""
+        kind = kinds.INT if _is_constant(other) else kind_of(other)
         try:
-            stored = _stored(value)
-        except ValueError as error:
-            self._refuse(node, str(error))
-        if stored is None:
-            if kind == kinds.MIXED:
-                return self.refer(value, None)
-            self._refuse(node, f"{type(value).__name__} is no value that a property can hold")
-        if kind == kinds.MIXED:
-            return stored
-        if kind in _NUMERIC and _is_number(stored):
-            return _coerce_number(stored, kind)
-        if kind != _kind_of_value(stored):
-            self._refuse(node, f"{_name(operand)} cannot be compared with {type(value).__name__} {value!r}")
-        return stored
+            if isinstance(operand, Constant):
+                return self.constants.number(operand, kind)
+            if isinstance(operand, ConstantList):
+                numbers = tuple(self.constants.number(Constant(value), kind).value for value in operand.values)
+                return replace(operand, values=numbers)
+        except Misfit as misfit:
+            _refuse_operand(node, str(misfit), _span(operand))
+        if kind_of(operand) not in NUMERIC:
+            reason = f"{operand_to_rql(operand)} is {_described(operand)}, so nothing can be calculated with it"
+            _refuse_operand(node, reason, _span(operand))
+        return operand
+
+    def _check_operand_quantifier(self, operand: Operand) -> None:
+        quantifier = quantifier_of(operand)
+        if quantifier is not None and not is_plural(operand):
+            _refuse_operand(operand, f"{quantifier.value} needs a path that goes through a collection")
 
     # --- stages ---
 
@@ -260,112 +415,66 @@ class _Resolver:
                 return Distinct(tuple(self._value_path(path, "DISTINCT") for path in paths))
             case Limit(count):
                 if isinstance(count, bool) or not isinstance(count, int) or count < 0:
-                    raise QueryError(f"limit({count!r}): give a number that is not negative")
+                    raise QueryArgumentError(f"limit({count!r}): give a number that is not negative")
                 return stage
 
     def _sort_key(self, key: SortKey) -> SortKey:
         path = self._value_path(key.path, "sort")
-        kind = path.steps[-1].property.type
-        if kind not in _SORTABLE:
-            raise QueryError(f"cannot sort by {path}: values of type {kinds.KIND_NAMES[kind]} have no order")
+        kind = kind_of(path)
+        if kind not in _SORTABLE and not (kind == kinds.BINARY and key.path.span is not None):
+            _refuse_stage(key.path, f"cannot sort by {path}: values of type {kind_name(kind)} have no order")
         return SortKey(path, key.ascending)
 
     def _value_path(self, path: Path, verb: str) -> Path:
         resolved = self.path(path)
-        if is_plural(resolved):
-            raise QueryError(f"cannot {verb} by {path}: it goes through a collection")
+        if not resolved.steps or is_plural_path(resolved):
+            _refuse_stage(path, f"cannot {verb} by {path}: it goes through a collection")
+        keyed = resolved.steps[-1].select
+        if resolved.inner or any(step.select is not None for step in resolved.steps[:-1]):
+            _refuse_stage(path, f"cannot {verb} by {path}: it goes through a collection")
+        if keyed is not None and not isinstance(keyed, str):
+            _refuse_stage(path, f"cannot {verb} by {path}: only one key of a dictionary can be picked")
         return resolved
 
-    def _refuse(self, node: Predicate, why: str) -> NoReturn:
-        raise QueryError(f"{to_rql(node)}: {why}")
+
+# --- what operands are ------------------------------------------------------------------------------------------------
 
 
-def _plural(operand: Operand) -> bool:
-    match operand:
-        case Constant():
-            return False
-        case Size(path):
-            return _many_numbers(path)
-        case Path():
-            return is_plural(operand)
-        case _:
-            return False
+def _is_constant(operand: Operand) -> bool:
+    return isinstance(operand, Constant | ConstantList)
 
 
-def _many_numbers(path: Path) -> bool:
-    """Whether a size is one number for each of several collections (spec/sdk.md §7.6)."""
-    leaf = path.steps[-1].property
-    return leaf.type != kinds.LINK and is_plural(replace(path, steps=path.steps[:-1]))
-
-
-def _ends_in_collection(operand: Path | Size) -> bool:
-    return isinstance(operand, Path) and operand.steps[-1].property.collection != kinds.SINGLE_COLLECTION
+def _any_list(left: Operand, right: Operand) -> bool:
+    """Whether a list of constants is compared: its elements fit or not, each for itself."""
+    return isinstance(left, ConstantList) or isinstance(right, ConstantList)
 
 
 def _kind(operand: Operand) -> int:
-    if isinstance(operand, Path):
-        return operand.steps[-1].property.type
-    return kinds.INT
+    """The kind of what is no constant; constants may not be stored values yet."""
+    return kinds.MIXED if _is_constant(operand) else kind_of(operand)
 
 
-def _target_of(operand: Operand) -> str | None:
-    return operand.steps[-1].property.target if isinstance(operand, Path) else None
+def _described(operand: Operand) -> str:
+    return kind_name(kind_of(operand))
 
 
-def _name(operand: Operand) -> str:
-    kind = _kind(operand)
-    return "mixed" if kind == kinds.MIXED else kinds.KIND_NAMES[kind]
+# --- refusals ---------------------------------------------------------------------------------------------------------
 
 
-def _comparable(left: int, right: int) -> bool:
-    return left == right or kinds.MIXED in (left, right) or (left in _NUMERIC and right in _NUMERIC)
+def _span(operand: Operand) -> Span | None:
+    return operand.span
 
 
-def _stored(value: object) -> object | None:
-    """The stored form of a scalar, None for anything that is no scalar."""
-    if isinstance(value, datetime):
-        if value.tzinfo is None:
-            raise QueryError(f"{value!r} has no time zone: use an aware datetime, for instance in UTC")
-        return Timestamp.from_datetime(value)
-    if isinstance(value, Decimal):
-        return Decimal128.from_decimal(value)
-    if isinstance(value, bytearray | memoryview):
-        return bytes(value)
-    if isinstance(value, int | float | str | bytes | Timestamp | Decimal128 | ObjectId | UUID):
-        return value
-    return None
+def _refuse(node: Predicate, why: str, error: type[QueryError] = QueryTypeError, span: Span | None = None) -> NoReturn:
+    """Points at the place in the text, or names the condition that the application built."""
+    place = span if span is not None else getattr(node, "span", None)
+    raise error(pointed(why, place) if place is not None else f"{to_rql(node)}: {why}")
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float | Decimal128) and not isinstance(value, bool)
+def _refuse_operand(node: Operand, why: str, span: Span | None = None) -> NoReturn:
+    place = span if span is not None else node.span
+    raise QueryTypeError(pointed(why, place) if place is not None else f"{operand_to_rql(node)}: {why}")
 
 
-def _kind_of_value(value: object) -> int:
-    for types, kind in _KINDS:
-        if isinstance(value, types):
-            return kind
-    raise AssertionError(f"not a stored value: {value!r}")
-
-
-_KINDS: Final[tuple[tuple[type, int], ...]] = (
-    (bool, kinds.BOOL),
-    (int, kinds.INT),
-    (float, kinds.DOUBLE),
-    (str, kinds.STRING),
-    (bytes, kinds.BINARY),
-    (Timestamp, kinds.TIMESTAMP),
-    (Decimal128, kinds.DECIMAL),
-    (ObjectId, kinds.OBJECT_ID),
-    (UUID, kinds.UUID),
-)
-
-
-def _coerce_number(value: object, kind: int) -> object:
-    """A number constant as the property's type would hold it, if it can; numbers compare by value in any case."""
-    if kind == kinds.DECIMAL:
-        return value if isinstance(value, Decimal128) else Decimal128.from_decimal(Decimal(str(value)))
-    if kind == kinds.FLOAT and isinstance(value, float) and math.isfinite(value):
-        return float(Float32(value))
-    if kind == kinds.INT and isinstance(value, float) and value.is_integer():
-        return int(value)
-    return value
+def _refuse_stage(path: Path, why: str) -> NoReturn:
+    raise InvalidSortDescriptorError(pointed(why, path.span))

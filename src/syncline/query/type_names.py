@@ -8,7 +8,7 @@ from uuid import UUID
 
 from syncline.values import Decimal128, Float32, ObjectId, Timestamp, kinds
 
-__all__ = ["TypeSet", "type_of_kind", "type_of_value", "types_named"]
+__all__ = ["TypeSet", "name_of_types", "type_of_kind", "type_of_value", "types_named"]
 
 
 class TypeSet(Flag):
@@ -101,3 +101,8 @@ def type_of_value(value: object) -> TypeSet:
     if value is None:
         return TypeSet.NULL
     return next((found for types, found in _TYPES if isinstance(value, types)), TypeSet.LINK)
+
+
+def name_of_types(types: TypeSet) -> str:
+    """A name of that set of types, as :func:`types_named` reads it."""
+    return next(name for name, known in _NAMES.items() if known == types)

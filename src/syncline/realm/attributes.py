@@ -44,12 +44,12 @@ class Attribute:
         self.slot = slot
         self.target = target
         self.converter = Converter(f"{owner}.{prop.name}", prop.type, prop.exact)
-        self.expression = Expr(Path((prop.stored_name,)), target)
+        self.expression = Expr(Path((prop.stored_name,)), target, collection=prop.type.collection)
 
     @property
     def reference(self) -> PropertyRef:
         """The property as expressions see it."""
-        return PropertyRef(self.property.stored_name, self.target)
+        return PropertyRef(self.property.stored_name, self.target, self.property.type.collection)
 
     def __get__(self, obj: Model | None, owner: type | None = None) -> Any:
         if obj is None:

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from syncline.errors import PropertyError, SchemaError, TypeMismatchError
+from syncline.query.paths import Names
 from syncline.realm.binding import Binding
 from syncline.realm.converters import describe
 from syncline.realm.dynamic import dynamic_model
@@ -100,9 +101,13 @@ class Classes:
             return [model.__name__ for model in self.models.values()]
         return list(self.context.reader().catalogue.classes)
 
-    def public_names(self) -> dict[str, dict[str, str]]:
-        """For queries: by stored class name, the stored names of properties whose public name is another one."""
-        return {
-            stored: {a.name: a.property.stored_name for a in model._info.attributes.values()}
-            for stored, model in self._known.items()
-        }
+    def public_names(self) -> Names:
+        """For queries: what the application calls classes and properties."""
+        known = self._known.items()
+        return Names(
+            {model._info.public_name: stored for stored, model in known},
+            {
+                stored: {a.name: a.property.stored_name for a in model._info.attributes.values()}
+                for stored, model in known
+            },
+        )

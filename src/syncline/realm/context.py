@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from syncline.errors import (
     ClosedRealmError,
     InvalidObjectError,
-    QueryError,
+    QueryArgumentError,
     TransactionError,
     TypeMismatchError,
     WrongThreadError,
@@ -316,12 +316,14 @@ class Context:
         raise TypeMismatchError(f"{where}: expected {expected}, got {describe(value)}")
 
     def refer(self, value: Any, target: ClassLike | None) -> ObjectRef:
-        """The row of an object in a query. Raises QueryError for anything else, InvalidObjectError."""
+        """The row of an object in a query. Raises QueryArgumentError for anything else, InvalidObjectError."""
         binding = value._binding if isinstance(value, Model) else None
         if binding is None or binding.context.file.path != self.file.path:
-            raise QueryError(f"{describe(value)} is no object of this Realm, so nothing can be compared with it")
+            raise QueryArgumentError(
+                f"{describe(value)} is no object of this Realm, so nothing can be compared with it"
+            )
         if target is not None and binding.info.id != target.id:
-            raise QueryError(f"a link to {target.name} cannot be compared with {describe(value)}")
+            raise QueryArgumentError(f"a link to {target.name} cannot be compared with {describe(value)}")
         binding.check_valid(value)
         return ObjectRef(binding.info.id, value._key)
 

@@ -20,7 +20,8 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn, Self, cast, dataclass_transform, get_origin
 
 from syncline.errors import InvalidObjectError, PropertyError, SchemaError
-from syncline.query.expression import ClassRef, Expr, PropertyRef
+from syncline.query.ast import LinkLiteral, ObjectLiteral, Path
+from syncline.query.expression import ClassRef, Expr, PropertyRef, backlinks
 from syncline.realm.attributes import Attribute, make_attribute
 from syncline.realm.declarations import AnnotationReader, Declared, Field, FieldInfo, Misdeclared, Unresolved
 from syncline.realm.schema import MISSING, ObjectSchema, Property, PropertyType, class_problems, schema_error
@@ -121,6 +122,7 @@ class ModelInfo:
         slot = 0
         for place, prop in enumerate(schema.properties):
             attribute = make_attribute(self.public_name, prop, place, slot, targets.get(prop.name))
+            attribute.expression._owner = self
             slot += not prop.type.is_collection
             self.attributes[prop.name] = attribute
             type.__setattr__(self.model, prop.name, attribute)
@@ -201,6 +203,13 @@ class ModelMeta(type):
         near = get_close_matches(name, known, n=1)
         hint = f": did you mean {near[0]!r}?" if near else ""
         raise AttributeError(f"{cls.__name__} has no property {name!r}{hint}")
+
+    def backlinks(cls, source: Expr | None = None) -> Expr:
+        """In queries, the objects that link to one of this class: ``Dog.backlinks(Person.dogs).age > 30``.
+
+        Without ``source`` the links of all classes, which can only be counted.
+        """
+        return backlinks(Path(()), source)
 
 
 def _read_meta(owner: str, meta: type | None) -> dict[str, Any]:
@@ -338,6 +347,14 @@ class Model(metaclass=ModelMeta):
     def is_valid(self) -> bool:
         """Whether the object can be used: it is unmanaged, or its row still exists in an open Realm."""
         return self._binding is None or self._binding.is_valid(self)
+
+    def __query_object__(self) -> ObjectLiteral | LinkLiteral:
+        """What names the object in the text of a query (``query.arguments.QueryObject``)."""
+        info, binding = type(self)._info, self._binding
+        key = next((each for each in info.attributes.values() if each.property.primary_key), None)
+        if binding is not None and (key is None or not self.is_valid):
+            return LinkLiteral(binding.info.id, self._key)
+        return ObjectLiteral(info.stored_name, None if key is None else getattr(self, key.name))
 
     def same_object(self, other: Model) -> bool:
         """Whether both stand for the same object of the same file, whatever their versions."""

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from syncline.query.ast import And, Between, Compare, Distinct, Not, Or, Path, Predicate, Query, Size, Sort
+from syncline.query.ast import Query, Sort
+from syncline.query.dependencies import dependencies
 from syncline.realm.affected import Affected, KeyPath
 from syncline.realm.changes import (
     CollectionChange,
@@ -159,8 +160,9 @@ class ResultsObserver(CollectionObserver):
         source = self.observed._source
         if source is not None and source[0].id in log.modified:
             return True
-        steps = [step for path in _paths(query) for step in path.steps]
-        reached = {self.observed._binding.info.id, *(step.target.id for step in steps if step.target is not None)}
+        steps, looked_up = dependencies(query)
+        targets = (step.target.id for step in steps if step.target is not None)
+        reached = {self.observed._binding.info.id, *looked_up, *targets}
         if any(id in log.inserted or id in log.deleted for id in reached):
             return True
         return any(step.property.id in log.modified for step in steps)
@@ -174,8 +176,8 @@ class ResultsObserver(CollectionObserver):
         log = affected.log
         if log is None or log.schema or query.stages or self.observed._source is not None:
             return None
-        steps = [step for path in _paths(query) for step in path.steps]
-        if any(step.target is not None for step in steps):
+        steps, looked_up = dependencies(query)
+        if looked_up or any(step.target is not None for step in steps):
             return None
         own = self.observed._binding.info.id
         ranges = log.inserted.get(own, [])
@@ -184,35 +186,6 @@ class ResultsObserver(CollectionObserver):
         if sum(stop - first for first, stop in ranges) + len(gone) + sum(map(len, written)) > FEW:
             return None
         return {*(key for first, stop in ranges for key in range(first, stop)), *gone}.union(*written)
-
-
-def _paths(query: Query) -> Iterator[Path]:
-    """Every path that a query looks along."""
-    yield from _paths_in(query.predicate)
-    for stage in query.stages:
-        if isinstance(stage, Sort):
-            yield from (key.path for key in stage.keys)
-        elif isinstance(stage, Distinct):
-            yield from stage.paths
-
-
-def _paths_in(node: Predicate) -> Iterator[Path]:
-    match node:
-        case And(terms) | Or(terms):
-            for term in terms:
-                yield from _paths_in(term)
-        case Not(term):
-            yield from _paths_in(term)
-        case Compare(_, left, right):
-            for operand in (left, right):
-                if isinstance(operand, Path | Size):
-                    yield _path(operand)
-        case Between(Path() | Size() as operand):
-            yield _path(operand)
-
-
-def _path(operand: Path | Size) -> Path:
-    return operand.path if isinstance(operand, Size) else operand
 
 
 class _OwnedObserver(CollectionObserver):

@@ -12,17 +12,19 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, overload
 
 from syncline.errors import InvalidObjectError, PrimaryKeyError, QueryError, TypeMismatchError
+from syncline.query.arguments import bind
 from syncline.query.ast import Always, And, Distinct, Limit, Path, Predicate, Query, Sort, SortKey, Stage
 from syncline.query.expression import Condition, Expr
+from syncline.query.parser import parse
 from syncline.query.printing import query_to_rql
 from syncline.query.resolve import resolve
 from syncline.realm.binding import PAGE, Binding
 from syncline.realm.converters import describe
 from syncline.realm.deleting import delete_keys
 from syncline.realm.models import Model
+from syncline.storage import query_run
 from syncline.storage.catalogue import Catalogue, PropertyInfo
 from syncline.storage.connection import translating
-from syncline.storage.query_sql import Sql, count_query, keys_query
 from syncline.storage.refs import CollectionRef
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["Results"]
 
 T = TypeVar("T")
+V = TypeVar("V")
 
 _ALL: Final = Query()
 
@@ -77,7 +80,7 @@ class Results(Sequence[T]):
         query = self._query
         if predicate is not None:
             if any(isinstance(each, Limit) for each in query.stages):
-                raise QueryError("these results are limited already; call where() before limit()")
+                raise QueryError("these results are limited already; filter before limit()")
             both = predicate if query.predicate == Always(True) else And((*_terms(query.predicate), *_terms(predicate)))
             query = Query(both, query.stages)
         if stage is not None:
@@ -97,6 +100,20 @@ class Results(Sequence[T]):
                     "the class, not of an object, and combine conditions with & | ~"
                 )
             results = results._with(predicate=condition.node)
+        return results
+
+    def filter(self, rql: str, *arguments: Any) -> Results[T]:
+        """Only objects that match a text in the Realm Query Language, with its orderings appended (spec/sdk.md §7).
+
+        ``$0``, ``$1`` … stand for ``arguments``, ``$K0`` for a key path: ``dogs.filter("age > $0 SORT(name ASC)", 3)``.
+
+        Raises QuerySyntaxError, QueryTypeError, QueryArgumentError and PropertyError, which point at the place in the
+        text, and QueryError for results that are limited already.
+        """
+        query = bind(parse(rql), arguments)
+        results = self if query.predicate == Always(True) and query.stages else self._with(predicate=query.predicate)
+        for stage in query.stages:
+            results = results._with(stage=stage)
         return results
 
     def sort(self, *keys: SortKey | Expr | str, descending: bool = False) -> Results[T]:
@@ -126,14 +143,12 @@ class Results(Sequence[T]):
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
-    def _sql(self, build: Callable[..., Sql], query: Query) -> list[tuple[Any, ...]]:
-        return self._execute(build(query, self._binding.info, self._source))
-
-    def _execute(self, sql: Sql) -> list[tuple[Any, ...]]:
+    def _run(self, function: Callable[..., V], query: Query, *more: Any) -> V:
+        """A function of ``storage.query_run`` on the version that is read."""
         reader = self._context.reader()
         with self._context.lock, translating(self._context.file.path):
             reader.flush()
-            return reader.connection.execute(sql.text, sql.parameters).fetchall()
+            return function(reader, query, self._binding.info, *(more or (self._source,)))
 
     def _all_keys(self) -> array[int]:
         """The keys of the matching objects now; asked for once per version (in a write: per change)."""
@@ -141,8 +156,7 @@ class Results(Sequence[T]):
         context.reader()
         if self._at != context.changes:
             self._check_source()
-            rows = [] if self._binding.is_missing else self._sql(keys_query, self._resolve())
-            self._keys = array("q", [row[0] for row in rows])
+            self._keys = array("q") if self._binding.is_missing else self._run(query_run.find, self._resolve())
             self._at = context.changes
         return self._keys
 
@@ -150,10 +164,7 @@ class Results(Sequence[T]):
         """The matching keys now, in key order, if they were ``old`` and only ``candidates`` may have come or gone."""
         if self._binding.is_missing:
             return old
-        query = keys_query(self._resolve(), self._binding.info)
-        marks = ",".join("?" * len(candidates))
-        sql = Sql(f"SELECT k FROM ({query.text}) WHERE k IN ({marks})", (*query.parameters, *candidates))
-        matching = {row[0] for row in self._execute(sql)}
+        matching = self._run(query_run.find_among, self._resolve(), candidates)
         keys = old[:]
         for key in candidates:
             place = bisect_left(keys, key)
@@ -184,7 +195,7 @@ class Results(Sequence[T]):
             return len(self._all_keys())
         if self._counted[0] != context.changes:
             self._check_source()
-            self._counted = (context.changes, self._sql(count_query, self._resolve())[0][0])
+            self._counted = (context.changes, self._run(query_run.count, self._resolve()))
         return self._counted[1]
 
     def __bool__(self) -> bool:
@@ -260,8 +271,8 @@ class Results(Sequence[T]):
             return self[0] if self._all_keys() else None
         self._check_source()
         query = self._resolve()
-        rows = self._sql(keys_query, Query(query.predicate, (*query.stages, Limit(1))))
-        return cast(T, self._binding.page([rows[0][0]])[0]) if rows else None
+        keys = self._run(query_run.find, Query(query.predicate, (*query.stages, Limit(1))))
+        return cast(T, self._binding.page(keys)[0]) if keys else None
 
     def last(self) -> T | None:
         """The last object, or None."""

@@ -1,8 +1,8 @@
 """From a resolved query to SQL (spec/sdk.md §13.7).
 
 Every condition compiles to an expression that is 0 or 1 and never NULL, so that NOT means what it says. The reference
-is
-:mod:`syncline.query.evaluator`; tests hold the two against each other.
+is :mod:`syncline.query.evaluator`; tests hold the two against each other. What has no SQL is left to the evaluator:
+:func:`compile_query` gives SQL that lets through at least what matches, and what is left to be decided.
 
 ::
 
@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Final, TypeAlias, cast
+from typing import Final, NamedTuple, TypeAlias, cast
 
 from syncline.query.ast import (
     Always,
@@ -28,6 +28,7 @@ from syncline.query.ast import (
     Constant,
     ConstantList,
     Distinct,
+    KeyedObject,
     Limit,
     Not,
     Operand,
@@ -43,6 +44,8 @@ from syncline.query.ast import (
     Step,
 )
 from syncline.query.comparison import matches
+from syncline.query.operands import goes_with, is_plural, kind_of, kind_of_value, quantifier_of
+from syncline.query.type_names import TypeSet
 from syncline.storage.catalogue import ClassInfo, PropertyInfo
 from syncline.storage.query_leaves import (
     FALSE,
@@ -58,7 +61,23 @@ from syncline.storage.query_leaves import (
 from syncline.storage.refs import CollectionRef
 from syncline.values import kinds
 
-__all__ = ["Sql", "count_query", "keys_query"]
+__all__ = ["Compiled", "NotInSql", "Sql", "compile_query", "count_query", "keys_query"]
+
+
+class NotInSql(Exception):
+    """A part of a query that has no SQL."""
+
+
+class Compiled(NamedTuple):
+    """A query in SQL. ``keys`` gives the keys of what it finds, in its order.
+
+    With a ``residual``, ``keys`` gives at least what it finds, in the order of the source, and the residual says which
+    of them, and in which order.
+    """
+
+    keys: Sql
+    residual: Query | None = None
+
 
 #: What is asked of a value: given its place, the test.
 Test: TypeAlias = Callable[[Place], Sql]
@@ -73,8 +92,39 @@ class _Source:
     order: str
 
 
+def compile_query(
+    query: Query, cls: ClassInfo, collection: tuple[PropertyInfo, CollectionRef] | None = None
+) -> Compiled:
+    """A resolved query in SQL, as far as that goes; see :func:`keys_query`."""
+    try:
+        return Compiled(keys_query(query, cls, collection))
+    except NotInSql:
+        where, rest = _superset(_Compiler(), query.predicate)
+        keys = _Stages(_Compiler(), _source(cls, collection), where, cls).keys()
+        return Compiled(keys, Query(rest, query.stages))
+
+
+def _superset(compiler: _Compiler, node: Predicate) -> tuple[Sql, Predicate]:
+    """SQL that is true at least where ``node`` is, and what is left to be tested where it is."""
+    match node:
+        case And(terms):
+            parts = [_superset(compiler, term) for term in terms]
+            rests = tuple(rest for _, rest in parts if rest != Always(True))
+            rest: Predicate = And(rests) if len(rests) != 1 else rests[0]
+            return combine("AND", [sql for sql, _ in parts]), rest if rests else Always(True)
+        case Or(terms):
+            parts = [_superset(compiler, term) for term in terms]
+            exact = all(rest == Always(True) for _, rest in parts)
+            return combine("OR", [sql for sql, _ in parts]), Always(True) if exact else node
+        case _:
+            try:
+                return compiler.predicate(node), Always(True)
+            except NotInSql:
+                return TRUE, node
+
+
 def keys_query(query: Query, cls: ClassInfo, collection: tuple[PropertyInfo, CollectionRef] | None = None) -> Sql:
-    """SQL that gives the keys of the objects a resolved query finds, in its order.
+    """SQL that gives the keys of the objects a resolved query finds, in its order. Raises NotInSql.
 
     ``cls`` is the class of the objects; ``collection`` limits them to the elements of one collection of links, each as
     often and in the order that it occurs there.
@@ -165,24 +215,39 @@ class _Compiler:
                 return combine("OR", [self.predicate(term) for term in terms])
             case Not(term):
                 return negate(self.predicate(term))
-            case Compare(Operator.IN, operand, ConstantList(values), fold):
-                return self._test(operand, lambda place: in_test(place, values, fold), None in values)
+            case Compare(_, left, ConstantList() as right):
+                return self._in(node, left, right)
             case Compare(operator, left, right, fold):
                 return self._compare(operator, left, right, fold)
             case Between(operand, Constant() as low, Constant() as high):
                 return self._test(operand, lambda place: _between(place, low, high), False)
             case _:
-                raise TypeError(f"{node} cannot be compiled")
+                raise NotInSql
 
     def _compare(self, operator: Operator, left: Operand, right: Operand, fold: bool) -> Sql:
-        assert not isinstance(left, Constant)
+        if operator is Operator.TEXT or (is_plural(left) and is_plural(right)):
+            raise NotInSql
         if isinstance(right, Constant):
             constant = right.value
+            if isinstance(constant, KeyedObject | TypeSet):
+                raise NotInSql
             null = matches(operator, None, constant, fold)
             return self._test(left, lambda place: constant_test(operator, place, constant, fold), null)
-        assert isinstance(right, Path | Size)
+        if is_plural(right):
+            raise NotInSql
         other = self._unary(right)
         return self._test(left, lambda place: pair_test(operator, place, other, fold), None)
+
+    def _in(self, node: Compare, left: Operand, right: ConstantList) -> Sql:
+        one_by_one = is_plural(left) and quantifier_of(left) is right.quantifier is None
+        found = isinstance(left, Path | Size) and node.operator in (Operator.EQ, Operator.IN)
+        if not found or one_by_one or right.quantifier not in (None, Quantifier.ANY):
+            raise NotInSql
+        if any(isinstance(value, KeyedObject) for value in right.values):
+            raise NotInSql
+        kind = kind_of(left)
+        values = [value for value in right.values if value is None or goes_with(kind_of_value(value), kind)]
+        return self._test(left, lambda place: in_test(place, values, node.fold), None in values)
 
     # --- where an operand's values stand ---
 
@@ -193,11 +258,14 @@ class _Compiler:
         """
         if isinstance(operand, Size):
             return self._test_size(operand, test, null)
-        assert isinstance(operand, Path)
+        if not isinstance(operand, Path) or not _is_plain(operand):
+            raise NotInSql
         chain, leaf = self._walk(operand.steps[:-1]), operand.steps[-1]
         if leaf.property.collection == kinds.SINGLE_COLLECTION:
             place = _place(leaf, chain.alias)
             if chain.plural:
+                if leaf.property.type == kinds.LINK:
+                    chain = replace(chain, conditions=(*chain.conditions, f"{place.value} >= 0"))
                 return _quantify(operand.quantifier, chain, test(place))
             return self._test_single(chain, place, test, null)
         if leaf.property.type == kinds.LINK or not chain.plural:
@@ -221,10 +289,15 @@ class _Compiler:
 
     def _test_size(self, operand: Size, test: Test, null: bool | None) -> Sql:
         path = operand.path
+        if not _is_plain(path):
+            raise NotInSql
         chain, leaf = self._walk(path.steps[:-1]), path.steps[-1]
         if leaf.property.type != kinds.LINK and leaf.property.collection == kinds.SINGLE_COLLECTION:
+            if chain.plural or leaf.property.type == kinds.MIXED:
+                raise NotInSql
             length = Place(kinds.INT, f"length(CAST({_place(leaf, chain.alias).value} AS BLOB))")
-            return self._test_single(chain, length, test, null)
+            known = Sql(f"{length.value} IS NOT NULL")  # without a string there is no length, not even null
+            return self._test_single(chain, length, lambda place: combine("AND", [known, test(place)]), False)
         if leaf.property.type != kinds.LINK and chain.plural:
             elements, _ = self._elements(_Chain((), (), chain.alias), leaf)
             return _quantify(path.quantifier, chain, test(_count(elements)))
@@ -239,8 +312,12 @@ class _Compiler:
             return Place(kinds.INT, f"(ifnull({link}, -1) >= 0)")
         return _count(replace(chain, conditions=(*chain.conditions, f"{link} >= 0")))
 
-    def _unary(self, operand: Path | Size) -> Place:
+    def _unary(self, operand: Operand) -> Place:
         """The one value of an operand that has one."""
+        if not isinstance(operand, Path | Size) or not _is_plain(
+            operand if isinstance(operand, Path) else operand.path
+        ):
+            raise NotInSql
         if isinstance(operand, Path):
             chain = self._walk(operand.steps[:-1])
             place = _place(operand.steps[-1], chain.alias)
@@ -248,8 +325,7 @@ class _Compiler:
         chain, leaf = self._walk(operand.path.steps[:-1]), operand.path.steps[-1]
         if leaf.property.type == kinds.LINK or leaf.property.collection != kinds.SINGLE_COLLECTION:
             return self._size(chain, leaf)
-        length = Place(kinds.INT, f"length(CAST({_place(leaf, chain.alias).value} AS BLOB))")
-        return _scalar(chain, length) if chain.tables else length
+        raise NotInSql
 
     def _walk(self, steps: Iterable[Step], alias: str = "c") -> _Chain:
         """Follow links from the row ``alias``."""
@@ -278,6 +354,12 @@ class _Compiler:
             condition += f" AND {alias}.{table.value} >= 0"
         place = _columns(leaf, alias, table.columns, table.value)
         return chain.then(f"{table.name} {alias}", condition, alias, plural=True), place
+
+
+def _is_plain(path: Path) -> bool:
+    """Whether a path leads only forward, over properties and whole collections."""
+    plain = bool(path.steps) and not path.inner
+    return plain and not any(step.backward or step.select is not None for step in path.steps)
 
 
 def _between(place: Place, low: Constant, high: Constant) -> Sql:
@@ -372,6 +454,8 @@ class _Stages:
         """Join the single links of a path; the alias of the last row, and whether it is missing (as SQL, "" if
         never).
         """
+        if not _is_plain(path):
+            raise NotInSql
         alias = "c"
         for step in path.steps[:-1]:
             prop, target = cast(PropertyInfo, step.property), cast(ClassInfo, step.target)
