@@ -10,7 +10,7 @@ SOURCES := $(shell find src -name '*.py')
 # How many processes run the tests.
 JOBS ?= 2
 
-.PHONY: demo test test-pure test-docs test-interpreted test-compiled coverage vectors exhaustive simulate soak reset-crashes fuzz check format bench docs clean help
+.PHONY: demo test test-pure test-docs test-interpreted test-compiled coverage vectors exhaustive simulate soak reset-crashes recoveries fuzz check format bench docs clean help
 
 help:
 	@echo "make demo    a real data set through a real server, two devices, with the plug pulled"
@@ -20,6 +20,7 @@ help:
 	@echo "make soak    real processes while connections are cut, frames corrupted, processes killed: ten minutes"
 	@echo "make exhaustive all short histories of two and three peers: minutes"
 	@echo "make reset-crashes devices killed at every line of a client reset: EVERY=1"
+	@echo "make recoveries 1,000 random recoveries of client resets, checked by an oracle: ARGS=--cases 5000"
 	@echo "make fuzz    the parser of changesets and applying them, fuzzed: SECONDS each (300)"
 	@echo "make coverage branch coverage of the codec and the merge by their own tests"
 	@echo "make check   lint, format, types, import contracts, documentation and its snippets"
@@ -98,6 +99,10 @@ exhaustive: $(COMPILED)/.ready
 
 reset-crashes: $(VENV)/.ready
 	$(VENV)/bin/python -m syncline.testing.reset_crashes --every $(or $(EVERY),1)
+
+# More options: ARGS='--cases 5000 --seed 42', see docs/reference/recovery.md.
+recoveries: $(COMPILED)/.ready
+	$(COMPILED)/bin/python -m syncline.testing.recovery $(ARGS)
 
 # Needs interpreted modules, and atheris, which is there for Linux on x86-64 only.
 SECONDS ?= 300

@@ -18,7 +18,7 @@ PAGE = DOCS / "reference" / "session-checklist.md"
 SPEC = DOCS / "spec" / "sessions.md"
 
 SECTIONS = [f"21.{number}" for number in range(1, 9)]
-UNFINISHED = set(SECTIONS) - {"21.1", "21.2", "21.3", "21.4", "21.5", "21.6", "21.8"}
+UNFINISHED = set(SECTIONS) - {"21.1", "21.2", "21.3", "21.4", "21.5", "21.6", "21.7", "21.8"}
 """A section leaves this set when each of its lines names its tests."""
 
 ROW = re.compile(r"^\| (.+) \| (—|`[^|]+`) \|$", re.MULTILINE)
