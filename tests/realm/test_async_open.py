@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -189,6 +191,31 @@ def test_somebody_must_get_the_realm(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match=r"a coroutine function as on_complete needs an event loop"):
         Realm.open_async(tmp_path / "a.realm", on_complete=too_late)
     assert not (tmp_path / "a.realm").exists()
+
+
+def test_a_forked_child_opens_too(tmp_path: Path) -> None:
+    script = f"""
+import os, threading
+from syncline import Model, Realm
+
+class Dog(Model):
+    name: str
+
+def opened(name):
+    done = threading.Event()
+    def complete(realm, error):
+        realm.close()
+        done.set()
+    Realm.open_async({str(tmp_path)!r} + name, schema=[Dog], on_complete=complete)
+    return done.wait(10)
+
+assert opened("/parent.realm")
+child = os.fork()
+if not child:
+    os._exit(0 if opened("/child.realm") and opened("/parent.realm") else 1)
+assert os.waitpid(child, 0)[1] == 0
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
 
 
 # --- callbacks --------------------------------------------------------------------------------------------------------

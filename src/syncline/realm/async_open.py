@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 import threading
 from collections.abc import AsyncIterator, Callable, Generator
 from concurrent.futures import Executor
@@ -37,7 +38,9 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncOpenTask"]
 
-_workers: Final = Workers("syncline-open", 4)
+_WORKERS: Final = 4
+
+_workers = Workers("syncline-open", _WORKERS)
 
 
 class AsyncOpenTask:
@@ -111,7 +114,7 @@ class AsyncOpenTask:
         The session stops if nobody else needs it, neither an open Realm nor another open; what was downloaded stays in
         the file. Does nothing once there is an outcome.
         """
-        self._finish(None, OperationCancelledError(f"the open of {self._name} was cancelled"), is_cancelled=True)
+        self._finish(None, OperationCancelledError(f"the open of {self._name} was cancelled"), gives_up=True)
 
     def add_progress_notification(
         self,
@@ -147,11 +150,13 @@ class AsyncOpenTask:
     def progress_bar(
         self, *, title: str | None = None, library: str | None = None, file: TextIO | None = None
     ) -> AbstractContextManager[Any]:
-        """A progress bar on the screen for the length of a ``with`` block; see :meth:`SyncSession.progress_bar`::
+        """A progress bar on the screen for the length of a ``with`` block::
 
-        task = Realm.open_async(config)
-        with task.progress_bar():
-            realm = await task
+            task = Realm.open_async(config)
+            with task.progress_bar():
+                realm = await task
+
+        See :meth:`SyncSession.progress_bar`. Of a Realm that is not synced nothing is drawn.
         """
         if self._download is None:
             return nullcontext()
@@ -243,18 +248,20 @@ class AsyncOpenTask:
 
     # --- the outcome --------------------------------------------------------------------------------------------------
 
-    def _finish(self, realm: Realm | None, error: Exception | None, *, is_cancelled: bool = False) -> bool:
-        """Settle the outcome, if there is none yet; an error is told where it is wanted, a Realm by the caller."""
+    def _finish(self, realm: Realm | None, error: Exception | None, *, gives_up: bool = False) -> bool:
+        """Settle the outcome, if there is none yet; an error is told where it is wanted, a Realm by the caller.
+
+        ``gives_up``: nobody wants what is downloaded for it any more.
+        """
         with self._lock:
             if self._is_over:
                 return False
             self._is_over = True
-            self._is_cancelled = is_cancelled
+            self._is_cancelled = gives_up and isinstance(error, OperationCancelledError)
             lease, self._lease = self._lease, None
             admission, self._admission = self._admission, None
             calls, self._end_calls = self._end_calls, []
         if self._download is not None:
-            gives_up = is_cancelled or isinstance(error, TimeoutError)
             (self._download.cancel if gives_up else self._download.close)()
         if lease is not None:
             lease.close()
@@ -287,7 +294,7 @@ class AsyncOpenTask:
 
     def _time_is_up(self) -> None:
         message = f"{self._name} was not downloaded within {self._timeout:g} s; what has arrived is kept"
-        self._finish(None, TimeoutError(message))
+        self._finish(None, TimeoutError(message), gives_up=True)
 
     def __del__(self) -> None:
         """Whoever was to hand the Realm over has dropped it: a loop that ended, an executor that was shut down."""
@@ -359,3 +366,13 @@ def _call_later(
 def _on_a_thread(thunk: Callable[[], object]) -> None:
     """A thread of its own: the Realm belongs to it, and what is done with it takes as long as it takes."""
     threading.Thread(target=guarded, args=(thunk, "an async open"), name="syncline-opened", daemon=True).start()
+
+
+def _forget_inherited() -> None:
+    """A forked child has the parent's workers, but not their threads."""
+    global _workers
+    _workers = Workers("syncline-open", _WORKERS)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_inherited)

@@ -8,17 +8,35 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 from weakref import WeakSet, WeakValueDictionary
 
-from syncline.errors import MismatchedConfigError
+from syncline.errors import MismatchedConfigError, RealmError, TypeMismatchError
 from syncline.realm.backend import sync_backend
 from syncline.realm.configuration import RealmConfiguration
+from syncline.realm.converters import describe
 from syncline.realm.models import ModelMeta
 from syncline.realm.schema_update import apply_schema
 from syncline.storage.file import RealmFile
 
-__all__ = ["Admission", "admit", "admit_anyway", "fit", "open_file"]
+__all__ = ["Admission", "admit", "admit_anyway", "configuration_of", "fit", "open_file"]
+
+
+def configuration_of(given: Any, options: Mapping[str, Any]) -> RealmConfiguration:
+    """What was given to ``Realm.open``, as a configuration. Raises TypeMismatchError."""
+    if isinstance(given, RealmConfiguration):
+        return given.replace(**options) if options else given
+    if given is None:
+        return RealmConfiguration(**options) if options else RealmConfiguration.default
+    if isinstance(given, str | os.PathLike):
+        return RealmConfiguration(given, **options)
+    try:
+        is_sync = isinstance(given, sync_backend().configuration_type)
+    except RealmError:
+        is_sync = False
+    if is_sync:
+        return RealmConfiguration(sync=given, **options)
+    raise TypeMismatchError(f"Realm.open: expected a RealmConfiguration or a path, got {describe(given)}")
 
 
 class _Coordinator:

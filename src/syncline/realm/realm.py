@@ -32,7 +32,7 @@ from syncline.realm.delivery import Scheduler, ThreadScheduler, current_schedule
 from syncline.realm.dynamic import schema_of
 from syncline.realm.models import Model, ModelMeta
 from syncline.realm.observers import CHANGE, REFRESH_REQUIRED
-from syncline.realm.opening import Admission, admit, admit_anyway, fit, open_file
+from syncline.realm.opening import Admission, admit, admit_anyway, configuration_of, fit, open_file
 from syncline.realm.results import Results
 from syncline.realm.schema import ObjectSchema
 from syncline.realm.schema_update import models_by_name
@@ -110,7 +110,7 @@ class Realm:
         Raises SchemaError (the models are wrong, or contradict the file), ConfigurationError, FileError,
         NotARealmError, NewerFormatError, DecryptionFailedError.
         """
-        config = _configuration(configuration, options)
+        config = configuration_of(configuration, options)
         return cls._open(config, admit(config))
 
     @classmethod
@@ -148,13 +148,13 @@ class Realm:
         user logs out, the session is suspended, or the manager shut down meanwhile. Raises TypeError if nobody could be
         given the Realm: outside of an event loop and without ``on_complete``.
         """
-        config = _configuration(configuration, options)
+        config = configuration_of(configuration, options)
         return AsyncOpenTask(config, cls.open, timeout=timeout, on_complete=on_complete, executor=executor)
 
     @classmethod
     def exists(cls, configuration: RealmConfiguration | str | os.PathLike[str] | Any = None, /, **options: Any) -> bool:
         """Whether the file of a configuration is there. Takes what :meth:`open` takes; opens nothing."""
-        config = _configuration(configuration, options)
+        config = configuration_of(configuration, options)
         return not config.in_memory and RealmFile.exists(config.file_path)
 
     @classmethod
@@ -166,7 +166,7 @@ class Realm:
         Takes what :meth:`open` takes. What a synced Realm has not uploaded is lost with it. Raises RealmInUseError
         while it is open, in any process, and of a synced Realm while its session still uploads.
         """
-        config = _configuration(configuration, options)
+        config = configuration_of(configuration, options)
         if config.in_memory:
             return False
         if config.sync is None:
@@ -552,22 +552,6 @@ class Realm:
     def _report(self, errors: list[Exception]) -> None:
         for error in errors:
             self._scheduler.report(error)
-
-
-def _configuration(given: Any, options: Mapping[str, Any]) -> RealmConfiguration:
-    if isinstance(given, RealmConfiguration):
-        return given.replace(**options) if options else given
-    if given is None:
-        return RealmConfiguration(**options) if options else RealmConfiguration.default
-    if isinstance(given, str | os.PathLike):
-        return RealmConfiguration(given, **options)
-    try:
-        is_sync = isinstance(given, sync_backend().configuration_type)
-    except RealmError:
-        is_sync = False
-    if is_sync:
-        return RealmConfiguration(sync=given, **options)
-    raise TypeMismatchError(f"Realm.open: expected a RealmConfiguration or a path, got {describe(given)}")
 
 
 def _freeze(realm: Realm) -> Realm:
