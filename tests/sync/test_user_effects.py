@@ -102,6 +102,7 @@ def test_6_3_an_active_session_ends_its_waits_only_if_its_configuration_says_so(
     user = log_in(world, app)
     device = world.device(user, cancel_async_open_on_non_fatal_errors=ends)
     device.session.suspend()
+    world.eventually(lambda: not world.manager.client._connections)  # or the next session would use it
     app.valid_tokens.discard(user.access_token)
     app.refusals["session"] = (503, "InternalServerError")
     outcomes: list[Any] = []
@@ -260,6 +261,9 @@ def test_13_2_a_user_in_the_state_error_may_log_in_again(world: Any, app: Any) -
     assert user.state is ERROR
     assert (user.all_sessions(), user.session_for_url("/~/dogs")) == ([], None)
     assert device.session.state is ACTIVE
+    configuration = device.session.configuration()
+    assert configuration is not None
+    assert (configuration.path, configuration) == (device.path, device.configuration)
     log_in_again(world, app, user)
     assert user.state is LOGGED_IN
     assert user.all_sessions() == [device.session]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import dataclasses
 import json
 import os
@@ -140,6 +141,12 @@ class SyncConfiguration:
     def replace(self, **changes: Any) -> SyncConfiguration:
         """A copy with ``changes``, checked like a new configuration."""
         return dataclasses.replace(self, **changes)
+
+    def at(self, path: str) -> SyncConfiguration:
+        """A copy for the local file at ``path``, not checked again: the user may have lost the right to it since."""
+        placed = copy.copy(self)
+        object.__setattr__(placed, "path", path)
+        return placed
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, SyncConfiguration):

@@ -132,7 +132,7 @@ class SyncSession:
     def configuration(self) -> SyncConfiguration | None:
         """A configuration that opens the same Realm at the same path; None once invalid."""
         core = self._core()
-        return None if core is None else core.configuration.replace(path=core.path)
+        return None if core is None else core.configuration.at(core.path)
 
     @property
     def last_error(self) -> SyncError | None:
