@@ -72,6 +72,28 @@ def test_users_are_kept(tmp_path: Path) -> None:
     store.close()
 
 
+def test_15_2_files_are_tracked_for_their_users_and_forgotten_with_them(tmp_path: Path) -> None:
+    path, other = tmp_path / "metadata.realm", ANN._replace(app_id="other")
+    store = MetadataStore(path)
+    for user in (ANN, other):
+        store.save_user(user)
+    store.track_file("/a", ANN.key)
+    store.track_file("/a", ANN.key)
+    store.track_file("/b", other.key)
+    store.close()
+    store = MetadataStore(path)
+    assert (store.files_of(ANN.key), store.files_of(other.key)) == (["/a"], ["/b"])
+    assert store.is_tracked("/a", ANN.key)
+    assert not store.is_tracked("/a", other.key)
+    assert not store.is_tracked("/c", ANN.key)
+    store.track_file("/a", other.key)  # it has a new owner
+    assert store.files_of(ANN.key) == []
+    store.remove_user(other.key)
+    assert store.files_of(other.key) == []
+    assert store.users() == [ANN]
+    store.close()
+
+
 def test_an_encrypted_store_with_a_lost_key_is_made_anew(tmp_path: Path) -> None:
     path = tmp_path / "metadata.realm"
     store = MetadataStore(path, KEY)
@@ -262,6 +284,8 @@ def check_brought_forward(store: MetadataStore) -> None:
     assert ann == UserRecord("ann", "http://x", "default", "ann", "refresh", "", "", "", False, 1)
     assert bob == UserRecord("bob", "http://x", "default", "bob", "", "", "", "", False, 0)
     assert store.file_actions() == [FileAction("/a", "/backup", BACK_UP, "", "")]
+    store.track_file("/mine", ann.key)
+    assert store.files_of(ann.key) == ["/mine"]
     store.save_user(ann._replace(access_token="access"))
     assert [user.access_token for user in store.users()] == ["access", ""]
 

@@ -66,6 +66,7 @@ _STATUS_VARIABLE: Final = "SYNCLINE_STATUS"
 class SyncManager(ManagerSettings):
     """Users, sessions and settings; every method may be called on any thread.
 
+    Settings are attributes: those of :class:`~syncline.sync.settings.ManagerSettings` (docs/reference/settings.md).
     Constructing one carries out what an earlier run left to be done: file actions of errors, deletion of the data of
     removed users; not while another manager of the same directory runs, here or in another process (spec/sessions.md
     §11.4).
@@ -271,7 +272,8 @@ class SyncManager(ManagerSettings):
         if not user.is_persistent or path in self._tracked:
             return
         try:
-            self.metadata.track_file(path, user.key)
+            if not self.metadata.is_tracked(path, user.key):
+                self.metadata.track_file(path, user.key)
         except OSError as error:
             logger.warning("%s stays if %s is removed, for it cannot be noted: %s", path, user.identity, error)
         else:

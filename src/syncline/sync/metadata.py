@@ -153,13 +153,20 @@ class MetadataStore:
 
     def track_file(self, path: str, key: tuple[str, str, str]) -> None:
         """The file at ``path`` is the user's, and goes with the user (spec/sessions.md §13.1, §15.2)."""
-        if path in self.files_of(key):
-            return
         with self._lock, self._file.write() as tx:
             cls = _found(tx, _FILE)
             k, _ = tx.create(cls, path)
             for name, value in zip(_FILE_PROPERTIES, key, strict=True):
                 tx.set(cls, k, cls.properties[name], value)
+
+    def is_tracked(self, path: str, key: tuple[str, str, str]) -> bool:
+        """Whether the file at ``path`` was tracked as the user's."""
+        with self._lock, self._file.snapshot() as snapshot, snapshot.lock:
+            cls, reader = snapshot.catalogue.find(_FILE), snapshot.reader
+            k = None if cls is None else reader.find(cls, path)
+            if cls is None or k is None:
+                return False
+            return tuple(reader.get(cls, k, cls.properties[name]) for name in _FILE_PROPERTIES) == key
 
     def files_of(self, key: tuple[str, str, str]) -> list[str]:
         """The files that were tracked for a user, there or not."""
