@@ -24,6 +24,7 @@ from syncline.sync.telemetry import process_telemetry
 from syncline.sync.transport import Endpoint, Traffic
 
 if TYPE_CHECKING:
+    from syncline.sync.client_reset import ClientReset
     from syncline.sync.protocol_session import ProtocolSession
 
 __all__ = ["SyncClient"]
@@ -65,8 +66,8 @@ class SyncClient:
         self.session_idents = itertools.count(1)
         self.telemetry = process_telemetry()
         self.traffic = Traffic(total=self.telemetry.traffic)
-        #: protocol sessions that are ending, by local path: the next one of that file waits for them
-        self.ending: dict[str, ProtocolSession] = {}
+        #: what was stopped and still writes a file, by local path: the next protocol session of that file waits for it
+        self.ending: dict[str, ProtocolSession | ClientReset] = {}
         self._connections: dict[Endpoint, Connection] = {}
         self._attempts: dict[Endpoint, Attempts] = {}
         self._workers = Workers(_WORKER, _WORKERS)

@@ -86,6 +86,7 @@ class ClientReset:
         self._client = core.manager.client
         self._fresh = FreshCopy(core, number, self._downloaded)
         self._is_stopped = False
+        self._on_finished: list[Callable[[], None]] = []
         self._thread = threading.Thread(target=self._run, name="syncline-reset", daemon=True)
         self.mode = core.configuration.client_reset_mode
         self.cause = failure.message
@@ -117,6 +118,19 @@ class ClientReset:
         """The session became inactive; what is being written already is written to the end. On the event loop."""
         self._is_stopped = True
         self._fresh.stop()
+        if self._thread.ident is not None:
+            self._client.ending[self._core.path] = self
+
+    def call_when_finished(self, call: Callable[[], None]) -> None:
+        """Call back when nothing of this reset touches the file any more."""
+        self._on_finished.append(call)
+
+    def _finish(self, error: Exception | None) -> None:
+        if self._client.ending.get(self._core.path) is self:
+            del self._client.ending[self._core.path]
+        self._core.reset_ended(self, error)
+        for call in self._on_finished:
+            call()
 
     def token_renewed(self) -> None:
         """A new access token, which the download may need. On the event loop."""
@@ -163,7 +177,7 @@ class ClientReset:
         if self._client.is_closed:  # the manager did not wait so long
             self._core.reset_ended(self, failure)
         else:
-            self._client.post(self._core.reset_ended, self, failure)
+            self._client.post(self._finish, failure)
 
     def _perform(self) -> None:
         file = self._core.file

@@ -219,8 +219,6 @@ class SessionCore:
 
     def start_protocol(self, protocol: ProtocolSession) -> None:
         """Start it, on the event loop."""
-        if self._resets:  # one of them may be writing; it starts this one when it ends
-            return
         try:
             protocol.start()
             self._acknowledgement.expect()
@@ -421,8 +419,6 @@ class SessionCore:
                 self._reset = None
                 if error is None:
                     self._new_protocol(UploadPolicy.AT_ONCE)  # everything there is was just downloaded
-            elif self._protocol is not None:
-                self._post(self.start_protocol, self._protocol)
         if is_present and error is not None:
             self.failed(None, reset.failed(error), disconnected=True)
         with self._lock:
