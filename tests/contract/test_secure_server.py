@@ -58,8 +58,11 @@ def secure_port(tmp_path: Path, certificate: Certificate) -> Iterator[int]:
 
 
 def test_14_1_a_pinned_certificate_through_a_proxy_with_a_password(
-    tmp_path: Path, secure_port: int, certificate: Certificate
+    tmp_path: Path, secure_port: int, certificate: Certificate, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """And nothing secret is logged on the way, at any level, by whatever library."""
+    caplog.set_level(1)
+    caplog.set_level(1, "syncline.sync")
     proxy = HttpProxy("ann:secret")
     manager = SyncManager(tmp_path / "sync")
     errors: list[SyncError] = []
@@ -86,6 +89,10 @@ def test_14_1_a_pinned_certificate_through_a_proxy_with_a_password(
             session = session_for_realm(realm)
             assert session is not None
             assert session.connection_state is not ConnectionState.CONNECTED
+        tokens = (user.access_token, user.refresh_token)
+        user.log_out()
     finally:
         manager.close()
         proxy.close()
+    assert "connected to wss://localhost" in caplog.text
+    assert [secret for secret in ("ann:", "secret", "YW5uOnNlY3JldA", *tokens) if secret in caplog.text] == []
