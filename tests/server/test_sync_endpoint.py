@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +20,10 @@ from syncline.changesets.instructions import (
     CreateObject,
 )
 from syncline.protocol.errors import ErrorAction
+from syncline.protocol.negotiation import Subprotocol
+from syncline.protocol.settings import SyncMode
 from syncline.server.app import create_app
+from syncline.server.connection import SyncConnection
 from syncline.server.object_server import ObjectServer
 from syncline.server.settings import Settings
 from syncline.values import GlobalKey, kinds
@@ -476,3 +482,32 @@ def test_flexible_sync_clients_are_told_to_sync_by_partition(client: Start, conn
     assert answer.startswith(b"json_error 114 ")
     with pytest.raises(WebSocketDisconnect):
         wire.raw_answer()
+
+
+def test_work_that_ends_before_it_began_leaves_nothing_behind() -> None:
+    """Found by the soak: a connection that was lost in the moment in which something was to be done for it."""
+    done: list[str] = []
+
+    async def work() -> None:
+        done.append("work")
+
+    async def scene() -> None:
+        nobody: Any = None
+        connection = SyncConnection(
+            subprotocol=Subprotocol("com.mongodb.realm-sync#14", SyncMode.PBS, 14),
+            principal=nobody,
+            access=nobody,
+            hubs=nobody,
+            settings=Settings(),
+            receive=nobody,
+            send=nobody,
+        )
+        connection._start(work(), None)
+        connection._end()
+        await asyncio.wait(connection._tasks)
+
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        asyncio.run(scene())
+        gc.collect()
+    assert (done, [str(warning.message) for warning in warned]) == ([], [])

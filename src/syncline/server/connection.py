@@ -308,6 +308,7 @@ class SyncConnection:
         task = self._loop.create_task(self._guard(work, bound))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda _: work.close())  # cancelled at once, it has never begun
 
     async def _guard(self, work: Coroutine[Any, Any, None], bound: _BoundSession | None) -> None:
         try:
