@@ -41,6 +41,7 @@ from syncline import (
     SyncManager,
     session_for_realm,
 )
+from syncline.errors import InvalidSessionError
 from syncline.storage import history
 from syncline.storage.file import RealmFile
 from syncline.storage.history import ClientHistory
@@ -257,7 +258,7 @@ def _device(order: dict[str, Any]) -> None:
             standing = ClientHistory(file)
             deadline = time.monotonic() + _WAIT_S
             while not errors:
-                with suppress(ClientResetError):  # noted by the handler
+                with suppress(ClientResetError, InvalidSessionError):  # the handler is told
                     session.wait_for_upload(_WAIT_S)
                     session.wait_for_download(_WAIT_S)
                 if not (has_record(standing) or has_leftover(realm.path)) or time.monotonic() > deadline:
