@@ -30,6 +30,7 @@ from tests.sync.reset_scene import (
 from syncline import (
     ClientResetMode,
     Realm,
+    SyncSession,
     SyncSessionState,
     SyncUserState,
 )
@@ -172,6 +173,35 @@ def test_a_class_that_only_this_file_has_cannot_be_discarded(scene: Scene) -> No
     scene.refuse(realm)
     assert "classes have been removed: 'Mine'" in str(scene.error())
     assert names(realm) == ["Luna", "Rex"]
+
+
+def test_a_file_that_syncs_after_all_is_not_deleted_at_the_next_start(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error of the first attempt asked for that; the second attempt made the file good."""
+
+    def fail(*arguments: Any) -> None:
+        raise AutomaticResetError("a class was removed")
+
+    realm = scene.ahead(EITHER)
+    monkeypatch.setattr(client_reset, "recover", fail)
+    scene.refuse(realm)
+    token = scene.error().action_token
+    assert token is not None
+    metadata = scene.user.manager.metadata
+    assert [action.original_name for action in metadata.file_actions()] == [realm.path]
+    realm.close()
+    scene.world.errors.clear()
+    scene.fake.fail_once(messages.Ident, RESET)
+    again = scene.open(EITHER)
+    settle(again)
+    assert names(again) == ["Rex"], "discarded"
+    scene.world.eventually(lambda: not is_noted(again))
+    assert metadata.file_actions() == []
+    again.close()
+    assert SyncSession.immediately_handle_error(token) is False, "nor by the token"
+    assert Path(again.path).exists()
+    assert scene.world.errors == []
 
 
 def test_what_could_not_be_recovered_is_discarded_the_second_time(scene: Scene) -> None:

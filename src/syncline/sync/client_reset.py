@@ -33,13 +33,14 @@ from typing import TYPE_CHECKING, Any
 
 from syncline.errors import AutomaticResetError, ClosedRealmError, SynclineError
 from syncline.protocol.errors import Status
+from syncline.storage.history import ClientHistory
 from syncline.storage.recovery import Recovery, recover
 from syncline.storage.system import FIRST_VERSION
 from syncline.storage.transfer import transfer
 from syncline.sync import reset_tracking
 from syncline.sync.fresh_copy import FreshCopy, has_leftover, remove_leftover
 from syncline.sync.reset_report import write_report
-from syncline.sync.session_errors import RESET_ACTIONS, Failure
+from syncline.sync.session_errors import RESET_ACTIONS, Failure, FileActionKind
 from syncline.sync.states import ClientResetMode
 from syncline.sync.waits import Wait, WaitKind
 
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from syncline.storage.file import RealmFile
     from syncline.storage.transaction import WriteTransaction
     from syncline.sync.configuration import SyncConfiguration
+    from syncline.sync.metadata import MetadataStore
     from syncline.sync.progress import ProgressValues
     from syncline.sync.session_core import SessionCore
 
@@ -337,7 +339,8 @@ def _was_opened(core: SessionCore) -> bool:
 class Acknowledgement:
     """Forgets the attempt once everything is uploaded and downloaded after it (spec/sessions.md §12.7).
 
-    With it goes a fresh copy that an interrupted reset has left, whether or not that came as far as an attempt.
+    With it goes a fresh copy that an interrupted reset has left, whether or not that came as far as an attempt. So does
+    the file action of an attempt that failed: there is no reason any more to begin anew at the next start.
     """
 
     def __init__(self, core: SessionCore) -> None:
@@ -368,7 +371,8 @@ class Acknowledgement:
             file = self._core.file.share()
         except ClosedRealmError:  # the session has ended meanwhile; the next one of the file will do it
             return
-        self._core.manager.client.work(lambda: _forget(file), self._forgotten)
+        path, metadata = self._core.path, self._core.manager.metadata
+        self._core.manager.client.work(lambda: _forget(file, path, metadata), self._forgotten)
 
     def _forgotten(self, result: None, error: Exception | None) -> None:
         self._is_expected = False
@@ -376,10 +380,14 @@ class Acknowledgement:
             logger.warning("%s: the end of a client reset cannot be noted: %s", self._core.path, error)
 
 
-def _forget(file: RealmFile) -> None:
-    """Takes over the reference to the file."""
+def _forget(file: RealmFile, path: str, metadata: MetadataStore) -> None:
+    """Takes over the reference to the file; ``path``: as the session names it."""
     try:
         remove_leftover(file)
+        if reset_tracking.has_record(ClientHistory(file)):
+            action = metadata.file_action(path)
+            if action is not None and action.action is FileActionKind.BACK_UP_THEN_DELETE_REALM:
+                metadata.remove_file_action(path)
         with file.write() as tx:
             reset_tracking.forget_in(tx)
     finally:
