@@ -20,6 +20,7 @@ from syncline.protocol.settings import Limits, SyncMode
 from syncline.sync.states import TRANSITIONS, InternalState, Move
 from syncline.testing.choices import RandomChoices
 from syncline.testing.soak import clock as soak_clock
+from syncline.testing.soak.__main__ import _parser, _plan
 from syncline.testing.soak.client import EVERYBODY, STRIDE
 from syncline.testing.soak.clock import Clock
 from syncline.testing.soak.content import Content, compare
@@ -60,6 +61,12 @@ def test_the_seed_decides_what_happens() -> None:
     assert kinds.count("suspend") == 200
     clients, server = Plan().scaled(0.001).deal()
     assert {fault.kind for fault in clients} == set(KINDS)
+
+
+def test_the_command_line_says_how_much() -> None:
+    plan = _plan(_parser().parse_args(["--seed", "4", "--scale", "0.1", "--cuts", "50", "--half-open", "0"]))
+    assert plan == Plan(seed=4, cuts=5, kills=50, suspensions=20, clock_jumps=10, corruptions=20, half_open=0, slow=4)
+    assert _plan(_parser().parse_args([])).cuts == 1000
 
 
 # --- the journal ------------------------------------------------------------------------------------------------------

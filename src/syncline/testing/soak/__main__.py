@@ -46,12 +46,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         report = _soak(folder.resolve(), plan, console)
     except ProcessFailed as error:
-        console.print(f"[red]{error}[/red]", highlight=False)
+        console.print(str(error), style="red", highlight=False, markup=False)
         return 2
     console.print(report.faults())
     console.print(report.figures())
     for finding in report.findings[:_MAX_SHOWN]:
-        console.print(f"[red]{finding}[/red]", highlight=False, markup=True)
+        console.print(finding, style="red", highlight=False, markup=False)
     if report.findings:
         console.print(f"the files are kept in {folder}", highlight=False)
     elif options.keep is None:

@@ -82,7 +82,7 @@ class Report:
             ("errors reported to applications", _counts(self.errors) or "none"),
             ("most memory: a client, the server", f"{_mib(self.peak_memory)}, {_mib(self.server_peak_memory)}"),
             ("longest write-ahead log of a client", _mib(self.longest_log)),
-            ("found", f"{len(self.findings)} faults of the product" if self.findings else "nothing wrong"),
+            ("found", f"{len(self.findings)}, told below" if self.findings else "nothing wrong"),
         ]
 
 
