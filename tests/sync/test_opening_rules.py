@@ -290,14 +290,13 @@ def test_all_sessions_are_those_of_open_realms_and_of_opens(world: Any, app: Any
     async def during_an_open() -> None:
         of_dogs.suspend()
         task = Realm.open_async(dogs.config)
-        while world.manager.registry._seats[dogs.path].realms < 2:
-            await asyncio.sleep(0.001)
+        core = world.manager.registry.core_at(dogs.path)
+        await asyncio.to_thread(world.eventually, lambda: core._waits)
         dogs.close()
         assert user.all_sessions() == [of_dogs]
         assert of_dogs.state is SyncSessionState.INACTIVE
         task.cancel()
-        while user.all_sessions():
-            await asyncio.sleep(0.001)
+        await asyncio.to_thread(world.eventually, lambda: user.all_sessions() == [])
 
     assert of_dogs is not None
     asyncio.run(during_an_open())
