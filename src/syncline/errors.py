@@ -319,6 +319,11 @@ class SyncError(SynclineError):
         self.user_info: Mapping[str, Any] = dict(user_info or {})
 
     @property
+    def status_code(self) -> int | None:
+        """The same as :attr:`server_code`, by the name of the first SDKs (spec/sessions.md §10.1)."""
+        return self.server_code
+
+    @property
     def action_token(self) -> Any:
         """The :class:`~syncline.sync.ErrorActionToken` for ``SyncSession.immediately_handle_error``, or None."""
         return self.user_info.get(ERROR_ACTION_TOKEN_KEY)

@@ -96,7 +96,7 @@ def test_kinds_by_code_with_our_server_s_actions(code: int, kind: type[SyncError
     info = ERRORS[code]
     error = sync_error(Failure.of_message(Error(1, code, "text", info.try_again, info.action)))
     assert type(error) is kind
-    assert error.server_code == code
+    assert error.server_code == error.status_code == code
     assert error.status == info.status
     assert error.action == info.action
     assert error.is_fatal == (not info.try_again)
