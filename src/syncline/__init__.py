@@ -19,7 +19,18 @@ from syncline.errors import *  # noqa: E402, F403
 from syncline.version import __version__  # noqa: E402
 
 if TYPE_CHECKING:
-    from syncline.query import Condition, Expr, all_of, any_of
+    from syncline.query import (
+        Condition,
+        Expr,
+        GeoBox,
+        GeoCircle,
+        GeoPoint,
+        GeoPolygon,
+        all_of,
+        any_of,
+        km,
+        miles,
+    )
     from syncline.realm import (
         AsymmetricModel,
         AsyncOpenTask,
@@ -90,6 +101,10 @@ __all__ = [
     "Field",
     "FileDiagnostics",
     "Float32",
+    "GeoBox",
+    "GeoCircle",
+    "GeoPoint",
+    "GeoPolygon",
     "GlobalKey",
     "IdentityProvider",
     "List",
@@ -124,6 +139,8 @@ __all__ = [
     "__version__",
     "all_of",
     "any_of",
+    "km",
+    "miles",
     "session_for_realm",
 ]
 __all__ += errors.__all__

@@ -1,5 +1,6 @@
-"""What can be asked: the tree of a query, the expression builder, the reference evaluator (spec/sdk.md §7)."""
+"""What can be asked: trees of queries, their texts, the expression builder, the evaluator (spec/sdk.md §7)."""
 
 from syncline.query.expression import Condition, Expr, all_of, any_of
+from syncline.query.geometry import GeoBox, GeoCircle, GeoPoint, GeoPolygon, km, miles
 
-__all__ = ["Condition", "Expr", "all_of", "any_of"]
+__all__ = ["Condition", "Expr", "GeoBox", "GeoCircle", "GeoPoint", "GeoPolygon", "all_of", "any_of", "km", "miles"]

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from syncline.errors import QueryArgumentError
 
-__all__ = ["MAX_VERTICES", "GeoBox", "GeoCircle", "GeoPoint", "GeoPolygon", "Shape", "kilometers", "miles"]
+__all__ = ["MAX_VERTICES", "GeoBox", "GeoCircle", "GeoPoint", "GeoPolygon", "Shape", "km", "miles"]
 
 #: A polygon with more corners is refused: checking it would take too long.
 MAX_VERTICES: Final = 10_000
@@ -26,7 +26,7 @@ _EARTH_RADIUS_MILES: Final = 3963.16760121
 _DOUBTFUL: Final = 1e-14
 
 
-def kilometers(distance: float) -> float:
+def km(distance: float) -> float:
     """A distance on the earth's surface as radians, for the radius of a circle."""
     return distance / _EARTH_RADIUS_KM
 
@@ -107,7 +107,7 @@ def _point(value: PointLike) -> GeoPoint:
 
 @dataclass(frozen=True, slots=True, init=False)
 class GeoCircle:
-    """All places within ``radius`` radians of ``center``: ``GeoCircle((-73.9, 40.7), kilometers(5))``.
+    """All places within ``radius`` radians of ``center``: ``GeoCircle((-73.9, 40.7), km(5))``.
 
     Raises QueryArgumentError for a negative radius, or one that is not finite.
     """

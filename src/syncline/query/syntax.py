@@ -442,7 +442,7 @@ def _advice(text: str, error: UnexpectedToken) -> str:
         return "; a sign sticks to the number behind it, write blanks on both sides of an operator: a - 1"
     if token.type in HARD_WORDS and "ID" in (error.accepts or error.expected):
         return f"; a property that is named {str(token)!r} can be given as a key path: $K0"
-    if token.type == "LSQB" and text[token.start_pos : token.start_pos + 4].lower() in ("[cd]", "[d]", "[c ]"):
+    if token.type == "LSQB" and text.startswith(("[cd]", "[d]", "[l]"), token.start_pos):
         return "; there is only [c]"
     if token.type == "$END" and not text.strip():
         return "; TRUEPREDICATE finds all objects"
