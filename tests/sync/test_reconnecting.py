@@ -74,6 +74,32 @@ def test_a_dead_connection_is_replaced_at_once_when_asked_for_but_not_again_and_
     assert len(server.peers) == 2
 
 
+def test_reconnecting_while_an_attempt_is_under_way_counts_for_what_comes_of_it_once(
+    world: Any, server: Any, realm: Any
+) -> None:
+    release = asyncio.Event()
+
+    async def hang(peer: Any) -> None:
+        await release.wait()
+
+    async def refuse(peer: Any) -> None:
+        await peer.answer(503)
+
+    server.script(hang, refuse)
+    device = world.device(world.user(server.url))
+    world.eventually(lambda: server.peers and device.session.connection_state is CONNECTING)
+    device.session.reconnect()
+    world.manager.client.submit(asyncio.sleep(0)).result(5)  # it has got there
+    server.run(_set(release))
+    world.eventually(lambda: len(server.peers) == 2, 0.7)
+    time.sleep(0.3)
+    assert len(server.peers) == 2
+
+
+async def _set(event: asyncio.Event) -> None:
+    event.set()
+
+
 def test_delays_grow_with_each_failure_of_the_same_kind_also_if_connecting_succeeds(
     world: Any, server: Any, realm: Any, quick: None
 ) -> None:

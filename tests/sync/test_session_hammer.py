@@ -11,6 +11,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import pairwise
 from typing import Any
 
@@ -19,7 +20,8 @@ import pytest
 from syncline.errors import InvalidSessionError, OperationAbortedError
 from syncline.protocol import backoff, messages
 from syncline.protocol.errors import ErrorAction
-from syncline.sync import ConnectionState, ProgressDirection, ProgressMode, SyncSessionState
+from syncline.storage.file import RealmFile
+from syncline.sync import ConnectionState, ProgressDirection, ProgressMode, SyncSessionState, SyncStopPolicy
 from syncline.sync.states import InternalState
 
 SEED = int(os.environ.get("SYNCLINE_HAMMER_SEED", "1"))
@@ -145,3 +147,69 @@ def test_everything_at_once_on_one_session(
     assert world.manager.wait_for_sessions_to_terminate(10) or other.session.state is SyncSessionState.ACTIVE
     with pytest.raises(InvalidSessionError):
         session.wait_for_upload()
+
+
+def test_sessions_that_come_and_go_on_many_threads(
+    world: Any, server: Any, realm: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Opened, written to, closed, with every stop policy, while others do the same with the same files."""
+    monkeypatch.setattr(backoff, "DEFAULT_BACKOFF", backoff.BackoffParameters(5, 50, 2))
+    line = Line(realm, SEED)
+    user = world.user(server.url)
+    deadline = time.monotonic() + SECONDS
+    failures: list[BaseException] = []
+    written: list[int] = []
+    numbers = iter(range(1, 1 << 30))
+    writing = threading.Lock()
+
+    def live(own: random.Random) -> None:
+        try:
+            while time.monotonic() < deadline:
+                device = world.device(user, own.choice("ab"), stop_policy=own.choice(list(SyncStopPolicy)))
+                session = device.session
+                for _ in range(own.randrange(4)):
+                    match own.randrange(6):
+                        case 0:
+                            session.suspend()
+                        case 1:
+                            session.resume()
+                        case 2:
+                            session.reconnect()
+                        case 3:
+                            with suppress(TimeoutError, OperationAbortedError, InvalidSessionError):
+                                session.wait_for_upload(0.02)
+                        case _:
+                            with writing:
+                                number = next(numbers)
+                                device.write("Rex", first=number)
+                                written.append(number)
+                device.close()
+        except BaseException as error:  # noqa: BLE001 - the thread of the test is to hear of it
+            failures.append(error)
+
+    threads = [threading.Thread(target=live, args=(random.Random(SEED * 100 + n),)) for n in range(THREADS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(SECONDS + 30)
+    assert not any(thread.is_alive() for thread in threads)
+    assert failures == []
+    line.is_bad = False
+    last = [world.device(user, name) for name in "ab"]
+    for device in last:
+        device.session.resume()
+        device.session.reconnect()
+        device.session.wait_for_upload(20)
+    for device in last:
+        device.session.wait_for_download(20)
+    assert [set(device.names()) for device in last] == [set(written)] * 2
+    assert world.errors == []
+    sent = [(origin, entry.client_version) for origin, entry in realm.history["/dogs"]]
+    assert len(sent) == len(set(sent))
+    for device in last:
+        device.core.update_configuration(device.configuration.replace(stop_policy=SyncStopPolicy.IMMEDIATELY))
+        device.close()
+    assert world.manager.wait_for_sessions_to_terminate(10)
+    assert world.manager.registry.all() == []
+    for device in last:
+        RealmFile.delete(device.path)  # nobody has it open
