@@ -8,14 +8,50 @@ from typing import Any
 
 import pytest
 
-from syncline import MismatchedConfigError, Model, Realm, RealmConfiguration, RealmError
+from syncline import (
+    Field,
+    MismatchedConfigError,
+    Model,
+    Realm,
+    RealmConfiguration,
+    RealmError,
+    SchemaError,
+    TransactionError,
+)
 from syncline.realm import backend as module
 from syncline.realm.backend import register_sync_backend, sync_backend
 from syncline.storage.file import FileLease
+from syncline.values import kinds
 
 
 class Dog(Model):
     name: str
+
+
+class Cat(Model):
+    id: int = Field(primary_key=True)
+
+
+class Named(Model):
+    class Meta:
+        name = "Dog"
+
+    name: str
+
+
+class Indexed(Model):
+    class Meta:
+        name = "Dog"
+
+    name: str = Field(index=True)
+
+
+class Grown(Model):
+    class Meta:
+        name = "Dog"
+
+    name: str
+    age: int
 
 
 class Settings:
@@ -86,6 +122,46 @@ def test_a_bare_sync_configuration_opens_dynamically(tmp_path: Path, backend: Ba
         assert [schema.name for schema in realm.schema] == ["Dog"]
     with Realm.open(settings, path=tmp_path / "other.realm") as realm:
         assert realm.path == str(tmp_path / "other.realm")
+
+
+def test_a_read_only_synced_realm_waits_for_its_classes(tmp_path: Path, backend: Backend) -> None:
+    config = RealmConfiguration(sync=Settings(tmp_path / "synced.realm"), schema=[Dog, Cat], read_only=True)
+    with Realm.open(config) as realm:
+        dogs, named = realm.objects(Dog), realm.objects("Dog").where(Dog.name == "Rex")
+        assert dogs._binding is realm.objects(Dog)._binding
+        assert (len(dogs), list(named), dogs.first(), dogs.last(), realm.get(Cat, 1)) == (0, [], None, None, None)
+        assert Dog(name="Rex") not in dogs
+        assert realm.is_empty
+        seen: list[Any] = []
+        token = dogs.observe(lambda results, change: seen.append((len(results), change.insertions)))
+        realm.pump()
+        with realm.freeze() as before, pytest.raises(TransactionError, match="was opened read-only"):
+            realm.begin_write()
+        file = backend.leases[0].file
+        with file.write() as tx:  # as a download does
+            tx.create(tx.add_class("Other", primary_key="id", key_type=kinds.INT), 1)
+        realm.refresh()
+        assert len(dogs) == 0
+        with file.write() as tx:
+            info = tx.add_class("Dog")
+            tx.add_property(info, "name", kinds.STRING)
+            k, _ = tx.create(tx.catalogue.classes["Dog"])
+            tx.set(tx.catalogue.classes["Dog"], k, tx.catalogue.classes["Dog"].properties["name"], "Rex")
+        realm.refresh()
+        assert [dog.name for dog in dogs] == [dog.name for dog in named] == ["Rex"]
+        assert dogs[0] in realm.objects(Dog)
+        assert seen == [(0, ()), (1, (0,))]
+        assert realm.get(Cat, 1) is None
+        token.invalidate()
+    assert before.is_closed
+
+
+def test_a_read_only_synced_realm_needs_its_properties(tmp_path: Path, backend: Backend) -> None:
+    settings = Settings(tmp_path / "synced.realm")
+    Realm.open(RealmConfiguration(sync=settings, schema=[Named])).close()
+    Realm.open(RealmConfiguration(sync=settings, schema=[Indexed], read_only=True)).close()  # an index may be missing
+    with pytest.raises(SchemaError, match=r"the file lacks .* and was opened read-only: Grown.age"):
+        Realm.open(RealmConfiguration(sync=settings, schema=[Grown], read_only=True))
 
 
 def test_a_session_that_cannot_start_leaves_nothing_open(tmp_path: Path, backend: Backend) -> None:
