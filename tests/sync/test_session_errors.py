@@ -112,7 +112,7 @@ def test_every_code_has_a_kind() -> None:
             consequence(failure)
 
 
-RESET_BY_CODE = (207, 208, 209, 210, 211, 222)
+RESET_BY_CODE = (207, 208, 209, 210, 211, 222, 227, 228, 230)
 BACKED_UP_BY_CODE = (216, 217, 218, 219, 220)
 QUIET_BY_CODE = (100, 101, 200, 201, 213, 229)
 

@@ -147,6 +147,9 @@ _LEGACY_ACTIONS: Final[Mapping[int, ErrorAction]] = {
             ErrorCode.BAD_CLIENT_VERSION,  # of a server that was set back, too (spec/wire-protocol.md §10.3)
             ErrorCode.DIVERGING_HISTORIES,
             ErrorCode.CLIENT_FILE_EXPIRED,
+            ErrorCode.OBJECT_ALREADY_EXISTS,  # these three in spec/wire-protocol.md §11.5
+            ErrorCode.SERVER_PERMISSIONS_CHANGED,
+            ErrorCode.WRITE_NOT_ALLOWED,
         ),
         ErrorAction.CLIENT_RESET,
     ),
