@@ -380,6 +380,23 @@ async def test_cancelling_leaves_open_realms(world: World) -> None:
 
 
 @in_a_loop
+async def test_uploads_are_finished_after_the_last_cancel(world: World) -> None:
+    realm = world.open("b")
+    world.settle(realm)
+    with world.silence():
+        world.write(realm, 1)
+        realm.close()
+        assert world.internal_state("b") is InternalState.DYING
+        task = Realm.open_async(configuration(world))
+        await until(lambda: world.internal_state("b") is InternalState.ACTIVE)
+        task.cancel()
+        assert isinstance(await outcome(task), asyncio.CancelledError)
+        await until(lambda: world.internal_state("b") is InternalState.DYING)
+    assert await asyncio.to_thread(world.manager.wait_for_sessions_to_terminate, PATIENCE_S)
+    assert await numbers_of(Realm.open_async(configuration(world, "c"))) == [1]
+
+
+@in_a_loop
 async def test_a_session_that_lives_on_is_stopped_by_the_cancel_too(world: World) -> None:
     assert world.user
     with world.silence():
