@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final, NamedTuple, TypeAlias
 
@@ -142,7 +142,7 @@ class GeoPolygon:
 
     outer: tuple[GeoPoint, ...]
     holes: tuple[tuple[GeoPoint, ...], ...]
-    _rings: tuple[_Ring, ...]
+    _rings: tuple[_Ring, ...] = field(init=False, repr=False, compare=False)
 
     def __init__(self, outer: Iterable[PointLike], *holes: Iterable[PointLike]) -> None:
         rings = [tuple(_point(point) for point in ring) for ring in (outer, *holes)]
@@ -173,7 +173,7 @@ class GeoBox:
 
     low: GeoPoint
     high: GeoPoint
-    _polygon: GeoPolygon
+    _polygon: GeoPolygon = field(init=False, repr=False, compare=False)
 
     def __init__(self, low: PointLike, high: PointLike) -> None:
         first, last = _point(low), _point(high)

@@ -50,8 +50,9 @@ from syncline.query.ast import (
     Within,
 )
 from syncline.query.lexer import is_plain_name
+from syncline.query.operands import kind_of
 from syncline.query.type_names import TypeSet, name_of_types
-from syncline.values import Decimal128, Float32, ObjectId, Timestamp
+from syncline.values import Decimal128, Float32, ObjectId, Timestamp, kinds
 
 __all__ = ["operand_to_rql", "query_to_rql", "to_rql"]
 
@@ -77,9 +78,9 @@ def to_rql(node: Predicate) -> str:
         case Not(term):
             return f"!({to_rql(term)})"
         case Compare(operator, left, right, fold):
-            return f"{operand_to_rql(left)} {operator.value}{'[c]' if fold else ''} {operand_to_rql(right)}"
+            return f"{operand_to_rql(left)} {operator.value}{'[c]' if fold else ''} {_beside(left, right)}"
         case Between(operand, low, high):
-            return f"{operand_to_rql(operand)} BETWEEN {{{operand_to_rql(low)}, {operand_to_rql(high)}}}"
+            return f"{operand_to_rql(operand)} BETWEEN {{{_beside(operand, low)}, {_beside(operand, high)}}}"
         case Within(path, shape):
             return f"{_path(path)} GEOWITHIN {_shape(shape) if isinstance(shape, ShapeLiteral) else shape}"
 
@@ -114,6 +115,15 @@ def operand_to_rql(operand: Operand) -> str:
             return f"SUBQUERY({_path(path)}, {_name(variable)}, {to_rql(predicate)}).@count"
         case Arithmetic(operator, left, right):
             return f"{_term(left)} {operator.value} {_term(right)}"
+
+
+def _beside(operand: Operand, constant: Operand) -> str:
+    """What an operand is compared with: beside decimals, every number reads as the decimal that is written."""
+    if isinstance(constant, Constant) and isinstance(operand, Path) and operand.steps:
+        value = constant.value
+        if kind_of(operand) == kinds.DECIMAL and isinstance(value, Decimal128) and value.to_decimal().is_finite():
+            return str(value)
+    return operand_to_rql(constant)
 
 
 def _term(operand: Operand) -> str:

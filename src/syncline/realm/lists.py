@@ -234,6 +234,10 @@ class List(LiveCollection, MutableSequence[T]):
         """The objects in the list that meet all ``conditions``, in the order of the list."""
         return self._as_results().where(*conditions)
 
+    def filter(self, rql: str, *arguments: Any) -> Results[Any]:
+        """The objects in the list that match a text in the Realm Query Language (``Results.filter``), in its order."""
+        return self._as_results().filter(rql, *arguments)
+
     def sort(self, *keys: SortKey | Expr | str, descending: bool = False) -> Results[Any]:
         """The objects in the list, sorted; the list itself stays as it is."""
         return self._as_results().sort(*keys, descending=descending)
