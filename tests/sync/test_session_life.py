@@ -37,6 +37,7 @@ from syncline.sync.states import InternalState
 DISCONNECTED, CONNECTING, CONNECTED = ConnectionState
 ACTIVE, INACTIVE, INVALID = SyncSessionState
 DYING = InternalState.DYING
+WAITING = InternalState.WAITING_FOR_ACCESS_TOKEN
 
 
 @pytest.fixture
@@ -268,6 +269,110 @@ def test_the_first_realm_ends_a_pause_also_if_an_async_open_has_kept_the_session
     assert core.internal_state is InternalState.PAUSED
     again.close()
     assert world.manager.wait_for_sessions_to_terminate(5)
+
+
+# --- waiting for a token (§4.2, §6.2) ---------------------------------------------------------------------------------
+
+
+class SlowTokens:
+    """A server that takes its time to renew access tokens."""
+
+    def __init__(self, server: Any, app: Any) -> None:
+        self.asked = 0
+        self._go_on = threading.Event()
+        self._app = app
+        server.script(self._script)
+
+    def go_on(self) -> None:
+        self._go_on.set()
+
+    async def _script(self, peer: Any) -> None:
+        if peer.request.startswith(b"POST") and b"/session " in peer.request.split(b"\r\n")[0]:
+            self.asked += 1
+            while not self._go_on.is_set():
+                await asyncio.sleep(0.005)
+        await self._app.script(peer)
+
+
+@pytest.fixture
+def slow(server: Any, app: Any) -> SlowTokens:
+    return SlowTokens(server, app)
+
+
+def waiting(world: Any, app: Any, slow: SlowTokens, **settings: Any) -> Any:
+    """A device whose session waits for a token."""
+    app.lifetime = 3
+    user = world.manager.log_in(SyncCredentials.username_password("ann", "secret-1"), app.url)
+    app.lifetime = 1800
+    device = world.device(user, path="/~/dogs", **settings)
+    assert device.core.internal_state is WAITING
+    world.eventually(lambda: slow.asked == 1)
+    return device
+
+
+def test_a_session_that_waits_for_a_token_is_active_and_takes_waits(
+    world: Any, realm: Any, app: Any, slow: SlowTokens
+) -> None:
+    device = waiting(world, app, slow)
+    session, core = device.session, device.core
+    assert (session.state, session.connection_state) == (ACTIVE, DISCONNECTED)
+    ends: list[Any] = []
+    device.write("Rex")
+    session.on_upload_complete(ends.append)
+    session.resume()
+    session.reconnect()
+    world.device(device.configuration.user, path="/~/dogs")
+    world.manager.network_reachability_changed(True)
+    assert core.internal_state is WAITING
+    assert slow.asked == 1
+    slow.go_on()
+    world.eventually(lambda: ends)
+    assert ends == [None]
+    assert core.internal_state is InternalState.ACTIVE
+    assert world.errors == []
+
+
+def test_suspended_while_it_waits_for_a_token_it_stays_so(world: Any, realm: Any, app: Any, slow: SlowTokens) -> None:
+    device = waiting(world, app, slow)
+    token = device.configuration.user.access_token
+    ends: list[Any] = []
+    device.session.on_upload_complete(ends.append)
+    device.session.suspend()
+    world.eventually(lambda: ends)
+    assert isinstance(ends[0], OperationAbortedError)
+    slow.go_on()
+    world.eventually(lambda: device.configuration.user.access_token != token)
+    time.sleep(0.05)
+    assert device.core.internal_state is InternalState.PAUSED
+    device.session.resume()
+    device.session.wait_for_download(5)
+
+
+@pytest.mark.parametrize("policy", list(SyncStopPolicy))
+def test_closed_while_it_waits_for_a_token_it_is_over(
+    world: Any, realm: Any, app: Any, slow: SlowTokens, policy: SyncStopPolicy
+) -> None:
+    device = waiting(world, app, slow, stop_policy=policy)
+    session = device.session
+    device.close()
+    assert session.state is INVALID
+    assert world.manager.wait_for_sessions_to_terminate(5)
+    slow.go_on()
+    again = world.device(device.configuration.user, path="/~/dogs")
+    again.session.wait_for_download(5)
+
+
+def test_logged_out_while_it_waits_for_a_token_it_is_inactive(
+    world: Any, realm: Any, app: Any, slow: SlowTokens
+) -> None:
+    device = waiting(world, app, slow)
+    user = device.configuration.user
+    user.log_out()
+    assert device.core.internal_state is InternalState.INACTIVE
+    slow.go_on()
+    time.sleep(0.05)
+    assert device.core.internal_state is InternalState.INACTIVE
+    assert user.access_token is None
 
 
 # --- waits (§8) -------------------------------------------------------------------------------------------------------
