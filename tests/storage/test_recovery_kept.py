@@ -264,7 +264,10 @@ def test_what_was_known_of_a_list_goes_with_it(
 
 def test_nested_lists_sets_dictionaries_and_embedded_objects_are_copied(world: World) -> None:
     nested = {"list": [text("a"), {"list": [link(2), None]}, {"dict": {"k": {"list": [text("b")]}, "n": None}}, None]}
-    parts = [part(text=text("a"), any=nested, texts=texts("b", "c"), sub=part(text=text("d")), items=links(2, 3))]
+    more = {"item_set": {"set": [link(2)]}, "subs": {"dict": {"k": part(text=text("f"))}}}
+    parts = [
+        part(text=text("a"), any=nested, texts=texts("b", "c"), sub=part(text=text("d")), items=links(2, 3), **more)
+    ]
     world.both(put("parts", to={"list": parts}), put("anys", to=nested))
     world.local(put("parts", 0, "sub", "text", to=text("e")), put("anys", 1, 1, to=link(3)))
     wanted = item(world)

@@ -66,14 +66,14 @@ class _Case:
 
     def forget_what_was_dropped(self, fresh: Json) -> None:
         """After a recovery from ``fresh``: what had no place there belongs to its changes no longer."""
-        there, final = objects_of(fresh), objects_of(self.world.own_state)
+        there = objects_of(fresh)
         kept, alive = [], set(there)
         for one, came in self.events:
             if came or one in alive:
                 kept.append((one, came))
             (alive.add if came else alive.discard)(one)
         self.events = kept
-        self.operations = [operation for operation in self.operations if _has_place(operation, there, final)]
+        self.operations = [operation for operation in self.operations if _has_place(operation, there)]
 
     def recover(self, base: Json) -> list[str]:
         world = self.world
@@ -88,13 +88,12 @@ class _Case:
         return found
 
 
-def _has_place(operation: Json, fresh: Mapping[Object, Json], final: Mapping[Object, Json]) -> bool:
-    """Was it not dropped, for want of its object or of the number to which it adds?"""
+def _has_place(operation: Json, fresh: Mapping[Object, Json]) -> bool:
+    """Was it certainly not dropped, for want of its object or of the number to which it adds?"""
     if "obj" not in operation:
         return True
     one = object_of(operation["class"], operation["obj"])
-    adds_to_nothing = operation["op"] == "add_int" and one in fresh and fresh[one].get("count") is None
-    return one in final and not adds_to_nothing
+    return one in fresh and not (operation["op"] == "add_int" and fresh[one].get("count") is None)
 
 
 def _keyless(state: Json) -> set[Object]:

@@ -47,7 +47,15 @@ _CLASSES: Final[tuple[Json, ...]] = (
     {
         "name": "Part",
         "embedded": True,
-        "props": _props(text="string?", any="mixed", texts="string[]", sub="link:Part", items="link:Item[]"),
+        "props": _props(
+            text="string?",
+            any="mixed",
+            texts="string[]",
+            sub="link:Part",
+            items="link:Item[]",
+            item_set="link:Item<>",
+            subs="link:Part{}",
+        ),
     },
     {
         "name": "Item",
@@ -91,7 +99,10 @@ def narrowed(choices: Choices) -> Domain:
         properties = [choices.pick(("items", "any", "item_map", "anys")), "items"]
         weights = {**DOMAIN.weights, "create": 25, "erase": 20}
         return replace(DOMAIN, focus={"Item": properties}, weights=weights, max_size=6)
-    return replace(focused(choices, DOMAIN, choices.integer(1, 3)), keys=choices.integer(2, 4))
+    domain = focused(choices, DOMAIN, choices.integer(1, 3))
+    focus = {name: list(properties) for name, properties in (domain.focus or {}).items()}
+    focus.setdefault("Item", []).append(choices.pick(("name", "count", "item", "texts")))
+    return replace(domain, focus=focus, keys=choices.integer(2, 4))
 
 
 class UniqueWriter(Writer):
@@ -126,6 +137,22 @@ class UniqueWriter(Writer):
             if classes[name].primary_key is not None
             for key in objects
         }
+
+    # null by default is not recorded where null is: nobody can tell afterwards, so it is not written
+
+    def create(self) -> Json:
+        """See :meth:`Writer.create`."""
+        operation = super().create()
+        if operation is not None and "defaults" in operation:
+            operation["defaults"] = {name: value for name, value in operation["defaults"].items() if value is not None}
+        return operation
+
+    def set_value(self, where: Any) -> Json:
+        """See :meth:`Writer.set_value`."""
+        operation = super().set_value(where)
+        if operation["value"] is None:
+            operation.pop("is_default", None)
+        return operation
 
     def scalar(self, rules: PropertyDef, links: bool = True) -> Json:
         """A new text, a link, null, or a small number to which may be added."""
