@@ -43,6 +43,7 @@ class ReferenceServer(FakeRealm):
         super().__init__()
         self.version = version
         self.lost: set[int] = set()
+        self._refused: set[tuple[Any, int]] = set()
         self.code = 209
         self.before = self._refuse
 
@@ -51,10 +52,14 @@ class ReferenceServer(FakeRealm):
         await self.serve(peer)
 
     async def _refuse(self, peer: Any, message: messages.ClientMessage) -> bool:
-        if not isinstance(message, messages.Ident) or message.file_ident.ident not in self.lost:
-            return False
-        await peer.send(f"error {self.code} 5 0 {message.session}\nsorry")
-        return True
+        session = (peer, getattr(message, "session", 0))
+        if isinstance(message, messages.Ident) and message.file_ident.ident in self.lost:
+            self._refused.add(session)
+            await peer.send(f"error {self.code} 5 0 {message.session}\nsorry")
+        is_refused = session in self._refused  # nothing more is answered to it
+        if isinstance(message, messages.Unbind):
+            self._refused.discard(session)
+        return is_refused
 
     def lose(self, path: str, versions: int) -> None:
         """Restored from a copy: the newest versions are gone, and every ident that was given."""
