@@ -32,16 +32,18 @@ from syncline.changesets.instructions import (
     AddColumn,
     AddInteger,
     AddTable,
+    Clear,
     CreateObject,
     Instruction,
     SetErase,
+    SetInsert,
     Update,
 )
 from syncline.errors import AutomaticResetError
 from syncline.testing.recovery.world import World
 from syncline.testing.recovery.writing import DOMAIN
 from syncline.values import Link
-from syncline.values.kinds import LINK, STRING
+from syncline.values.kinds import LINK, SET_COLLECTION, STRING
 
 Json: TypeAlias = Any
 GONE = "the server has deleted the object"
@@ -229,6 +231,18 @@ UPDATES = [
         [put("any", to=text("r"))],
         {"any": text("r")},
         ["there is no integer any more to add to"],
+    ),
+    (
+        "list element, known, becomes a collection or a new embedded object",
+        [],
+        [
+            insert("anys", index=0, value=text("x")),
+            put("anys", 0, to={"dict": {"k": text("l")}}),
+            put("anys", 0, "k", to=texts("m")),
+        ],
+        [insert("anys", index=0, value=text("r"))],
+        {"anys": {"list": [{"dict": {"k": texts("m")}}, text("r")]}},
+        [],
     ),
     (
         "ArrayInsert, missing link target: dropped",
@@ -508,6 +522,8 @@ def test_rows_have_names_of_their_own() -> None:
 CRAFTED: list[tuple[str, Instruction]] = [
     ("AddInteger on a list element", AddInteger("Item", 1, "anys", (0,), 1)),
     ("AddInteger on a dictionary entry", AddInteger("Item", 1, "any_map", ("a",), 1)),
+    ("no set there: SetInsert", SetInsert("Item", 1, "any", (), STRING, "x")),
+    ("no set there: Clear", Clear("Item", 1, "name", (), SET_COLLECTION)),
     ("column missing", Update("Item", 1, "nowhere", (), STRING, "x")),
     ("class missing", Update("Nowhere", 1, "name", (), STRING, "x")),
     ("link to a class that is missing", Update("Item", 1, "any", (), LINK, Link("Nowhere", 1))),
@@ -521,7 +537,7 @@ def test_what_no_operation_makes(world: World, row: str, instruction: Instructio
     if row == "AddInteger on a list element":  # a known one: an unknown one leads to a copy
         world.local(insert("anys", index=0, value=number(1)))
     world.local_instructions(instruction)
-    if row.startswith("structurally"):
+    if row.startswith(("structurally", "no set")):
         assert len(world.recover().lost) == 1
         return
     with pytest.raises(AutomaticResetError):
