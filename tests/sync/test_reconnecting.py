@@ -191,6 +191,22 @@ def test_told_not_to_reconnect_a_new_token_ends_the_wait_too(world: Any, server:
     device.session.wait_for_download(5)
 
 
+@pytest.mark.parametrize("is_out", [True, False])
+def test_told_not_to_reconnect_a_login_ends_the_wait_too_which_brings_a_new_token(
+    world: Any, server: Any, realm: Any, app: Any, is_out: bool
+) -> None:
+    turned_away = turn_away(realm, 1, STAY_AWAY)
+    credentials = SyncCredentials.username_password("ann", "secret-1")
+    user = world.manager.log_in(credentials, app.url)
+    device = world.device(user, path="/~/dogs")
+    world.eventually(lambda: turned_away() and device.session.connection_state is DISCONNECTED)
+    if is_out:
+        user.log_out()
+    app._count = int(user.identity, 16) - 1  # the same account
+    assert world.manager.log_in(credentials, app.url) is user
+    device.session.wait_for_download(5)
+
+
 def test_reconnecting_one_session_does_not_revive_its_neighbour_that_failed(
     world: Any, server: Any, realm: Any
 ) -> None:

@@ -160,7 +160,10 @@ class SessionCore:
             move = close_move(self.configuration.stop_policy)
         if move is Move.REVIVE:
             move = self._revival()
-        return self._perform(move, error)
+        later = self._perform(move, error)
+        if move is Move.ACTIVATE and trigger in (Trigger.LOG_IN, Trigger.TOKEN):
+            later += self._perform(Move.REFRESH, None)  # the new token ends the delays of what was just begun
+        return later
 
     def _revival(self) -> Move:
         """What reviving comes to: nothing while the user is logged out, a token first if there is no usable one."""
