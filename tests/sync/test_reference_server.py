@@ -28,7 +28,7 @@ from syncline import (
 )
 from syncline.protocol import messages
 from syncline.protocol.settings import MAX_VERSION, MIN_VERSION
-from syncline.sync.states import ProgressDirection, ProgressMode, SyncSessionState
+from syncline.sync.states import ConnectionState, ProgressDirection, ProgressMode, SyncSessionState
 
 
 class Dog(Model):
@@ -124,6 +124,8 @@ def test_both_shapes_of_the_address_and_nothing_but_the_socket(
     device.write("Rex")
     device.session.wait_for_upload(5)
     server.run(reference.cut())
+    world.eventually(lambda: device.session.connection_state is ConnectionState.DISCONNECTED)
+    device.session.reconnect()
     device.session.wait_for_download(5)
     assert {peer.target for peer in server.peers} == {f"{target}?baas_at=token"}
     assert {peer.request.split(b" ")[0] for peer in server.peers} == {b"GET"}
