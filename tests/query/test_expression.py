@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from syncline import List, Model, ObjectId, PropertyError, QueryError, all_of, any_of
+from syncline import InvalidPropertyError, List, Model, ObjectId, QueryError, all_of, any_of
 from syncline.query.ast import Always, And, Or
 
 
@@ -112,7 +112,7 @@ def test_forgotten_parentheses_are_explained() -> None:
 def test_unknown_properties_are_named_with_a_guess() -> None:
     with pytest.raises(AttributeError, match=r"Dog has no property 'agee': did you mean 'age'?"):
         _ = Dog.agee
-    with pytest.raises(PropertyError, match=r"Dog has no property 'nme': did you mean 'name'?"):
+    with pytest.raises(InvalidPropertyError, match=r"Dog has no property 'nme': did you mean 'name'?"):
         _ = Dog.best.nme
 
 

@@ -15,9 +15,9 @@ from syncline import (
     Field,
     GeoBox,
     GeoCircle,
+    InvalidPropertyError,
     List,
     Model,
-    PropertyError,
     QueryArgumentError,
     QueryError,
     QuerySyntaxError,
@@ -196,7 +196,7 @@ def test_errors_point_at_the_place(realm: Realm) -> None:
     with pytest.raises(QuerySyntaxError, match=r"position 8") as caught:
         dogs.filter("years > > 3")
     assert caught.value.position == 8
-    with pytest.raises(PropertyError, match=r"did you mean 'years'\?\n    best.yearz == 3\n         \^\^\^\^\^"):
+    with pytest.raises(InvalidPropertyError, match=r"did you mean 'years'\?\n    best.yearz == 3\n         \^\^\^\^\^"):
         dogs.filter("best.yearz == 3")
     with pytest.raises(QueryTypeError, match=r"string cannot be compared with int 5\n    name == 5\n            \^"):
         dogs.filter("name == 5")

@@ -9,7 +9,17 @@ from typing import Any
 
 import pytest
 
-from syncline import Dictionary, List, Model, PropertyError, QueryError, Realm, RealmConfiguration, Results, Timestamp
+from syncline import (
+    Dictionary,
+    InvalidPropertyError,
+    List,
+    Model,
+    QueryError,
+    Realm,
+    RealmConfiguration,
+    Results,
+    Timestamp,
+)
 from syncline.query.ast import Compare, Constant, Limit, Operator
 
 
@@ -108,7 +118,7 @@ def test_a_plain_bool_is_no_condition(dogs: Results[Dog]) -> None:
 
 @pytest.mark.parametrize("name", ["agee", "best.agee"])
 def test_unknown_names_have_a_guess(dogs: Results[Dog], name: str) -> None:
-    with pytest.raises(PropertyError, match=r"Dog has no property 'agee': did you mean 'age'?"):
+    with pytest.raises(InvalidPropertyError, match=r"Dog has no property 'agee': did you mean 'age'?"):
         dogs.sort(name)
 
 

@@ -12,8 +12,8 @@ from tests.query.plain import Objects, Schema, found, resolved
 from syncline import (
     GeoBox,
     GeoCircle,
+    InvalidPropertyError,
     InvalidSortDescriptorError,
-    PropertyError,
     QueryArgumentError,
     QueryTypeError,
 )
@@ -93,7 +93,7 @@ REFUSED: list[tuple[str, type[Exception], str, str]] = [
     ("name LIKE age", QueryTypeError, "LIKE needs a string or data on the right, not int", "age"),
     ("age BEGINSWITH 'x'", QueryTypeError, "BEGINSWITH needs a string or data on the left, not int", "age"),
     ("photo CONTAINS 'x'", QueryTypeError, "data|binary cannot be compared with str", "'x'"),
-    ("a IN 5", PropertyError, "Dog has no property 'a'", "a"),
+    ("a IN 5", InvalidPropertyError, "Dog has no property 'a'", "a"),
     ("age IN 5", QueryArgumentError, "IN needs a list or a collection on its right", "5"),
     ("age IN name", QueryArgumentError, "IN needs a list or a collection on its right", "name"),
     ("ANY age == 5", QueryTypeError, "ANY needs a path that goes through a collection", "ANY age"),
@@ -106,7 +106,7 @@ REFUSED: list[tuple[str, type[Exception], str, str]] = [
     ("age BETWEEN {'a', 'b'}", QueryTypeError, "cannot be compared with str 'a'", "{'a', 'b'}"),
     ("best BETWEEN {1, 2}", QueryTypeError, "links have no order", "best BETWEEN {1, 2}"),
     # paths
-    ("friends.agee == 1", PropertyError, "Dog has no property 'agee': did you mean 'age'?", "agee"),
+    ("friends.agee == 1", InvalidPropertyError, "Dog has no property 'agee': did you mean 'age'?", "agee"),
     ("best.name.x == 1", QueryTypeError, "best.name is no link, so 'x' cannot follow it", "x"),
     ("age[0] == 1", QueryTypeError, "age, which is no collection, has no elements", "0"),
     ("best[0] == 1", QueryTypeError, "best, which is a link, has no elements", "0"),
@@ -119,8 +119,8 @@ REFUSED: list[tuple[str, type[Exception], str, str]] = [
     ("tags.@keys == 1", QueryTypeError, "@keys stands directly behind a dictionary", "@keys"),
     ("friends.@values == 1", QueryTypeError, "@values stands directly behind a dictionary", "@values"),
     ("@links.Dog == 1", QueryTypeError, "@links is followed by a class and its property", "@links"),
-    ("@links.Cow.x == 1", PropertyError, "there is no class 'Cow'", "@links"),
-    ("@links.Dog.x == 1", PropertyError, "Dog has no property 'x'", "@links"),
+    ("@links.Cow.x == 1", InvalidPropertyError, "there is no class 'Cow'", "@links"),
+    ("@links.Dog.x == 1", InvalidPropertyError, "Dog has no property 'x'", "@links"),
     ("@links.Dog.age.x == 1", QueryTypeError, "Dog.age does not link to Dog", "@links"),
     ("age.@links.Dog.best == 1", QueryTypeError, "@links stands where an object is", "@links"),
     ("age.@links.@count == 1", QueryTypeError, "@links stands where an object is", "age.@links.@count"),
@@ -137,7 +137,7 @@ REFUSED: list[tuple[str, type[Exception], str, str]] = [
     ("SUBQUERY(best, $x, TRUEPREDICATE).@count > 0", QueryTypeError, "needs a list or set of links", "best"),
     ("SUBQUERY(pets, $x, TRUEPREDICATE).@count > 0", QueryTypeError, "needs a list or set of links", "pets"),
     ("SUBQUERY(tags, $x, TRUEPREDICATE).@count > 0", QueryTypeError, "needs a list or set of links", "tags"),
-    ("SUBQUERY(friends, $x, $y.age == 1).@count > 0", PropertyError, r"no property '\$y'", "$y"),
+    ("SUBQUERY(friends, $x, $y.age == 1).@count > 0", InvalidPropertyError, r"no property '\$y'", "$y"),
     (
         "SUBQUERY(friends, $x, SUBQUERY($x.pack, $x, age == 1).@count > 0).@count > 0",
         QueryTypeError,
@@ -306,7 +306,7 @@ def test_public_names_of_classes_properties_and_backlinks() -> None:
     assert found(objects, "Dog", "fans.@count == 1", names=names) == [0]
     assert found(objects, "Dog", "@links.Hound.best.age == 5", names=names) == [0]
     assert found(objects, "Dog", "best == L1:0", names=names) == [1]
-    with pytest.raises(PropertyError, match="did you mean 'years'"):
+    with pytest.raises(InvalidPropertyError, match="did you mean 'years'"):
         found(objects, "Dog", "yearz == 3", names=names)
 
 
