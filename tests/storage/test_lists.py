@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import apsw
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,10 +12,12 @@ from tests.storage.store import Prop, Store, add_properties
 from syncline.changesets.instructions import CreateObject, EraseObject
 from syncline.storage.layout import collection_table
 from syncline.storage.lists import ListBuffer
+from syncline.storage.members import MemberBuffer
 from syncline.storage.refs import ObjectRef
-from syncline.values.kinds import INT, LINK, LIST_COLLECTION
+from syncline.values.kinds import DICTIONARY_COLLECTION, INT, LINK, LIST_COLLECTION
 
 TABLE = collection_table(1, INT, LIST_COLLECTION)
+ENTRIES = collection_table(1, INT, DICTIONARY_COLLECTION)
 
 
 class Pair:
@@ -166,3 +170,15 @@ def real_place(real: list[int], existing: set[int], index: int) -> int:
         if key not in existing and place <= index:
             index += 1
     return index
+
+
+def test_lists_and_dictionaries_that_are_open_hold_no_cursor() -> None:
+    """A connection looks through all its cursors when one goes: a transaction on many lists would be quadratic."""
+    connection = apsw.Connection(":memory:")
+    connection.execute("CREATE TABLE l1(o INT, i INT, v INTEGER, PRIMARY KEY(o, i)) WITHOUT ROWID")
+    connection.execute("CREATE TABLE d1(o INT, key TEXT, v INTEGER, PRIMARY KEY(o, key)) WITHOUT ROWID")
+    before = sum(isinstance(one, apsw.Cursor) for one in gc.get_objects())
+    lists = [ListBuffer(connection, TABLE, owner, False) for owner in range(50)]
+    entries = [MemberBuffer(connection, ENTRIES, owner, False) for owner in range(50)]
+    assert [one.size for one in lists] == [one.count() for one in entries] == [0] * 50
+    assert sum(isinstance(one, apsw.Cursor) for one in gc.get_objects()) == before

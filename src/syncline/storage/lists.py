@@ -28,7 +28,7 @@ class ListBuffer:
     def __init__(self, connection: apsw.Connection, table: CollectionTable, owner: int, is_new: bool) -> None:
         self.table = table
         self.owner = owner
-        self._cursor = connection.cursor()
+        self._connection = connection
         self._items: list[Cell] = []
         self._stored: list[Cell] = []
         self._loaded = is_new
@@ -36,7 +36,7 @@ class ListBuffer:
         self._hidden: list[int] | None = [] if is_new or not table.links else None
         self._stored_size = 0
         if not is_new:
-            self._stored_size = cast(int, self._cursor.execute(table.size_sql, (owner,)).fetchall()[0][0])
+            self._stored_size = cast(int, self._connection.execute(table.size_sql, (owner,)).fetchall()[0][0])
         self._size = self._stored_size
         self._dirty = False
 
@@ -58,7 +58,7 @@ class ListBuffer:
     def load(self) -> list[Cell]:
         """All elements; the buffer's own list, only to be read."""
         if not self._loaded:
-            stored = cast("list[Cell]", self._cursor.execute(self.table.cells_sql, (self.owner,)).fetchall())
+            stored = cast("list[Cell]", self._connection.execute(self.table.cells_sql, (self.owner,)).fetchall())
             items = stored[: self._size]
             for index in sorted(self._overlay):
                 if index < len(items):
@@ -79,7 +79,7 @@ class ListBuffer:
             return self._items[index]
         cell = self._overlay.get(index)
         if cell is None:
-            rows = self._cursor.execute(self.table.cell_sql, (self.owner, index)).fetchall()
+            rows = self._connection.execute(self.table.cell_sql, (self.owner, index)).fetchall()
             cell = cast(Cell, rows[0])
         return cell
 
@@ -145,7 +145,7 @@ class ListBuffer:
             if self._loaded or self._overlay or self._size != self._stored_size:
                 self._hidden = [index for index, cell in enumerate(self.load()) if self._is_hidden(cell)]
             else:
-                rows = self._cursor.execute(self.table.hidden_sql, (self.owner,)).fetchall()
+                rows = self._connection.execute(self.table.hidden_sql, (self.owner,)).fetchall()
                 self._hidden = [cast(int, row[0]) for row in rows]
         return self._hidden
 

@@ -19,7 +19,7 @@ class MemberBuffer:
     def __init__(self, connection: apsw.Connection, table: CollectionTable, owner: int, is_new: bool) -> None:
         self.table = table
         self.owner = owner
-        self._cursor = connection.cursor()
+        self._connection = connection
         self._known: dict[Place, Cell | None] = {}
         self._written: set[Place] = set()
         #: whatever is not in ``_known`` is not there
@@ -43,7 +43,7 @@ class MemberBuffer:
             return self._known[place]
         if self._complete:
             return None
-        rows = self._cursor.execute(self.table.cell_sql, (self.owner, place)).fetchall()
+        rows = self._connection.execute(self.table.cell_sql, (self.owner, place)).fetchall()
         cell = cast("Cell | None", rows[0] if rows else None)
         self._known[place] = cell
         return cell
@@ -68,7 +68,7 @@ class MemberBuffer:
     def members(self) -> list[tuple[Place, Cell]]:
         """All members with their places, ascending."""
         if not self._complete:
-            for row in self._cursor.execute(self.table.items_sql, (self.owner,)).fetchall():
+            for row in self._connection.execute(self.table.items_sql, (self.owner,)).fetchall():
                 self._known.setdefault(cast(Place, row[0]), row[1:])
             self._complete = True
         present = [(place, cell) for place, cell in self._known.items() if cell is not None]
@@ -78,7 +78,7 @@ class MemberBuffer:
     def count(self) -> int:
         """How many members there are."""
         if not self._complete and not self._written:
-            return cast(int, self._cursor.execute(self.table.count_sql, (self.owner,)).fetchall()[0][0])
+            return cast(int, self._connection.execute(self.table.count_sql, (self.owner,)).fetchall()[0][0])
         return len(self.members())
 
     def discard(self) -> None:
