@@ -3,33 +3,33 @@
 ::
 
     SynclineError
-    ├─ RealmError                          the database (spec/sdk.md §10)
-    │    ├─ SchemaError                    a model or a schema is not possible
-    │    ├─ PropertyError                  no such property, or no such class
-    │    ├─ TypeMismatchError  (TypeError)    a value does not fit its property
-    │    ├─ ValueRangeError    (ValueError)   a value is out of range: too large, too long, a forbidden name
-    │    ├─ PrimaryKeyError                missing, duplicate or changed primary key
-    │    ├─ TransactionError               not in a write transaction, or in one already
-    │    ├─ WriteTimeoutError  (TimeoutError) the write lock was not free in time
-    │    ├─ InvalidObjectError             the object was deleted, or belongs to another Realm
-    │    ├─ ClosedRealmError               the Realm was closed
-    │    ├─ WrongThreadError               a live object was used on another thread
-    │    ├─ QueryError         (ValueError)   a query that cannot be asked
-    │    ├─ QuerySyntaxError (position)  its text does not follow the grammar
-    │    ├─ QueryTypeError               it compares what cannot be compared
-    │    ├─ QueryArgumentError           a value given with it does not fit
-    │    └─ InvalidSortDescriptorError   a sort or distinct that has no meaning
-    │    ├─ ConfigurationError (ValueError)   a configuration that cannot be used
-    │    │    ├─ IllegalCombinationError   settings that exclude each other
-    │    │    └─ MismatchedConfigError     the Realm is open already with other settings
-    │    ├─ FileError          (OSError)      the file cannot be used
-    │    │    ├─ NotARealmError            not a Realm file
-    │    │    ├─ NewerFormatError          written by a newer Syncline
-    │    │    ├─ DecryptionFailedError     wrong or missing encryption key
-    │    │    ├─ DiskFullError             no space left: the transaction was rolled back
-    │    │    └─ RealmInUseError           another agent holds the file
-    │    ├─ MultipleSyncAgentsError        another process syncs this file already
-    │    └─ NoSubscriptionForWriteError    flexible sync: the object is in no subscription
+    ├─ RealmError                                  the database (spec/sdk.md §10)
+    │    ├─ SchemaError                            a model or a schema is not possible
+    │    ├─ InvalidPropertyError (AttributeError)  no such property, or no such class
+    │    ├─ TypeMismatchError (TypeError)          a value does not fit its property
+    │    ├─ LimitExceededError (ValueError)        a value is too large, too long or not allowed
+    │    ├─ PrimaryKeyError (ValueError)           missing, duplicate or changed primary key
+    │    ├─ WrongTransactionStateError (RuntimeError)  not in a write transaction, or in one already
+    │    ├─ WriteTimeoutError (TimeoutError)       the write lock was not free in time
+    │    ├─ InvalidatedObjectError                 the object was deleted, or belongs to another Realm
+    │    ├─ ClosedRealmError                       the Realm was closed
+    │    ├─ WrongThreadError (RuntimeError)        a live object was used on another thread
+    │    ├─ QueryError (ValueError)                a query that cannot be asked
+    │    │    ├─ QuerySyntaxError (position)       its text does not follow the grammar
+    │    │    ├─ QueryTypeError                    it compares what cannot be compared
+    │    │    ├─ QueryArgumentError                a value given with it does not fit
+    │    │    └─ InvalidSortDescriptorError        a sort or distinct that has no meaning
+    │    ├─ ConfigurationError (ValueError)        a configuration that cannot be used
+    │    │    ├─ IllegalCombinationError           settings that exclude each other
+    │    │    └─ MismatchedConfigError             the Realm is open already with other settings
+    │    ├─ FileError (OSError)                    the file cannot be used
+    │    │    ├─ InvalidDatabaseError              not a Realm file
+    │    │    │    ├─ NewerFormatError             written by a newer Syncline
+    │    │    │    └─ DecryptionFailedError        wrong or missing encryption key
+    │    │    ├─ DiskFullError                     no space left: the transaction was rolled back
+    │    │    └─ RealmInUseError                   another agent holds the file
+    │    ├─ MultipleSyncAgentsError                another process syncs this file already
+    │    └─ NoSubscriptionForWriteError            flexible sync: the object is in no subscription
     ├─ SyncError (code: SyncErrorCode)     what a session reports (spec/sessions.md §10.3)
     │    ├─ ClientSessionError 4      ├─ ClientUserError 5          ├─ ClientInternalError 6
     │    ├─ ClientResetError 7        ├─ UnderlyingAuthError 8      ├─ PermissionDeniedError 9
@@ -80,20 +80,21 @@ __all__ = [
     "FileError",
     "IllegalCombinationError",
     "InapplicableChangesetError",
-    "InvalidObjectError",
+    "InvalidDatabaseError",
+    "InvalidPropertyError",
     "InvalidSessionError",
     "InvalidSortDescriptorError",
+    "InvalidatedObjectError",
+    "LimitExceededError",
     "MalformedChangesetError",
     "MismatchedConfigError",
     "MultipleSyncAgentsError",
     "NewerFormatError",
     "NoSubscriptionForWriteError",
-    "NotARealmError",
     "OperationAbortedError",
     "OperationCancelledError",
     "PermissionDeniedError",
     "PrimaryKeyError",
-    "PropertyError",
     "ProtocolViolationError",
     "QueryArgumentError",
     "QueryError",
@@ -112,14 +113,13 @@ __all__ = [
     "SyncPermissionErrorCode",
     "SynclineError",
     "TlsHandshakeFailedError",
-    "TransactionError",
     "TransformError",
     "TruncatedChangesetError",
     "TypeMismatchError",
     "UnderlyingAuthError",
-    "ValueRangeError",
     "WriteTimeoutError",
     "WrongThreadError",
+    "WrongTransactionStateError",
 ]
 
 
@@ -138,7 +138,7 @@ class SchemaError(RealmError):
     """A model class or a schema that cannot exist; the message lists every problem found."""
 
 
-class PropertyError(RealmError, AttributeError):
+class InvalidPropertyError(RealmError, AttributeError):
     """A class or property that the schema does not have."""
 
 
@@ -146,7 +146,7 @@ class TypeMismatchError(RealmError, TypeError):
     """A value whose type does not fit its property."""
 
 
-class ValueRangeError(RealmError, ValueError):
+class LimitExceededError(RealmError, ValueError):
     """A value of the right type that is too large, too long or not allowed."""
 
 
@@ -154,7 +154,7 @@ class PrimaryKeyError(RealmError, ValueError):
     """A primary key that is missing, taken already, or was to be changed."""
 
 
-class TransactionError(RealmError):
+class WrongTransactionStateError(RealmError, RuntimeError):
     """A write outside a write transaction, or a transaction started twice."""
 
 
@@ -162,7 +162,7 @@ class WriteTimeoutError(RealmError, TimeoutError):
     """The write lock was not free within the given time."""
 
 
-class InvalidObjectError(RealmError):
+class InvalidatedObjectError(RealmError):
     """An object that was deleted, or that belongs to another Realm."""
 
 
@@ -170,7 +170,7 @@ class ClosedRealmError(RealmError):
     """Use of a Realm, object or query after its Realm was closed."""
 
 
-class WrongThreadError(RealmError):
+class WrongThreadError(RealmError, RuntimeError):
     """Use of a live Realm or object on a thread other than the one that opened it."""
 
 
@@ -217,15 +217,15 @@ class FileError(RealmError, OSError):
     """The Realm file cannot be opened, read or written."""
 
 
-class NotARealmError(FileError):
+class InvalidDatabaseError(FileError):
     """The file exists but is not a Realm file."""
 
 
-class NewerFormatError(FileError):
+class NewerFormatError(InvalidDatabaseError):
     """The file was written by a newer version of Syncline."""
 
 
-class DecryptionFailedError(FileError):
+class DecryptionFailedError(InvalidDatabaseError):
     """The encryption key is wrong or missing."""
 
 

@@ -28,7 +28,7 @@ from syncline import (
     SyncProgress,
     SyncSessionState,
     SyncStopPolicy,
-    TransactionError,
+    WrongTransactionStateError,
 )
 from syncline.storage.file import RealmFile
 from syncline.sync.states import InternalState
@@ -488,7 +488,7 @@ async def test_a_read_only_realm_receives_and_never_writes(world: World) -> None
     upload(world, 1)
     async with Realm.open_async(configuration(world, read_only=True)) as realm:
         assert world.numbers(realm) == [1]
-        with pytest.raises(TransactionError, match="was opened read-only"):
+        with pytest.raises(WrongTransactionStateError, match="was opened read-only"):
             realm.begin_write()
         upload(world, 2)
         await session_of(realm).wait_for_download_async()

@@ -14,18 +14,18 @@ from syncline import (
     Dictionary,
     EmbeddedModel,
     Field,
-    InvalidObjectError,
+    InvalidatedObjectError,
+    InvalidPropertyError,
     List,
     Model,
     ObjectId,
     PrimaryKeyError,
-    PropertyError,
     Realm,
     RealmConfiguration,
     Set,
-    TransactionError,
     TypeMismatchError,
     UpdateMode,
+    WrongTransactionStateError,
 )
 from syncline.changesets.instructions import (
     ArrayErase,
@@ -136,11 +136,11 @@ def test_values_come_as_mapping_or_keywords(realm: Realm) -> None:
 
 
 def test_unknown_and_missing_values(realm: Realm) -> None:
-    with pytest.raises(PropertyError, match=r"Dog has no property 'nmae': did you mean 'name'?"):
+    with pytest.raises(InvalidPropertyError, match=r"Dog has no property 'nmae': did you mean 'name'?"):
         realm.create(Dog, nmae="Rex")
-    with pytest.raises(PropertyError, match=r"Dog has no property 'agee': did you mean 'age'?"):
+    with pytest.raises(InvalidPropertyError, match=r"Dog has no property 'agee': did you mean 'age'?"):
         realm.create(Dog, name="Rex", agee=3)
-    with pytest.raises(PropertyError, match=r"Note has no property 'txt': did you mean 'text'?"):
+    with pytest.raises(InvalidPropertyError, match=r"Note has no property 'txt': did you mean 'text'?"):
         realm.create(Note, txt="x")
     with pytest.raises(PrimaryKeyError, match=r"Dog.name: the primary key needs a value"):
         realm.create(Dog, age=3)
@@ -216,12 +216,14 @@ def test_collection_defaults_are_filled_in(realm: Realm) -> None:
 
 
 def test_embedded_objects_are_not_created_alone(realm: Realm) -> None:
-    with pytest.raises(TransactionError, match=r"Tag objects are embedded: they come into being by assigning them"):
+    with pytest.raises(
+        WrongTransactionStateError, match=r"Tag objects are embedded: they come into being by assigning them"
+    ):
         realm.create(Tag, text="x")
-    with pytest.raises(TransactionError, match=r"is embedded: assign it to the property of its parent"):
+    with pytest.raises(WrongTransactionStateError, match=r"is embedded: assign it to the property of its parent"):
         realm.add(Tag(text="x"))
     dog = realm.create(Dog, name="Rex", tag={"text": "x"})
-    with pytest.raises(InvalidObjectError, match=r"has a parent already; embedded objects have one"):
+    with pytest.raises(InvalidatedObjectError, match=r"has a parent already; embedded objects have one"):
         realm.create(Dog, name="Bo", tag=dog.tag)
     with pytest.raises(TypeMismatchError, match=r"Dog.tag: expected Tag, got int 5"):
         dog.tag = 5  # type: ignore[assignment]
@@ -327,10 +329,10 @@ def test_update_modified_in_all_places(realm: Realm) -> None:
     realm.create(Dog, {"name": "Rex", "tag": {"text": "z"}}, update=MODIFIED)
     assert dog.tag is not None
     assert dog.tag.text == "z"
-    with pytest.raises(InvalidObjectError, match=r"has a parent already"):
+    with pytest.raises(InvalidatedObjectError, match=r"has a parent already"):
         realm.create(Dog, {"name": "Bo", "tag": dog.tag}, update=MODIFIED)
     realm.create(Dog, {"name": "Kim", "tag": {"text": "k"}})
-    with pytest.raises(InvalidObjectError, match=r"has a parent already"):
+    with pytest.raises(InvalidatedObjectError, match=r"has a parent already"):
         realm.create(Dog, {"name": "Kim", "tag": dog.tag}, update=MODIFIED)
 
 
@@ -405,11 +407,11 @@ def test_what_cannot_be_added(realm: Realm) -> None:
         realm.add(Note())
     rex = realm.create(Dog, name="Rex")
     realm.delete(rex)
-    with pytest.raises(InvalidObjectError, match=r"this Dog was deleted"):
+    with pytest.raises(InvalidatedObjectError, match=r"this Dog was deleted"):
         realm.add(rex)
     with Realm.open(RealmConfiguration(in_memory=True, schema=[Numbered])) as other, other.write():
         stranger = other.create(Numbered, id=1)
-        with pytest.raises(InvalidObjectError, match=r"belongs to another Realm"):
+        with pytest.raises(InvalidatedObjectError, match=r"belongs to another Realm"):
             realm.add(stranger)
 
 

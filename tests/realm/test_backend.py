@@ -16,7 +16,7 @@ from syncline import (
     RealmConfiguration,
     RealmError,
     SchemaError,
-    TransactionError,
+    WrongTransactionStateError,
 )
 from syncline.realm import backend as module
 from syncline.realm.backend import register_sync_backend, sync_backend
@@ -135,7 +135,7 @@ def test_a_read_only_synced_realm_waits_for_its_classes(tmp_path: Path, backend:
         seen: list[Any] = []
         token = dogs.observe(lambda results, change: seen.append((len(results), change.insertions)))
         realm.pump()
-        with realm.freeze() as before, pytest.raises(TransactionError, match="was opened read-only"):
+        with realm.freeze() as before, pytest.raises(WrongTransactionStateError, match="was opened read-only"):
             realm.begin_write()
         file = backend.leases[0].file
         with file.write() as tx:  # as a download does

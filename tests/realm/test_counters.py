@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from syncline import Counter, Field, Model, Realm, RealmConfiguration, TransactionError
+from syncline import Counter, Field, Model, Realm, RealmConfiguration, WrongTransactionStateError
 from syncline.changesets.instructions import AddInteger, Instruction, Update
 
 
@@ -71,7 +71,7 @@ def test_a_counter_raised_elsewhere_is_assigned_as_a_number(realm: Realm) -> Non
 
 def test_outside_a_transaction_nothing_changes(realm: Realm) -> None:
     page = realm.get(Page, 1)
-    with pytest.raises(TransactionError):
+    with pytest.raises(WrongTransactionStateError):
         page.hits += 1
     assert page.hits == 5
 

@@ -10,7 +10,7 @@ from tests.realm.conftest import OpenRealm
 from syncline import (
     Dictionary,
     EmbeddedModel,
-    InvalidObjectError,
+    InvalidatedObjectError,
     List,
     Model,
     Realm,
@@ -75,16 +75,16 @@ def test_what_cannot_be_deleted(realm: Realm) -> None:
     rex = realm.create(Dog, name="Rex")
     bo = realm.create(Dog, name="Bo")
     realm.delete(rex)
-    with pytest.raises(InvalidObjectError, match=r"this Dog was deleted"):
+    with pytest.raises(InvalidatedObjectError, match=r"this Dog was deleted"):
         realm.delete([bo, rex])
     assert bo.is_valid
-    with pytest.raises(InvalidObjectError, match=r"does not belong to this Realm"):
+    with pytest.raises(InvalidatedObjectError, match=r"does not belong to this Realm"):
         realm.delete(Dog(name="x"))
     with pytest.raises(TypeMismatchError, match=r"delete: expected objects of a Realm, got str 'x'"):
         realm.delete(["x"])  # type: ignore[list-item]
     with Realm.open(RealmConfiguration(in_memory=True, schema=[Cat])) as other, other.write():
         stranger = other.create(Cat, name="x")
-        with pytest.raises(InvalidObjectError, match=r"does not belong to this Realm"):
+        with pytest.raises(InvalidatedObjectError, match=r"does not belong to this Realm"):
             realm.delete(stranger)
 
 

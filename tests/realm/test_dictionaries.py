@@ -11,11 +11,11 @@ from tests.realm.conftest import OpenRealm
 from syncline import (
     Dictionary,
     EmbeddedModel,
-    InvalidObjectError,
+    InvalidatedObjectError,
+    LimitExceededError,
     Model,
-    TransactionError,
     TypeMismatchError,
-    ValueRangeError,
+    WrongTransactionStateError,
 )
 
 
@@ -75,7 +75,7 @@ def test_entries(person: Person) -> None:
 
 def test_keys_that_cannot_be(person: Person) -> None:
     for key in ("$a", "a.b"):
-        with pytest.raises(ValueRangeError):
+        with pytest.raises(LimitExceededError):
             person.scores[key] = 1
     with pytest.raises(TypeMismatchError, match=r"Person.scores: the keys of a dictionary are str, got int 5"):
         person.scores[5] = 1  # type: ignore[index]
@@ -127,9 +127,9 @@ def test_dictionaries_obey_the_rules(person: Person) -> None:
     scores["a"] = 1
     realm.commit_write()
     for change in (lambda: scores.update(a=2), lambda: scores.clear(), lambda: scores.__delitem__("a")):
-        with pytest.raises(TransactionError):
+        with pytest.raises(WrongTransactionStateError):
             change()
     with realm.write():
         realm.delete(person)
-    with pytest.raises(InvalidObjectError):
+    with pytest.raises(InvalidatedObjectError):
         scores["a"]

@@ -11,7 +11,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.realm.conftest import OpenRealm
 
-from syncline import InvalidObjectError, List, Model, QueryError, Realm, TransactionError, TypeMismatchError
+from syncline import (
+    InvalidatedObjectError,
+    List,
+    Model,
+    QueryError,
+    Realm,
+    TypeMismatchError,
+    WrongTransactionStateError,
+)
 from syncline.changesets.changeset import Changeset
 from syncline.changesets.instructions import ArrayErase, ArrayInsert, ArrayMove, EraseObject
 from syncline.values import GlobalKey
@@ -231,7 +239,7 @@ def test_lists_can_be_queried(person: Person) -> None:
     assert len(found) == 4
     realm.delete(person)
     for use in (lambda: len(found), lambda: found[0], lambda: found.first()):
-        with pytest.raises(InvalidObjectError, match=r"the object whose list these Dog were in was deleted"):
+        with pytest.raises(InvalidatedObjectError, match=r"the object whose list these Dog were in was deleted"):
             use()
 
 
@@ -267,7 +275,7 @@ def test_optional_and_mixed_elements(person: Person) -> None:
     assert inner == [2, [3]]
     del person.extra[4]
     assert not inner.is_valid
-    with pytest.raises(InvalidObjectError, match=r"the object this collection belongs to was deleted"):
+    with pytest.raises(InvalidatedObjectError, match=r"the object this collection belongs to was deleted"):
         inner.append(1)
     assert repr(inner) == "<List (deleted)>"
 
@@ -279,7 +287,7 @@ def test_lists_of_deleted_objects(person: Person) -> None:
     assert not numbers.is_valid
     for use in (lambda: len(numbers), lambda: numbers[0], lambda: list(numbers), lambda: numbers.append(1)):
         with pytest.raises(
-            InvalidObjectError, match=r"Person.numbers: the object this collection belongs to was deleted"
+            InvalidatedObjectError, match=r"Person.numbers: the object this collection belongs to was deleted"
         ):
             use()
 
@@ -301,7 +309,7 @@ def test_writing_needs_a_transaction(person: Person) -> None:
         lambda: numbers.swap(0, 0),
         lambda: setattr(person, "numbers", [2]),
     ):
-        with pytest.raises(TransactionError, match=r"changes need a write transaction"):
+        with pytest.raises(WrongTransactionStateError, match=r"changes need a write transaction"):
             change()
     assert numbers == [1]
     assert realm.is_closed is False

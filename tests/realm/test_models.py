@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.realm.conftest import OpenRealm
 
-from syncline import Field, InvalidObjectError, List, Model, PropertyError, Set, TypeMismatchError
+from syncline import Field, InvalidatedObjectError, InvalidPropertyError, List, Model, Set, TypeMismatchError
 
 
 class Dog(Model):
@@ -81,12 +81,12 @@ def test_wrong_values_are_refused_at_once() -> None:
 
 
 def test_unknown_properties_have_a_guess() -> None:
-    with pytest.raises(PropertyError, match=r"Dog has no property 'agee': did you mean 'age'?"):
+    with pytest.raises(InvalidPropertyError, match=r"Dog has no property 'agee': did you mean 'age'?"):
         Dog(name="Rex", agee=3)
     dog = Dog(name="Rex")
-    with pytest.raises(PropertyError, match=r"Dog has no property 'nam': did you mean 'name'?"):
+    with pytest.raises(InvalidPropertyError, match=r"Dog has no property 'nam': did you mean 'name'?"):
         _ = dog.nam
-    with pytest.raises(PropertyError, match=r"Dog has no property 'zzz': it has name, age"):
+    with pytest.raises(InvalidPropertyError, match=r"Dog has no property 'zzz': it has name, age"):
         dog.zzz = 1
     assert not hasattr(dog, "zzz")
     with pytest.raises(AttributeError, match=r"a property cannot be deleted"):
@@ -168,5 +168,5 @@ def test_mixins_that_are_no_models() -> None:
 
 
 def test_unmanaged_objects_cannot_be_observed() -> None:
-    with pytest.raises(InvalidObjectError, match=r"is in no Realm; add it to one before you observe it"):
+    with pytest.raises(InvalidatedObjectError, match=r"is in no Realm; add it to one before you observe it"):
         Dog(name="Rex").observe(lambda dog, change: None)

@@ -18,15 +18,15 @@ from syncline import (
     DictionaryChange,
     EmbeddedModel,
     Field,
+    InvalidPropertyError,
     List,
     Model,
     NotificationToken,
     ObjectChange,
-    PropertyError,
     Realm,
     Set,
-    TransactionError,
     UpdateMode,
+    WrongTransactionStateError,
 )
 from syncline.realm.observers import CHANGE
 from syncline.storage.changes import LIST_ERASE, LIST_INSERT, UNKNOWN
@@ -507,9 +507,9 @@ def test_key_paths_that_lead_nowhere(realm: Realm) -> None:
         ("best.agee", "Dog has no property 'agee'"),
         ("age.best", "key path 'age.best': 'age' is no link, so nothing can follow it"),
     ):
-        with pytest.raises(PropertyError, match=message):
+        with pytest.raises(InvalidPropertyError, match=message):
             dogs.observe(lambda dogs, change: None, key_paths=[path])
-    with pytest.raises(PropertyError, match=r"key_paths is a list of paths, not one text"):
+    with pytest.raises(InvalidPropertyError, match=r"key_paths is a list of paths, not one text"):
         dogs.observe(lambda dogs, change: None, key_paths="age")  # type: ignore[arg-type]
 
 
@@ -619,7 +619,9 @@ def test_observers_are_not_added_inside_a_write(realm: Realm) -> None:
     a = dog(realm, "a")
     with realm.write():
         for add in (a.observe, realm.objects(Dog).observe, a.friends.observe, a.colours.observe, a.scores.observe):
-            with pytest.raises(TransactionError, match=r"observers cannot be added inside a write transaction"):
+            with pytest.raises(
+                WrongTransactionStateError, match=r"observers cannot be added inside a write transaction"
+            ):
                 add(lambda observed, change: None)
 
 

@@ -20,20 +20,20 @@ from syncline import (
     DecryptionFailedError,
     Field,
     FileError,
+    InvalidDatabaseError,
+    InvalidPropertyError,
     List,
     MismatchedConfigError,
     Model,
     NewerFormatError,
-    NotARealmError,
     PrimaryKeyError,
-    PropertyError,
     Realm,
     RealmConfiguration,
     SchemaError,
-    TransactionError,
     TypeMismatchError,
     WriteTimeoutError,
     WrongThreadError,
+    WrongTransactionStateError,
 )
 
 
@@ -96,12 +96,12 @@ def test_what_cannot_be_opened() -> None:
 def test_files_that_are_no_realm(tmp_path: Path, open_realm: OpenRealm) -> None:
     text = tmp_path / "text.realm"
     text.write_text("Dear diary, " * 100)
-    with pytest.raises(NotARealmError, match=r"text.realm is not a Realm file"):
+    with pytest.raises(InvalidDatabaseError, match=r"text.realm is not a Realm file"):
         open_realm(Dog, path=text)
     database = tmp_path / "other.db"
     with sqlite3.connect(database) as connection:
         connection.execute("CREATE TABLE t(x)")
-    with pytest.raises(NotARealmError, match=r"is a database, but not a Realm file"):
+    with pytest.raises(InvalidDatabaseError, match=r"is a database, but not a Realm file"):
         open_realm(Dog, path=database)
     with pytest.raises(FileError):
         open_realm(Dog, path=tmp_path / "nowhere" / "a.realm")
@@ -153,7 +153,7 @@ def test_read_only(open_realm: OpenRealm) -> None:
     realm.close()
     reader = open_realm(Note, read_only=True)
     assert reader.objects(Note)[0].text == "x"
-    with pytest.raises(TransactionError, match=r"was opened read-only"):
+    with pytest.raises(WrongTransactionStateError, match=r"was opened read-only"):
         reader.begin_write()
     with pytest.raises(SchemaError, match=r"lacks classes or properties of the schema, and was opened read-only"):
         open_realm(Dog, read_only=True)
@@ -193,9 +193,9 @@ def test_classes_that_are_not_there(open_realm: OpenRealm) -> None:
     realm = open_realm(Dog)
     with pytest.raises(SchemaError, match=r"Note is not in the schema of this Realm; open it with .*\[Dog, Note\]"):
         realm.objects(Note)
-    with pytest.raises(PropertyError, match=r"this Realm has no class 'Dgo': did you mean 'Dog'?"):
+    with pytest.raises(InvalidPropertyError, match=r"this Realm has no class 'Dgo': did you mean 'Dog'?"):
         realm.objects("Dgo")
-    with pytest.raises(PropertyError, match=r"this Realm has no class 'Zebra': it has Dog"):
+    with pytest.raises(InvalidPropertyError, match=r"this Realm has no class 'Zebra': it has Dog"):
         realm.get("Zebra", 1)
     with pytest.raises(TypeMismatchError, match=r"expected a model class or the name of one, got int 5"):
         realm.objects(5)  # type: ignore[call-overload]
@@ -395,13 +395,17 @@ def test_frozen_realms_stay_and_pass_threads(open_realm: OpenRealm) -> None:
     assert frozen.freeze() is frozen
     assert not frozen.refresh()
     assert "(frozen)" in repr(frozen)
-    with pytest.raises(TransactionError, match=r"a frozen Realm does not change; use realm.thaw\(\) to write"):
+    with pytest.raises(
+        WrongTransactionStateError, match=r"a frozen Realm does not change; use realm.thaw\(\) to write"
+    ):
         frozen.begin_write()
-    with pytest.raises(TransactionError, match=r"a frozen Realm does not change"):
+    with pytest.raises(WrongTransactionStateError, match=r"a frozen Realm does not change"):
         still.age = 5
-    with pytest.raises(TransactionError, match=r"a frozen Realm never changes, so there is nothing to observe"):
+    with pytest.raises(
+        WrongTransactionStateError, match=r"a frozen Realm never changes, so there is nothing to observe"
+    ):
         still.observe(lambda dog, change: None)
-    with pytest.raises(TransactionError, match=r"a frozen Realm does not change"):
+    with pytest.raises(WrongTransactionStateError, match=r"a frozen Realm does not change"):
         frozen.auto_refresh = True
     with frozen.thaw() as live:
         assert live.get(Dog, "Rex").age == 9  # type: ignore[union-attr]
@@ -409,7 +413,7 @@ def test_frozen_realms_stay_and_pass_threads(open_realm: OpenRealm) -> None:
     frozen.close()
     with pytest.raises(ClosedRealmError):
         _ = still.age
-    with realm.write(), pytest.raises(TransactionError, match=r"what is being written cannot be frozen"):
+    with realm.write(), pytest.raises(WrongTransactionStateError, match=r"what is being written cannot be frozen"):
         realm.freeze()
 
 

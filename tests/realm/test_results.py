@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.realm.conftest import OpenRealm
 
-from syncline import Field, List, Model, PrimaryKeyError, PropertyError, QueryError, Realm, TypeMismatchError
+from syncline import Field, InvalidPropertyError, List, Model, PrimaryKeyError, QueryError, Realm, TypeMismatchError
 
 
 class Dog(Model):
@@ -178,7 +178,7 @@ def test_update_and_delete(realm: Realm) -> None:
     with realm.write():
         assert realm.objects(Dog).where(Dog.age == 3).update(age=4, kind="old") == 2
         assert (rex.age, rex.breed) == (4, "old")
-        with pytest.raises(PropertyError, match=r"Dog has no property 'agee': did you mean 'age'?"):
+        with pytest.raises(InvalidPropertyError, match=r"Dog has no property 'agee': did you mean 'age'?"):
             realm.objects(Dog).update(agee=1)
         with pytest.raises(PrimaryKeyError, match=r"Dog.name: a primary key cannot be changed"):
             realm.objects(Dog).update(name="x")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.realm.conftest import OpenRealm
 
-from syncline import InvalidObjectError, Model, Set, TransactionError, TypeMismatchError
+from syncline import InvalidatedObjectError, Model, Set, TypeMismatchError, WrongTransactionStateError
 
 
 class Dog(Model):
@@ -101,9 +101,9 @@ def test_sets_obey_the_rules(person: Person) -> None:
     tags = person.tags
     realm.commit_write()
     for change in (lambda: tags.add("x"), lambda: tags.discard("x"), lambda: tags.clear()):
-        with pytest.raises(TransactionError):
+        with pytest.raises(WrongTransactionStateError):
             change()
     with realm.write():
         realm.delete(person)
-    with pytest.raises(InvalidObjectError):
+    with pytest.raises(InvalidatedObjectError):
         list(tags)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.realm.conftest import OpenRealm
 
-from syncline import DiskFullError, Field, InvalidObjectError, Model, Realm, TransactionError
+from syncline import DiskFullError, Field, InvalidatedObjectError, Model, Realm, WrongTransactionStateError
 
 
 class Dog(Model):
@@ -38,7 +38,7 @@ def test_commit_and_rollback(open_realm: OpenRealm) -> None:
     assert rex.age == 0
     assert realm.version == version + 1
     assert not bo.is_valid
-    with pytest.raises(InvalidObjectError, match=r"this Dog was deleted"):
+    with pytest.raises(InvalidatedObjectError, match=r"this Dog was deleted"):
         _ = bo.age
 
 
@@ -48,7 +48,7 @@ def test_a_transaction_can_be_cancelled_in_its_block(open_realm: OpenRealm) -> N
         realm.create(Dog, name="Rex")
         transaction.cancel()
         assert len(realm.objects(Dog)) == 0
-        with pytest.raises(TransactionError, match=r"has ended already"):
+        with pytest.raises(WrongTransactionStateError, match=r"has ended already"):
             transaction.cancel()
     assert len(realm.objects(Dog)) == 0
     with realm.write():
@@ -68,7 +68,7 @@ def test_explicit_begin_and_end(open_realm: OpenRealm) -> None:
     assert [dog.name for dog in realm.objects(Dog)] == ["Rex"]
     for end in (realm.commit_write, realm.cancel_write):
         with pytest.raises(
-            TransactionError, match=r"changes need a write transaction: put them into 'with realm.write\(\):'"
+            WrongTransactionStateError, match=r"changes need a write transaction: put them into 'with realm.write\(\):'"
         ):
             end()
 
@@ -77,7 +77,9 @@ def test_transactions_do_not_nest(open_realm: OpenRealm) -> None:
     realm = open_realm(Dog)
     with realm.write():
         realm.create(Dog, name="Rex")
-        with pytest.raises(TransactionError, match=r"is in a write transaction already; transactions do not nest"):
+        with pytest.raises(
+            WrongTransactionStateError, match=r"is in a write transaction already; transactions do not nest"
+        ):
             realm.begin_write()
     assert len(realm.objects(Dog)) == 1
 
@@ -95,7 +97,7 @@ def test_nothing_is_written_outside(open_realm: OpenRealm) -> None:
         lambda: realm.objects(Dog).delete_all(),
         lambda: realm.objects(Dog).update(age=1),
     ):
-        with pytest.raises(TransactionError, match=r"put them into 'with realm.write\(\):'"):
+        with pytest.raises(WrongTransactionStateError, match=r"put them into 'with realm.write\(\):'"):
             change()
     assert rex.age == 0
     rex_is_alone = len(realm.objects(Dog)) == 1

@@ -26,7 +26,7 @@ from syncline.changesets.instructions import (
     Update,
 )
 from syncline.changesets.limits import MAX_PATH_LENGTH
-from syncline.errors import BadChangesetError, ValueRangeError
+from syncline.errors import BadChangesetError, LimitExceededError
 from syncline.storage.refs import CollectionRef, ObjectRef
 from syncline.values import Decimal128, Float32, GlobalKey, Key, Link, ObjectId, Timestamp
 from syncline.values.kinds import (
@@ -446,7 +446,7 @@ def test_nothing_is_written_where_receivers_do_not_look(store: Store) -> None:
             lambda: tx.list_insert(tx.collection(addr, deepest, store.prop("Addr.nums")), 0, 1),
             lambda: tx.list_insert(tx.collection(addr, deepest - 1, store.prop("Addr.nums")), 0, 1),
         ):
-            with pytest.raises(ValueRangeError, match="nested 1000 levels deep, no more"):
+            with pytest.raises(LimitExceededError, match="nested 1000 levels deep, no more"):
                 write()
         assert tx.instructions == []
     assert store.rows(addr.table) == before

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.storage.store import Store, people_store
 
-from syncline.errors import FileError, InvalidObjectError
+from syncline.errors import FileError, InvalidatedObjectError
 from syncline.storage.catalogue import FULL_TEXT_INDEX, GENERAL_INDEX, ClassInfo, PropertyInfo, load
 from syncline.values.kinds import DICTIONARY_COLLECTION, DOUBLE, INT, LINK, LIST_COLLECTION, MIXED, STRING
 
@@ -88,14 +88,14 @@ def test_a_removed_class_or_property_is_refused() -> None:
         p, _ = tx.create(store.cls("Person"), "Ann")
         tx.erase_property(store.cls("Dog"), store.prop("Dog.age"))
         tx.erase_property(store.cls("Person"), store.prop("Person.ints"))
-        with pytest.raises(InvalidObjectError):
+        with pytest.raises(InvalidatedObjectError):
             tx.set(store.cls("Dog"), k, store.prop("Dog.age"), 1)
-        with pytest.raises(InvalidObjectError):
+        with pytest.raises(InvalidatedObjectError):
             tx.list_insert(store.ref("Person.ints", p), 0, 1)
         new = tx.add_class("New")
         n, _ = tx.create(new)
         tx.erase_class(new)
-        with pytest.raises(InvalidObjectError):
+        with pytest.raises(InvalidatedObjectError):
             tx.erase(new, n)
 
 

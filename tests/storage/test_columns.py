@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncline.errors import TypeMismatchError, ValueRangeError
+from syncline.errors import LimitExceededError, TypeMismatchError
 from syncline.storage.catalogue import PropertyInfo
 from syncline.storage.columns import (
     Value,
@@ -133,11 +133,11 @@ def test_global_keys_come_back(hi: int, lo: int) -> None:
         (prop(INT), True, TypeMismatchError),
         (prop(INT), "x", TypeMismatchError),
         (prop(INT), GlobalKey(1, 1), TypeMismatchError),
-        (prop(INT), 1 << 63, ValueRangeError),
+        (prop(INT), 1 << 63, LimitExceededError),
         (prop(STRING, False), None, TypeMismatchError),
         (None, None, TypeMismatchError),
         (None, 3, TypeMismatchError),
-        (None, GlobalKey(-1, 0), ValueRangeError),
+        (None, GlobalKey(-1, 0), LimitExceededError),
     ],
 )
 def test_keys_that_do_not_fit(info: PropertyInfo | None, key: Key, error: type[Exception]) -> None:

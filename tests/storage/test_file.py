@@ -19,8 +19,8 @@ from syncline.errors import (
     FileError,
     MultipleSyncAgentsError,
     RealmInUseError,
-    TransactionError,
     WriteTimeoutError,
+    WrongTransactionStateError,
 )
 from syncline.storage import writer
 from syncline.storage.catalogue import ClassInfo
@@ -125,9 +125,9 @@ def test_ending_the_transaction_inside_the_block(file: RealmFile) -> None:
     assert (file.version, names_now(file)) == (4, ["Rex", "Rex"])
     tx = file.begin()
     file.rollback(tx)
-    with pytest.raises(TransactionError, match="ended already"):
+    with pytest.raises(WrongTransactionStateError, match="ended already"):
         file.commit(tx)
-    with pytest.raises(TransactionError, match="ended already"):
+    with pytest.raises(WrongTransactionStateError, match="ended already"):
         file.rollback(tx)
 
 
@@ -183,7 +183,7 @@ def test_what_sqlite_ended_by_itself_is_not_stored_in_pieces(file: RealmFile) ->
     tx.connection.execute("ROLLBACK")  # as SQLite does on some errors
     with pytest.raises(apsw.ConstraintError):
         tx.connection.execute("INSERT INTO rlm_sync VALUES('test.value', 1)")
-    with pytest.raises(TransactionError, match="rolled this transaction back"):
+    with pytest.raises(WrongTransactionStateError, match="rolled this transaction back"):
         file.commit(tx)
     assert names_now(file) == []
     assert file.query("SELECT * FROM rlm_sync WHERE k = 'test.value'") == []
@@ -191,7 +191,7 @@ def test_what_sqlite_ended_by_itself_is_not_stored_in_pieces(file: RealmFile) ->
 
 def test_a_clock_before_2015_is_refused(path: str) -> None:
     file = RealmFile.open(path, clock=lambda: 0)
-    with pytest.raises(TransactionError, match="clock is before 2015"), file.write() as tx:
+    with pytest.raises(WrongTransactionStateError, match="clock is before 2015"), file.write() as tx:
         tx.add_class("Dog", primary_key="_id", key_type=INT)
     file.close()
 
@@ -250,7 +250,7 @@ def test_snapshots_of_one_version_are_shared_and_counted(file: RealmFile) -> Non
         third.release()
     assert names(first) == []
     first.release()
-    with pytest.raises(TransactionError, match="more often than acquired"):
+    with pytest.raises(WrongTransactionStateError, match="more often than acquired"):
         first.release()
     with pytest.raises(ClosedRealmError):
         first.acquire()
@@ -667,7 +667,7 @@ def test_compacting_gives_space_back_when_nobody_else_is_there(file: RealmFile) 
     assert not file.compact()
     snapshot.release()
     tx = file.begin()
-    with pytest.raises(TransactionError):
+    with pytest.raises(WrongTransactionStateError):
         file.compact()
     file.rollback(tx)
     assert file.compact()

@@ -16,10 +16,10 @@ from syncline.errors import (
     ConfigurationError,
     DecryptionFailedError,
     FileError,
+    InvalidDatabaseError,
     MismatchedConfigError,
     NewerFormatError,
-    NotARealmError,
-    TransactionError,
+    WrongTransactionStateError,
 )
 from syncline.storage.connection import APPLICATION_ID, FORMAT, page_key
 from syncline.storage.file import RealmFile
@@ -91,7 +91,7 @@ def test_a_directory_is_no_realm(tmp_path: Path) -> None:
 def test_other_files_are_left_alone(path: str, content: bytes) -> None:
     Path(path).write_bytes(content)
     for key in (None, KEY):
-        with pytest.raises(NotARealmError):
+        with pytest.raises(InvalidDatabaseError):
             RealmFile.open(path, encryption_key=key)
     assert Path(path).read_bytes() == content
 
@@ -101,7 +101,7 @@ def test_somebody_elses_database_is_left_alone(path: str) -> None:
     other.execute("CREATE TABLE t(a)")
     other.commit()
     other.close()
-    with pytest.raises(NotARealmError, match="a database, but not a Realm"):
+    with pytest.raises(InvalidDatabaseError, match="a database, but not a Realm"):
         RealmFile.open(path)
 
 
@@ -206,7 +206,7 @@ def test_a_read_only_file_reads_and_follows(path: str) -> None:
     with writer.write() as tx:
         set_sync_value(tx.connection, "test.value", 2)
     assert (reader.version, stored(reader)) == (3, 2)
-    with pytest.raises(TransactionError, match="read-only"):
+    with pytest.raises(WrongTransactionStateError, match="read-only"):
         reader.begin()
     with pytest.raises(apsw.ReadOnlyError), reader.snapshot() as snapshot:
         snapshot.reader.connection.execute("DELETE FROM rlm_meta")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.storage.store import Store, people_store
 
-from syncline.errors import InvalidObjectError, SchemaError, TypeMismatchError
+from syncline.errors import InvalidatedObjectError, SchemaError, TypeMismatchError
 from syncline.storage.reader import Reader
 from syncline.storage.refs import CollectionRef, ObjectRef
 from syncline.storage.transaction import WriteTransaction
@@ -74,7 +74,7 @@ def test_wrong_questions(store: Store, reader: Reader) -> None:
         lambda: reader.key_of(person, 999),
         lambda: reader.node_owner(999),
     ):
-        with pytest.raises(InvalidObjectError):
+        with pytest.raises(InvalidatedObjectError):
             missing()
 
 

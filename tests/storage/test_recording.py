@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.storage.store import Store, people_store, plain
 
-from syncline.errors import InvalidObjectError, PrimaryKeyError, SchemaError, TypeMismatchError, ValueRangeError
+from syncline.errors import InvalidatedObjectError, LimitExceededError, PrimaryKeyError, SchemaError, TypeMismatchError
 from syncline.storage.refs import CollectionRef, ObjectRef
 from syncline.storage.transaction import WriteTransaction
 from syncline.values import Decimal128, Float32, GlobalKey, Link, ObjectId, Timestamp
@@ -375,7 +375,7 @@ def test_collections_in_mixed_keep_or_lose_their_content(record: Record) -> None
         second = p.tx.set_collection(p.person, p.ann, mix, DICTIONARY_COLLECTION)
         assert not p.tx.collection_exists(first)
         p.tx.dict_clear(second)
-        with pytest.raises(InvalidObjectError):
+        with pytest.raises(InvalidatedObjectError):
             p.tx.list_insert(first, 0, 1)
 
     assert record(operations) == [
@@ -393,7 +393,7 @@ def test_nesting_has_a_limit(store: Store) -> None:
         ref = tx.set_collection(p.person, p.ann, store.prop("Person.mix"), LIST_COLLECTION)
         for _ in range(99):
             ref = tx.list_insert_collection(ref, 0, LIST_COLLECTION)
-        with pytest.raises(ValueRangeError):
+        with pytest.raises(LimitExceededError):
             tx.list_insert_collection(ref, 0, LIST_COLLECTION)
         tx.list_insert(ref, 0, 1)
     assert plain(tx.instructions)[-1][4] == (0,) * 100
@@ -426,14 +426,14 @@ REFUSALS: dict[str, tuple[type[Exception], Callable[[People], object]]] = {
     "unknown type": (TypeMismatchError, lambda p: p.set("mix", object())),
     "datetime": (TypeMismatchError, lambda p: p.set("mix", datetime.now(UTC))),
     "collection of Python": (TypeMismatchError, lambda p: p.set("mix", [1])),
-    "large int": (ValueRangeError, lambda p: p.set("age", 1 << 63)),
-    "large int in Mixed": (ValueRangeError, lambda p: p.set("mix", -(1 << 63) - 1)),
-    "mixed signs": (ValueRangeError, lambda p: p.set("ts", Timestamp(1, -1))),
-    "lone surrogate": (ValueRangeError, lambda p: p.set("mix", "\ud800")),
-    "long string": (ValueRangeError, lambda p: p.set("mix", "x" * 16_777_200)),
-    "long data": (ValueRangeError, lambda p: p.set("bin", bytes(16_777_201))),
+    "large int": (LimitExceededError, lambda p: p.set("age", 1 << 63)),
+    "large int in Mixed": (LimitExceededError, lambda p: p.set("mix", -(1 << 63) - 1)),
+    "mixed signs": (LimitExceededError, lambda p: p.set("ts", Timestamp(1, -1))),
+    "lone surrogate": (LimitExceededError, lambda p: p.set("mix", "\ud800")),
+    "long string": (LimitExceededError, lambda p: p.set("mix", "x" * 16_777_200)),
+    "long data": (LimitExceededError, lambda p: p.set("bin", bytes(16_777_201))),
     "link of another class": (TypeMismatchError, lambda p: p.set("best", p.dog)),
-    "link to a missing object": (InvalidObjectError, lambda p: p.set("dog", ObjectRef(p.dog.class_id, 99))),
+    "link to a missing object": (InvalidatedObjectError, lambda p: p.set("dog", ObjectRef(p.dog.class_id, 99))),
     "link into an int": (TypeMismatchError, lambda p: p.set("age", p.dog)),
     "embedded by assignment": (
         TypeMismatchError,
@@ -443,8 +443,8 @@ REFUSALS: dict[str, tuple[type[Exception], Callable[[People], object]]] = {
     "link to asymmetric": (TypeMismatchError, lambda p: p.set("mix", ObjectRef(p.store.cls("Metric").id, 0))),
     "primary key": (PrimaryKeyError, lambda p: p.set("name", "Bob")),
     "whole collection": (TypeMismatchError, lambda p: p.set("ints", 3)),
-    "missing object": (InvalidObjectError, lambda p: p.tx.set(p.person, 99, p.store.prop("Person.age"), 1)),
-    "erase a missing object": (InvalidObjectError, lambda p: p.tx.erase(p.person, 99)),
+    "missing object": (InvalidatedObjectError, lambda p: p.tx.set(p.person, 99, p.store.prop("Person.age"), 1)),
+    "erase a missing object": (InvalidatedObjectError, lambda p: p.tx.erase(p.person, 99)),
     "add to null": (
         TypeMismatchError,
         lambda p: p.tx.add_integer(p.person, p.ann, p.store.prop("Person.nage"), 1),
@@ -464,7 +464,7 @@ REFUSALS: dict[str, tuple[type[Exception], Callable[[People], object]]] = {
     "list value": (TypeMismatchError, lambda p: p.tx.list_insert(p.ref("ints"), 0, "x")),
     "null in a list": (TypeMismatchError, lambda p: p.tx.list_insert(p.ref("dogs"), 0, None)),
     "list of a missing object": (
-        InvalidObjectError,
+        InvalidatedObjectError,
         lambda p: p.tx.list_insert(p.store.ref("Person.ints", 99), 0, 1),
     ),
     "erase beyond": (IndexError, lambda p: p.tx.list_erase(p.ref("ints"), 0)),
@@ -480,8 +480,8 @@ REFUSALS: dict[str, tuple[type[Exception], Callable[[People], object]]] = {
         TypeMismatchError,
         lambda p: p.tx.set_collection(p.person, p.ann, p.store.prop("Person.mix"), SET_COLLECTION),
     ),
-    "key with $": (ValueRangeError, lambda p: p.tx.dict_set(p.ref("idict"), "$a", 1)),
-    "key with .": (ValueRangeError, lambda p: p.tx.dict_set(p.ref("idict"), "a.b", 1)),
+    "key with $": (LimitExceededError, lambda p: p.tx.dict_set(p.ref("idict"), "$a", 1)),
+    "key with .": (LimitExceededError, lambda p: p.tx.dict_set(p.ref("idict"), "a.b", 1)),
 }
 
 

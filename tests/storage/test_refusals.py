@@ -25,7 +25,7 @@ from syncline.changesets.instructions import (
     SetInsert,
     Update,
 )
-from syncline.errors import BadChangesetError, InapplicableChangesetError, TransactionError
+from syncline.errors import BadChangesetError, InapplicableChangesetError, WrongTransactionStateError
 from syncline.values import GlobalKey, Link, Timestamp
 from syncline.values.kinds import (
     BOOL,
@@ -274,7 +274,7 @@ def test_names_of_any_length_make_short_messages(store: Store) -> None:
 
 
 def test_a_half_applied_changeset_cannot_be_committed(store: Store) -> None:
-    with pytest.raises(TransactionError), store.write() as tx, pytest.raises(BadChangesetError):
+    with pytest.raises(WrongTransactionStateError), store.write() as tx, pytest.raises(BadChangesetError):
         tx.apply(Changeset([up("age", INT, 77), up("x", INT, 1)], []))
     assert store.reader.get(store.cls("Person"), 0, store.prop("Person.age")) == 0
 
@@ -295,6 +295,6 @@ def test_keys_that_cannot_be_are_not_looked_up_together_with_others(store: Store
 
 def test_whatever_else_happens_while_applying_is_not_committed_either(store: Store) -> None:
     """A value that no decoder makes."""
-    with pytest.raises(TransactionError), store.write() as tx, pytest.raises(TypeError):
+    with pytest.raises(WrongTransactionStateError), store.write() as tx, pytest.raises(TypeError):
         tx.apply(Changeset([up("age", INT, 77), up("age", INT, "no number")], []))
     assert store.reader.get(store.cls("Person"), 0, store.prop("Person.age")) == 0

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.storage.store import Prop, Store, add_properties
 
-from syncline.errors import InvalidObjectError
+from syncline.errors import InvalidatedObjectError
 from syncline.storage.catalogue import ClassInfo
 from syncline.storage.rows import ClassRows
 from syncline.storage.transaction import WriteTransaction
@@ -173,7 +173,7 @@ def test_reading_sees_what_waits() -> None:
         assert not tx.exists(info, k)
         assert tx.count(info) == 0
         for read in (tx.key_of, tx.get_row):
-            with pytest.raises(InvalidObjectError):
+            with pytest.raises(InvalidatedObjectError):
                 read(info, k)
-        with pytest.raises(InvalidObjectError):
+        with pytest.raises(InvalidatedObjectError):
             tx.get(info, k, info.properties["a"])

@@ -178,13 +178,13 @@ def test_a_transaction_in_commands_of_its_own(filled: Say) -> None:
 
 def test_transactions_do_not_nest(filled: Say) -> None:
     for cmd in ("commit", "rollback"):
-        refusal(filled(cmd), "TransactionError")
-    refusal(filled("erase", **{"class": "A", "obj": 1}), "TransactionError")
+        refusal(filled(cmd), "WrongTransactionStateError")
+    refusal(filled("erase", **{"class": "A", "obj": 1}), "WrongTransactionStateError")
     filled("begin")
     filled("erase", **{"class": "A", "obj": 1})
-    refusal(filled("begin"), "TransactionError")
-    refusal(filled("tx", ops=[ONE]), "TransactionError")
-    refusal(filled("set_ident", ident=2, salt=3), "TransactionError")
+    refusal(filled("begin"), "WrongTransactionStateError")
+    refusal(filled("tx", ops=[ONE]), "WrongTransactionStateError")
+    refusal(filled("set_ident", ident=2, salt=3), "WrongTransactionStateError")
     assert filled("dump")["dump"]["objects"]["A"] == []
     assert filled("close") == {"ok": True}
 
@@ -233,7 +233,7 @@ def test_history_tells_everything(say: Say) -> None:
         "origin_timestamp": 5,
         "origin_file_ident": 2,
     }
-    refusal(say("set_ident", ident=3, salt=77), "TransactionError")
+    refusal(say("set_ident", ident=3, salt=77), "WrongTransactionStateError")
 
 
 def test_an_ident_without_a_server_needs_no_salt(say: Say) -> None:

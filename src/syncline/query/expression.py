@@ -58,7 +58,7 @@ class ClassRef(Protocol):
         """The name the application knows it by."""
 
     def property_ref(self, name: str) -> PropertyRef:
-        """The property of that public name. Raises PropertyError if there is none."""
+        """The property of that public name. Raises InvalidPropertyError if there is none."""
 
 
 @dataclass(frozen=True, slots=True)

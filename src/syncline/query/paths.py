@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import Final, NoReturn
 
-from syncline.errors import PropertyError, QueryTypeError
+from syncline.errors import InvalidPropertyError, QueryTypeError
 from syncline.query.ast import (
     Argument,
     ClassLike,
@@ -30,7 +30,7 @@ from syncline.values import kinds
 __all__ = ["Names", "Scope", "UnknownPropertyError", "incoming", "resolve_path"]
 
 
-class UnknownPropertyError(QueryTypeError, PropertyError):
+class UnknownPropertyError(QueryTypeError, InvalidPropertyError):
     """A query names a property or class that there is not."""
 
 

@@ -85,7 +85,7 @@ _MIRRORED: Final = {
 def resolve(query: Query, cls: ClassLike, schema: SchemaLike, refer: Referrer, names: Names | None = None) -> Query:
     """The same query with everything looked up and checked. The query must be bound.
 
-    Raises UnknownPropertyError (a PropertyError) for unknown names, QueryTypeError, QueryArgumentError and
+    Raises UnknownPropertyError (a InvalidPropertyError) for unknown names, QueryTypeError, QueryArgumentError and
     InvalidSortDescriptorError for whatever cannot be asked; they point at the place in a query that came from text.
     """
     known = names if names is not None else Names()

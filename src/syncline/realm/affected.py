@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Final, cast
 
-from syncline.errors import PropertyError
+from syncline.errors import InvalidPropertyError
 from syncline.realm.attributes import Attribute
 from syncline.realm.models import ModelInfo, unknown_property
 from syncline.storage.catalogue import Catalogue, ClassInfo, PropertyInfo
@@ -30,11 +30,11 @@ KeyPath = tuple[str, ...]
 
 
 def parse_key_paths(paths: Sequence[str] | None, model: ModelInfo) -> list[KeyPath] | None:
-    """The paths by stored names. Raises PropertyError for a path that leads nowhere."""
+    """The paths by stored names. Raises InvalidPropertyError for a path that leads nowhere."""
     if paths is None:
         return None
     if isinstance(paths, str):
-        raise PropertyError(f"key_paths is a list of paths, not one text: [{paths!r}]")
+        raise InvalidPropertyError(f"key_paths is a list of paths, not one text: [{paths!r}]")
     return [stored for path in paths for stored in _parse(path, model)]
 
 
@@ -45,7 +45,7 @@ def _parse(path: str, model: ModelInfo) -> list[KeyPath]:
         following: list[tuple[KeyPath, ModelInfo | None]] = []
         owners = [(stored, owner) for stored, owner in found if owner is not None]
         if not owners:
-            raise PropertyError(f"key path {path!r}: {found[0][0][-1]!r} is no link, so nothing can follow it")
+            raise InvalidPropertyError(f"key path {path!r}: {found[0][0][-1]!r} is no link, so nothing can follow it")
         for stored, owner in owners:
             if name == "*":
                 following += [((*stored, "*"), _target(attribute)) for attribute in owner.attributes.values()]

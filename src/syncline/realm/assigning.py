@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from syncline.errors import InvalidObjectError, PrimaryKeyError, TransactionError, TypeMismatchError
+from syncline.errors import InvalidatedObjectError, PrimaryKeyError, TypeMismatchError, WrongTransactionStateError
 from syncline.realm.attributes import Attribute
 from syncline.realm.converters import Converter, describe
 from syncline.realm.models import Model
@@ -78,7 +78,7 @@ class Assigner:
     def create(self, binding: Binding, values: Mapping[str, Any]) -> int:
         """The object key of a new object, or of the one that has the primary key already, with ``values`` written."""
         if binding.info.embedded:
-            raise TransactionError(
+            raise WrongTransactionStateError(
                 f"{binding.name} objects are embedded: they come into being by assigning them to their parent"
             )
         plan = binding.plan()
@@ -101,7 +101,9 @@ class Assigner:
             return known
         binding = self.context.classes.of(type(obj))
         if binding.info.embedded:
-            raise TransactionError(f"{obj!r} is embedded: assign it to the property of its parent instead of adding it")
+            raise WrongTransactionStateError(
+                f"{obj!r} is embedded: assign it to the property of its parent instead of adding it"
+            )
         plan, values, defaults = binding.plan(), obj._values, obj._defaults
         if self.mode is not UpdateMode.NEVER:
             existing = self._find(binding, plan, values)
@@ -222,7 +224,7 @@ class Assigner:
             if type(value)._info.stored_name != converter.type.target:
                 raise TypeMismatchError(f"{converter.where}: expected {converter.type.target}, got {describe(value)}")
             if value.is_managed:
-                raise InvalidObjectError(
+                raise InvalidatedObjectError(
                     f"{converter.where}: {value!r} has a parent already; embedded objects have one"
                 )
         elif not isinstance(value, Mapping):

@@ -12,7 +12,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 from weakref import ref
 
-from syncline.errors import InvalidObjectError, RealmError, SchemaError
+from syncline.errors import InvalidatedObjectError, RealmError, SchemaError
 from syncline.realm.attributes import Attribute
 from syncline.realm.models import Model, ModelMeta
 from syncline.realm.plans import Plan
@@ -192,7 +192,7 @@ class Binding:
     def load(self, obj: Model) -> None:
         """Make the object's row that of the current version; checks thread, Realm and object.
 
-        Raises WrongThreadError, ClosedRealmError, InvalidObjectError.
+        Raises WrongThreadError, ClosedRealmError, InvalidatedObjectError.
         """
         context = self.context
         reader = context.reader()
@@ -204,13 +204,15 @@ class Binding:
         try:
             with context.lock:
                 row = reader.get_row(self.info, obj._key)
-        except InvalidObjectError:
+        except InvalidatedObjectError:
             raise self._deleted() from None
         _set_row(obj, self._arrange(row))
         _set_epoch(obj, context.epoch)
 
-    def _deleted(self) -> InvalidObjectError:
-        return InvalidObjectError(f"this {self.name} was deleted; obj.is_valid tells whether an object still exists")
+    def _deleted(self) -> InvalidatedObjectError:
+        return InvalidatedObjectError(
+            f"this {self.name} was deleted; obj.is_valid tells whether an object still exists"
+        )
 
     def check_valid(self, obj: Model) -> None:
         """Raise what :meth:`load` raises."""
@@ -225,7 +227,7 @@ class Binding:
             return False
         try:
             self.check_valid(obj)
-        except InvalidObjectError:
+        except InvalidatedObjectError:
             return False
         return True
 
@@ -235,7 +237,7 @@ class Binding:
             return "closed"
         try:
             self.check_valid(obj)
-        except InvalidObjectError:
+        except InvalidatedObjectError:
             return "deleted"
         except RealmError:
             return "on another thread"

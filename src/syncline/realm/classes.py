@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from syncline.errors import PropertyError, SchemaError, TypeMismatchError
+from syncline.errors import InvalidPropertyError, SchemaError, TypeMismatchError
 from syncline.query.paths import Names
 from syncline.realm.binding import Binding
 from syncline.realm.converters import describe
@@ -62,7 +62,10 @@ class Classes:
         return self._model(stored_name)._info
 
     def of(self, cls: type[Model] | str) -> Binding:
-        """The class given as a model or by name. Raises SchemaError or PropertyError if this Realm does not have it."""
+        """The class given as a model or by name.
+
+        Raises SchemaError or InvalidPropertyError if this Realm does not have it.
+        """
         binding = self._by_class.get(cls)
         if binding is None:
             binding = self._by_class[cls] = self._look_up(cls)
@@ -89,7 +92,7 @@ class Classes:
         if info is None:
             near = get_close_matches(str(cls), self.names(), n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(self.names()) or 'none'}"
-            raise PropertyError(f"this Realm has no class {cls!r}: {hint}")
+            raise InvalidPropertyError(f"this Realm has no class {cls!r}: {hint}")
         return self.binding(info.id)
 
     def _stored_name(self, public: str) -> str:

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from syncline.errors import (
     ClosedRealmError,
-    InvalidObjectError,
+    InvalidatedObjectError,
     QueryArgumentError,
-    TransactionError,
     TypeMismatchError,
     WrongThreadError,
+    WrongTransactionStateError,
 )
 from syncline.query.ast import ClassLike
 from syncline.realm.assigning import Assigner, UpdateMode
@@ -149,14 +149,16 @@ class Context:
         return reader
 
     def writing(self) -> WriteTransaction:
-        """The open write transaction. Raises TransactionError if there is none."""
+        """The open write transaction. Raises WrongTransactionStateError if there is none."""
         tx = self.tx
         if tx is None or self.thread != get_ident():
             self.check()
             if tx is None:
                 if self.frozen:
-                    raise TransactionError("a frozen Realm does not change; write to realm.thaw()")
-                raise TransactionError("changes need a write transaction: put them into 'with realm.write():'")
+                    raise WrongTransactionStateError("a frozen Realm does not change; write to realm.thaw()")
+                raise WrongTransactionStateError(
+                    "changes need a write transaction: put them into 'with realm.write():'"
+                )
         return tx
 
     @property
@@ -214,9 +216,9 @@ class Context:
             snapshot.release()
 
     def pinned(self) -> Snapshot:
-        """The version that is read, once more. Raises TransactionError in a write transaction."""
+        """The version that is read, once more. Raises WrongTransactionStateError in a write transaction."""
         if self.tx is not None:
-            raise TransactionError(
+            raise WrongTransactionStateError(
                 "what is being written cannot be frozen; freeze before or after the write transaction"
             )
         self.reader()
@@ -296,8 +298,8 @@ class Context:
     def reference(self, value: Any, target: str | None, where: str, expected: str = "an object") -> ObjectRef:
         """The row of an object under a link; an unmanaged object or a mapping is added first.
 
-        Raises TypeMismatchError for anything else or another class than ``target``, InvalidObjectError for an object of
-        another Realm or one that was deleted.
+        Raises TypeMismatchError for anything else or another class than ``target``, InvalidatedObjectError for an
+        object of another Realm or one that was deleted.
         """
         if isinstance(value, Model):
             if target is not None and type(value)._info.stored_name != target:
@@ -306,7 +308,7 @@ class Context:
             if binding is None:
                 return self.assigner().add(value)
             if binding.context is not self:
-                raise InvalidObjectError(
+                raise InvalidatedObjectError(
                     f"{where}: {value!r} belongs to another Realm; objects do not move between Realms"
                 )
             binding.check_valid(value)
@@ -316,7 +318,7 @@ class Context:
         raise TypeMismatchError(f"{where}: expected {expected}, got {describe(value)}")
 
     def refer(self, value: Any, target: ClassLike | None) -> ObjectRef:
-        """The row of an object in a query. Raises QueryArgumentError for anything else, InvalidObjectError."""
+        """The row of an object in a query. Raises QueryArgumentError for anything else, InvalidatedObjectError."""
         binding = value._binding if isinstance(value, Model) else None
         if binding is None or binding.context.file.path != self.file.path:
             raise QueryArgumentError(

@@ -15,7 +15,7 @@ from numbers import Real
 from typing import Any, Final, Protocol, TypeAlias
 from uuid import UUID
 
-from syncline.errors import TypeMismatchError, ValueRangeError
+from syncline.errors import LimitExceededError, TypeMismatchError
 from syncline.realm.schema import PropertyType
 from syncline.storage.refs import CollectionRef, ObjectRef
 from syncline.values import Decimal128, Float32, ObjectId, Timestamp, kinds
@@ -62,7 +62,7 @@ def _int(value: Any, where: str) -> int:
         raise _mismatch(where, "int", value)
     number = operator.index(value)
     if not INT_MIN <= number <= INT_MAX:
-        raise ValueRangeError(f"{where}: {number} does not fit into a signed 64-bit integer")
+        raise LimitExceededError(f"{where}: {number} does not fit into a signed 64-bit integer")
     return number
 
 
@@ -90,7 +90,7 @@ def _float(value: Any, where: str) -> float:
     try:
         return float(value)
     except OverflowError:
-        raise ValueRangeError(f"{where}: {value} is too large for a float") from None
+        raise LimitExceededError(f"{where}: {value} is too large for a float") from None
 
 
 def _float32(value: Any, where: str) -> float:
@@ -118,7 +118,7 @@ def _decimal(value: Any, where: str) -> Decimal128:
     try:
         return Decimal128.from_decimal(value)
     except ValueError as error:
-        raise ValueRangeError(f"{where}: {error}") from None
+        raise LimitExceededError(f"{where}: {error}") from None
 
 
 def _object_id(value: Any, where: str) -> ObjectId:
@@ -187,8 +187,8 @@ class Converter:
         """The stored form of a value, for a place that holds it directly.
 
         Objects of this Realm become references; unmanaged ones and mappings under a link are added to the Realm first.
-        Raises TypeMismatchError, ValueRangeError, InvalidObjectError. Embedded objects and collections in a Mixed are
-        not stored as values: see :mod:`syncline.realm.assigning`.
+        Raises TypeMismatchError, LimitExceededError, InvalidatedObjectError. Embedded objects and collections in a
+        Mixed are not stored as values: see :mod:`syncline.realm.assigning`.
         """
         if type(value) is self.exact:
             return value
@@ -210,7 +210,7 @@ class Converter:
         return stored
 
     def check(self, value: Any, is_object: Callable[[Any, str | None], bool]) -> None:
-        """Raise TypeMismatchError or ValueRangeError if the place can never hold ``value``; needs no Realm.
+        """Raise TypeMismatchError or LimitExceededError if the place can never hold ``value``; needs no Realm.
 
         ``is_object(value, name)`` tells whether it is an object of the class of that stored name (None: of any class).
         """

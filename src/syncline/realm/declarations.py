@@ -62,7 +62,7 @@ class Counter(int):
         return same and int(self) - self.pending == int(other)
 
     def increment(self, by: int = 1) -> None:
-        """Add ``by`` in the running write transaction. Raises TransactionError outside of one."""
+        """Add ``by`` in the running write transaction. Raises WrongTransactionStateError outside of one."""
         if self._add is None:
             raise TypeError("this Counter belongs to no object in a Realm; add the object first")
         self._add(by)

@@ -44,7 +44,7 @@ class Dictionary(LiveCollection, MutableMapping[str, T]):
             return reader.dict_contains(self._reference, key)
 
     def __setitem__(self, key: str, value: T) -> None:
-        """Set an entry. Raises ValueRangeError for a key that begins with ``$`` or holds a ``.``."""
+        """Set an entry. Raises LimitExceededError for a key that begins with ``$`` or holds a ``.``."""
         tx = self._write()
         if not isinstance(key, str):
             raise TypeMismatchError(f"{self._converter.where}: the keys of a dictionary are str, got {describe(key)}")

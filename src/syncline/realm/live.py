@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from syncline.errors import InvalidObjectError, WrongThreadError
+from syncline.errors import InvalidatedObjectError, WrongThreadError
 from syncline.realm.converters import Converter
 from syncline.realm.models import Model
 from syncline.storage.catalogue import PropertyInfo
@@ -60,24 +60,26 @@ class LiveCollection:
             return False
         try:
             self._read()
-        except InvalidObjectError:
+        except InvalidatedObjectError:
             return False
         return True
 
     def _read(self) -> Reader:
-        """What to read from. Raises InvalidObjectError if the owner is gone."""
+        """What to read from. Raises InvalidatedObjectError if the owner is gone."""
         context = self._context
         reader = context.reader()
         if self._epoch != context.epoch:
             with context.lock:
                 exists = reader.collection_exists(self._reference)
             if not exists:
-                raise InvalidObjectError(f"{self._converter.where}: the object this collection belongs to was deleted")
+                raise InvalidatedObjectError(
+                    f"{self._converter.where}: the object this collection belongs to was deleted"
+                )
             self._epoch = context.epoch
         return reader
 
     def _write(self) -> WriteTransaction:
-        """The open write transaction. Raises TransactionError, InvalidObjectError."""
+        """The open write transaction. Raises WrongTransactionStateError, InvalidatedObjectError."""
         tx = self._context.writing()
         self._read()
         return tx

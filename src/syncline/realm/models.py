@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn, Self, cast, dataclass_transform, get_origin
 
-from syncline.errors import InvalidObjectError, PropertyError, SchemaError
+from syncline.errors import InvalidatedObjectError, InvalidPropertyError, SchemaError
 from syncline.query.ast import LinkLiteral, ObjectLiteral, Path
 from syncline.query.expression import ClassRef, Expr, PropertyRef, backlinks
 from syncline.realm.attributes import Attribute, make_attribute
@@ -77,7 +77,7 @@ class ModelInfo:
         return self._schema if self._schema is not None else self.finish(strict=True)
 
     def property_ref(self, name: str) -> PropertyRef:
-        """The property of that name, for expressions. Raises PropertyError."""
+        """The property of that name, for expressions. Raises InvalidPropertyError."""
         self.finish(strict=True)
         attribute = self.attributes.get(name)
         if attribute is None:
@@ -163,11 +163,11 @@ def _default_problems(schema: ObjectSchema) -> list[str]:
     return problems
 
 
-def unknown_property(owner: str, name: str, known: Mapping[str, Any]) -> PropertyError:
+def unknown_property(owner: str, name: str, known: Mapping[str, Any]) -> InvalidPropertyError:
     """The error for a name that is no property, with a guess at what was meant."""
     near = get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(known) or 'no properties'}"
-    return PropertyError(f"{owner} has no property {name!r}: {hint}")
+    return InvalidPropertyError(f"{owner} has no property {name!r}: {hint}")
 
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(Field,))
@@ -369,11 +369,12 @@ class Model(metaclass=ModelMeta):
         """Call ``callback(obj, change)`` when own properties change or the object is deleted (spec/sdk.md §9.5).
 
         ``key_paths`` limits this to some properties: ``["name", "best.age"]``. Keep the returned token. Raises
-        TransactionError inside a write transaction, InvalidObjectError for an object that is in no Realm or deleted.
+        WrongTransactionStateError inside a write transaction, InvalidatedObjectError for an object that is in no Realm
+        or deleted.
         """
         binding = self._binding
         if binding is None:
-            raise InvalidObjectError(f"{self!r} is in no Realm; add it to one before you observe it")
+            raise InvalidatedObjectError(f"{self!r} is in no Realm; add it to one before you observe it")
         return binding.observe_object(self, callback, key_paths)
 
     def __eq__(self, other: object) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 from weakref import ref
 
-from syncline.errors import TransactionError
+from syncline.errors import WrongTransactionStateError
 from syncline.realm.affected import Affected, parse_key_paths
 from syncline.realm.observing import (
     DictionaryObserver,
@@ -96,9 +96,11 @@ class Observers:
         context = self.context
         context.check()
         if context.frozen:
-            raise TransactionError("a frozen Realm never changes, so there is nothing to observe")
+            raise WrongTransactionStateError("a frozen Realm never changes, so there is nothing to observe")
         if context.tx is not None:
-            raise TransactionError("observers cannot be added inside a write transaction; add them before or after it")
+            raise WrongTransactionStateError(
+                "observers cannot be added inside a write transaction; add them before or after it"
+            )
 
     def _add(self, observer: Observer) -> NotificationToken:
         token = ObserverToken(observer, len(self.context.pending))

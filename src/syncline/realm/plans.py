@@ -71,7 +71,7 @@ class Plan:
         return _Plain(attribute.name, converter.exact, converter, place, default)
 
     def named(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The values by public names; stored names are accepted too. Raises PropertyError for unknown names."""
+        """The values by public names; stored names are accepted too. Raises InvalidPropertyError for unknown names."""
         known = self.binding.model._info.attributes
         renamed = {self.public_names.get(name, name): value for name, value in values.items()}
         for name in renamed:

@@ -20,7 +20,7 @@ from typing import Any, Self, TypeVar, overload
 
 import apsw
 
-from syncline.errors import ClosedRealmError, PrimaryKeyError, RealmError, TransactionError, TypeMismatchError
+from syncline.errors import ClosedRealmError, PrimaryKeyError, RealmError, TypeMismatchError, WrongTransactionStateError
 from syncline.realm.assigning import Assigner, UpdateMode
 from syncline.realm.async_open import AsyncOpenTask
 from syncline.realm.backend import SyncHandle, sync_backend
@@ -62,7 +62,7 @@ class Transaction:
     def cancel(self) -> None:
         """Undo everything now; the end of the block then does nothing."""
         if not self._running:
-            raise TransactionError("this write transaction has ended already")
+            raise WrongTransactionStateError("this write transaction has ended already")
         self._running = False
         self._realm.cancel_write()
 
@@ -108,7 +108,7 @@ class Realm:
         will a :class:`~syncline.SyncConfiguration`. Without arguments: ``RealmConfiguration.default``.
 
         Raises SchemaError (the models are wrong, or contradict the file), ConfigurationError, FileError,
-        NotARealmError, NewerFormatError, DecryptionFailedError.
+        InvalidDatabaseError, NewerFormatError, DecryptionFailedError.
         """
         config = configuration_of(configuration, options)
         return cls._open(config, admit(config))
@@ -323,7 +323,7 @@ class Realm:
     def objects(self, cls: type[M] | str) -> Results[M] | Results[Any]:
         """All objects of a class, in the order they were created; narrow them down with ``where``, ``sort``, ``limit``.
 
-        Raises SchemaError for a class that is not in the schema, PropertyError for an unknown name.
+        Raises SchemaError for a class that is not in the schema, InvalidPropertyError for an unknown name.
         """
         return Results(self._context.classes.of(cls))
 
@@ -356,8 +356,8 @@ class Realm:
         """A write transaction: ``with realm.write(): …``. Everything in it happens, or nothing.
 
         It begins at the newest version, after observers were told what happened so far. Waits for other writers, at
-        most ``timeout`` seconds. Raises WriteTimeoutError, TransactionError (in one already), DiskFullError (at the
-        end).
+        most ``timeout`` seconds. Raises WriteTimeoutError, WrongTransactionStateError (in one already), DiskFullError
+        (at the end).
         """
         return Transaction(self, timeout)
 
@@ -366,11 +366,11 @@ class Realm:
         context = self._context
         context.check()
         if context.frozen:
-            raise TransactionError("a frozen Realm does not change; use realm.thaw() to write")
+            raise WrongTransactionStateError("a frozen Realm does not change; use realm.thaw() to write")
         if self._config.read_only:
-            raise TransactionError(f"{self.path} was opened read-only")
+            raise WrongTransactionStateError(f"{self.path} was opened read-only")
         if context.tx is not None:
-            raise TransactionError("this Realm is in a write transaction already; transactions do not nest")
+            raise WrongTransactionStateError("this Realm is in a write transaction already; transactions do not nest")
         if context.observers.any and not context.observers.in_round:
             self.refresh()
             context.check()
@@ -379,7 +379,8 @@ class Realm:
     def commit_write(self) -> None:
         """Make everything that was written durable and visible to others.
 
-        Raises DiskFullError and FileError: nothing was kept. Raises TransactionError outside a write transaction.
+        Raises DiskFullError and FileError: nothing was kept. Raises WrongTransactionStateError outside a write
+        transaction.
         """
         context = self._context
         context.writing()
@@ -414,8 +415,8 @@ class Realm:
         """A new object: ``realm.create(Dog, name="Rex")`` or ``realm.create(Dog, {"name": "Rex"})``.
 
         Values may hold mappings and unmanaged objects under links: they become objects too. ``update`` says what
-        happens if an object with the same primary key exists. Raises TransactionError, PropertyError (unknown name),
-        TypeMismatchError (also: a value is missing), ValueRangeError, PrimaryKeyError.
+        happens if an object with the same primary key exists. Raises WrongTransactionStateError, InvalidPropertyError
+        (unknown name), TypeMismatchError (also: a value is missing), LimitExceededError, PrimaryKeyError.
         """
         context = self._context
         tx = context.writing()
@@ -434,8 +435,8 @@ class Realm:
     def add(self, obj: M, *, update: UpdateMode = UpdateMode.NEVER) -> M:
         """Make an unmanaged object, and every object it links to, part of this Realm; the same object becomes live.
 
-        An object of this Realm stays as it is. Raises what :meth:`create` raises, InvalidObjectError for an object of
-        another Realm.
+        An object of this Realm stays as it is. Raises what :meth:`create` raises, InvalidatedObjectError for an object
+        of another Realm.
         """
         context = self._context
         context.writing()
@@ -452,7 +453,7 @@ class Realm:
     def delete(self, objects: Model | Iterable[Model]) -> None:
         """Delete an object, or all objects in a list, results or any other iterable. Links to them become null.
 
-        Raises InvalidObjectError for an object that was deleted already or belongs elsewhere.
+        Raises InvalidatedObjectError for an object that was deleted already or belongs elsewhere.
         """
         context = self._context
         context.writing()
@@ -483,7 +484,7 @@ class Realm:
     def auto_refresh(self, value: bool) -> None:
         self._context.check()
         if self._context.frozen:
-            raise TransactionError("a frozen Realm does not change")
+            raise WrongTransactionStateError("a frozen Realm does not change")
         self._auto_refresh = value
         if value:
             self._scheduler.wake()
@@ -535,7 +536,7 @@ class Realm:
     def freeze(self) -> Realm:
         """The Realm as it is now, for good, usable on every thread. It keeps its version alive until it is closed.
 
-        Raises TransactionError inside a write transaction.
+        Raises WrongTransactionStateError inside a write transaction.
         """
         context = self._context
         context.check()

@@ -11,7 +11,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, overload
 
-from syncline.errors import InvalidObjectError, PrimaryKeyError, QueryError, TypeMismatchError
+from syncline.errors import InvalidatedObjectError, PrimaryKeyError, QueryError, TypeMismatchError
 from syncline.query.arguments import bind
 from syncline.query.ast import Always, And, Distinct, Limit, Path, Predicate, Query, Sort, SortKey, Stage
 from syncline.query.expression import Condition, Expr
@@ -90,7 +90,7 @@ class Results(Sequence[T]):
     def where(self, *conditions: Condition | bool) -> Results[T]:
         """Only objects that meet all ``conditions``: ``dogs.where(Dog.age > 3, Dog.name.startswith("R"))``.
 
-        Raises QueryError for a condition that makes no sense, PropertyError for an unknown property.
+        Raises QueryError for a condition that makes no sense, InvalidPropertyError for an unknown property.
         """
         results = self
         for condition in conditions:
@@ -107,8 +107,8 @@ class Results(Sequence[T]):
 
         ``$0``, ``$1`` … stand for ``arguments``, ``$K0`` for a key path: ``dogs.filter("age > $0 SORT(name ASC)", 3)``.
 
-        Raises QuerySyntaxError, QueryTypeError, QueryArgumentError and PropertyError, which point at the place in the
-        text, and QueryError for results that are limited already.
+        Raises QuerySyntaxError, QueryTypeError, QueryArgumentError and InvalidPropertyError, which point at the place
+        in the text, and QueryError for results that are limited already.
         """
         query = bind(parse(rql), arguments)
         results = self if query.predicate == Always(True) and query.stages else self._with(predicate=query.predicate)
@@ -178,7 +178,7 @@ class Results(Sequence[T]):
 
     def _check_source(self) -> None:
         if not self._source_exists():
-            raise InvalidObjectError(f"the object whose list these {self._binding.name} were in was deleted")
+            raise InvalidatedObjectError(f"the object whose list these {self._binding.name} were in was deleted")
 
     def _source_exists(self) -> bool:
         """Whether the collection that is looked at still has its owner."""
@@ -319,7 +319,8 @@ class Results(Sequence[T]):
 
         The first call comes once the results were evaluated, with an empty change. An object counts as changed if one
         of its properties was written, or one of an object it links to, up to three links away; ``key_paths`` limits
-        that: ``["name", "best.age"]``. Keep the returned token. Raises TransactionError inside a write transaction.
+        that: ``["name", "best.age"]``. Keep the returned token. Raises WrongTransactionStateError inside a write
+        transaction.
         """
         self._context.reader()
         return self._context.observers.observe_results(self, callback, key_paths)

@@ -42,7 +42,7 @@ from syncline.changesets.instructions import (
     SetInsert,
     Update,
 )
-from syncline.errors import InapplicableChangesetError, RealmError, SchemaError, TypeMismatchError, ValueRangeError
+from syncline.errors import InapplicableChangesetError, LimitExceededError, RealmError, SchemaError, TypeMismatchError
 from syncline.merge.resets import reset_of
 from syncline.storage import evolution
 from syncline.storage.catalogue import NOT_INDEXED, ClassInfo, PropertyInfo
@@ -91,7 +91,7 @@ __all__ = ["Applier"]
 _PREFETCH_MIN: Final = 4
 _WRAP: Final = 1 << 64
 #: What the parts that local writes use as well raise for things that do not fit.
-_REFUSALS: Final = (SchemaError, TypeMismatchError, ValueRangeError)
+_REFUSALS: Final = (SchemaError, TypeMismatchError, LimitExceededError)
 
 
 class Applier:

@@ -10,7 +10,7 @@ from typing import Final, cast
 
 import apsw
 
-from syncline.errors import InvalidObjectError, TransactionError, ValueRangeError
+from syncline.errors import InvalidatedObjectError, LimitExceededError, WrongTransactionStateError
 from syncline.storage import schema
 from syncline.storage.catalogue import Catalogue, ClassInfo, PropertyInfo
 from syncline.storage.changes import ChangeLog
@@ -71,17 +71,17 @@ class Buffers(Tables):
     # --- rows -------------------------------------------------------------------------------------------------------
 
     def rows(self, class_id: int) -> ClassRows:
-        """The buffered rows of a class. Raises InvalidObjectError when the class was removed."""
+        """The buffered rows of a class. Raises InvalidatedObjectError when the class was removed."""
         rows = self._rows.get(class_id)
         if rows is None:
             rows = self._open_rows(class_id)
         return rows
 
     def info(self, class_id: int) -> ClassInfo:
-        """The class as it is now. Raises InvalidObjectError when it was removed."""
+        """The class as it is now. Raises InvalidatedObjectError when it was removed."""
         info = self.catalogue.by_id.get(class_id)
         if info is None:
-            raise InvalidObjectError("the class of this object was removed")
+            raise InvalidatedObjectError("the class of this object was removed")
         return info
 
     def has_tables(self, class_id: int) -> bool:
@@ -123,7 +123,7 @@ class Buffers(Tables):
             return prop
         found = rows.info.by_id.get(prop.id)
         if found is None:
-            raise InvalidObjectError(f"property {prop.name!r} was removed")
+            raise InvalidatedObjectError(f"property {prop.name!r} was removed")
         return found
 
     def find(self, info: ClassInfo, key: Key) -> int:
@@ -218,16 +218,16 @@ class Buffers(Tables):
         return node
 
     def existing_node(self, number: int) -> Node:
-        """The collection with that number. Raises InvalidObjectError."""
+        """The collection with that number. Raises InvalidatedObjectError."""
         node = self.node(number)
         if node is None:
-            raise InvalidObjectError("this collection in a Mixed value was replaced or removed")
+            raise InvalidatedObjectError("this collection in a Mixed value was replaced or removed")
         return node
 
     def create_node(self, kind: int, class_id: int, owner: int, property_id: int, parent: int) -> Cell:
         """A new empty list or dictionary (LIST_COLLECTION or DICTIONARY_COLLECTION): the cell that holds it.
 
-        Raises ValueRangeError where it would be nested too deeply.
+        Raises LimitExceededError where it would be nested too deeply.
         """
         depth = 1
         above = parent
@@ -235,7 +235,7 @@ class Buffers(Tables):
             depth += 1
             above = self.existing_node(above).parent
         if depth > _NESTING_MAX:
-            raise ValueRangeError(f"collections in a mixed value can be nested {_NESTING_MAX} levels deep, no more")
+            raise LimitExceededError(f"collections in a mixed value can be nested {_NESTING_MAX} levels deep, no more")
         if self._next_node < 0:
             rows = self.query("SELECT ifnull(max(seq), 0) + 1 FROM sqlite_sequence WHERE name = 'rlm_node'")
             self._next_node = cast(int, rows[0][0])
@@ -363,9 +363,9 @@ class Buffers(Tables):
     # --- writing ------------------------------------------------------------------------------------------------------
 
     def flush(self) -> None:
-        """Write all buffers. Raises TransactionError after a changeset that was applied in part."""
+        """Write all buffers. Raises WrongTransactionStateError after a changeset that was applied in part."""
         if self.broken:
-            raise TransactionError(
+            raise WrongTransactionStateError(
                 "a changeset could not be applied: roll the transaction back, nothing can be written"
             )
         self._pending = 0

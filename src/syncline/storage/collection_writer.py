@@ -17,7 +17,7 @@ from syncline.changesets.instructions import (
     SetInsert,
     Update,
 )
-from syncline.errors import InvalidObjectError, TypeMismatchError, ValueRangeError
+from syncline.errors import InvalidatedObjectError, LimitExceededError, TypeMismatchError
 from syncline.storage.catalogue import PropertyInfo
 from syncline.storage.columns import (
     DICTIONARY_TAG,
@@ -70,7 +70,8 @@ class CollectionWriter(Reader):
     def _prepare(self, prop: PropertyInfo, root: PropertyInfo, value: Value) -> Prepared:
         """Check a value for a place of ``prop``; ``root`` is the property of the object, which differs inside a Mixed.
 
-        Raises TypeMismatchError, ValueRangeError or InvalidObjectError (a link to an object that does not exist).
+        Raises TypeMismatchError, LimitExceededError or InvalidatedObjectError (a link to an object that does not
+        exist).
         """
         kind = kind_of(value)
         if kind == LINK:
@@ -81,7 +82,7 @@ class CollectionWriter(Reader):
     def _prepare_link(self, prop: PropertyInfo, root: PropertyInfo, ref: ObjectRef) -> Prepared:
         target = self.workspace.catalogue.by_id.get(ref.class_id)
         if target is None:
-            raise InvalidObjectError("the class of the linked object was removed")
+            raise InvalidatedObjectError("the class of the linked object was removed")
         if prop.type == MIXED:
             if target.embedded or target.asymmetric:
                 raise TypeMismatchError(
@@ -101,17 +102,17 @@ class CollectionWriter(Reader):
         return link_cell(prop, target.id, ref.object_key), LINK, Link(target.name, key)
 
     def _root(self, ref: CollectionRef) -> PropertyInfo:
-        """The property in whose value the collection lies. Raises InvalidObjectError."""
+        """The property in whose value the collection lies. Raises InvalidatedObjectError."""
         if ref.property_id:
             return self.workspace.element(ref)
         return self.workspace.catalogue.properties[self.workspace.existing_node(ref.owner).property_id]
 
     def _place(self, ref: CollectionRef) -> Address | None:
-        """The collection as instructions name it; None when nothing is recorded. Raises InvalidObjectError."""
+        """The collection as instructions name it; None when nothing is recorded. Raises InvalidatedObjectError."""
         if self.recorder.enabled:
             return self.recorder.collection_address(ref)
         if not self.workspace.collection_exists(ref):
-            raise InvalidObjectError("the object of this collection was deleted")
+            raise InvalidatedObjectError("the object of this collection was deleted")
         return None
 
     def _embedded_element(self, ref: CollectionRef, kind: int) -> PropertyInfo:
@@ -163,7 +164,10 @@ class CollectionWriter(Reader):
             raise TypeMismatchError(f"this collection is a {names[ref.kind]}, not a {names[kind]}")
 
     def list_insert(self, ref: CollectionRef, index: int, value: Value) -> None:
-        """Insert before the visible index; the size appends. Raises IndexError, TypeMismatchError, ValueRangeError."""
+        """Insert before the visible index; the size appends.
+
+        Raises IndexError, TypeMismatchError, LimitExceededError.
+        """
         real = self._insertion_index(ref, index)
         place = self._place(ref)
         cell, kind, payload = self._prepare(self.workspace.element(ref), self._root(ref), value)
@@ -196,7 +200,7 @@ class CollectionWriter(Reader):
         return CollectionRef(collection, 0, cast(int, cell[1]))
 
     def list_set(self, ref: CollectionRef, index: int, value: Value) -> None:
-        """Replace the element at the visible index. Raises IndexError, TypeMismatchError, ValueRangeError."""
+        """Replace the element at the visible index. Raises IndexError, TypeMismatchError, LimitExceededError."""
         real = self._element_index(ref, index)
         place = self._place(ref)
         cell, kind, payload = self._prepare(self.workspace.element(ref), self._root(ref), value)
@@ -230,7 +234,7 @@ class CollectionWriter(Reader):
         return CollectionRef(collection, 0, cast(int, cell[1]))
 
     def list_extend(self, ref: CollectionRef, values: Iterable[Value]) -> None:
-        """Append the values, all or (if one is refused) none. Raises TypeMismatchError, ValueRangeError."""
+        """Append the values, all or (if one is refused) none. Raises TypeMismatchError, LimitExceededError."""
         self._require(ref, LIST_COLLECTION)
         place = self._place(ref)
         prop = self.workspace.element(ref)
@@ -300,7 +304,7 @@ class CollectionWriter(Reader):
     # --- sets -------------------------------------------------------------------------------------------------------
 
     def set_insert(self, ref: CollectionRef, value: Value) -> bool:
-        """Add a member; False if an equal one was there. Raises TypeMismatchError, ValueRangeError."""
+        """Add a member; False if an equal one was there. Raises TypeMismatchError, LimitExceededError."""
         self._require(ref, SET_COLLECTION)
         place = self._place(ref)
         prop = self.workspace.element(ref)
@@ -315,7 +319,7 @@ class CollectionWriter(Reader):
         return True
 
     def set_erase(self, ref: CollectionRef, value: Value) -> bool:
-        """Remove a member; False if there was none. Raises TypeMismatchError, ValueRangeError."""
+        """Remove a member; False if there was none. Raises TypeMismatchError, LimitExceededError."""
         self._require(ref, SET_COLLECTION)
         place = self._place(ref)
         prop = self.workspace.element(ref)
@@ -342,7 +346,7 @@ class CollectionWriter(Reader):
     def dict_set(self, ref: CollectionRef, key: str, value: Value) -> bool:
         """Create or replace an entry; whether it was created.
 
-        Raises ValueRangeError for a forbidden key (spec/sdk.md §1.6) or value, TypeMismatchError.
+        Raises LimitExceededError for a forbidden key (spec/sdk.md §1.6) or value, TypeMismatchError.
         """
         entry = self._check_entry(ref, key)
         place = self._place(ref)
@@ -405,7 +409,7 @@ class CollectionWriter(Reader):
 
 
 def dictionary_key(key: str) -> str | bytes:
-    """A dictionary key as SQLite has it. Raises ValueRangeError for one that peers refuse (spec/sdk.md §1.6)."""
+    """A dictionary key as SQLite has it. Raises LimitExceededError for one that peers refuse (spec/sdk.md §1.6)."""
     if key.startswith("$") or "." in key:
-        raise ValueRangeError(f"dictionary key {key!r}: a key must not start with '$' nor contain '.'")
+        raise LimitExceededError(f"dictionary key {key!r}: a key must not start with '$' nor contain '.'")
     return text_to_sql(key)

@@ -1,6 +1,6 @@
 """Values ↔ cells: what Python value stands for what SQL values (spec/sdk.md §13.3; :mod:`syncline.storage.layout`).
 
-Encoding checks: a value that does not fit its property raises TypeMismatchError or ValueRangeError. The *kind* of a
+Encoding checks: a value that does not fit its property raises TypeMismatchError or LimitExceededError. The *kind* of a
 value (a number of ``values.kinds``) comes from its Python type (:func:`kind_of`) or from a payload; the link of a cell
 is the target's object key, negative for a tombstone (−1 − its number).
 """
@@ -11,7 +11,7 @@ from struct import Struct
 from typing import Final, TypeAlias, cast
 from uuid import UUID as Uuid
 
-from syncline.errors import TypeMismatchError, ValueRangeError
+from syncline.errors import LimitExceededError, TypeMismatchError
 from syncline.storage.catalogue import TYPE_CODES, PropertyInfo
 from syncline.storage.refs import CollectionRef, ObjectRef
 from syncline.values import Decimal128, Float32, GlobalKey, Key, ObjectId, Timestamp
@@ -126,10 +126,10 @@ def kind_of(value: object) -> int:
 
 
 def text_to_sql(text: str) -> str | bytes:
-    """A string as TEXT, or as BLOB where surrogates stand for bytes that are not UTF-8. Raises ValueRangeError."""
+    """A string as TEXT, or as BLOB where surrogates stand for bytes that are not UTF-8. Raises LimitExceededError."""
     if text.isascii():
         if len(text) > MAX_STRING_SIZE:
-            raise ValueRangeError(f"a string of {len(text)} bytes, more than {MAX_STRING_SIZE}")
+            raise LimitExceededError(f"a string of {len(text)} bytes, more than {MAX_STRING_SIZE}")
         return text
     try:
         size = len(text.encode())
@@ -138,20 +138,20 @@ def text_to_sql(text: str) -> str | bytes:
         try:
             raw = text.encode("utf-8", "surrogateescape")
         except UnicodeEncodeError:
-            raise ValueRangeError(f"a string with a lone surrogate cannot be stored: {text[:40]!r}") from None
+            raise LimitExceededError(f"a string with a lone surrogate cannot be stored: {text[:40]!r}") from None
         size = len(raw)
         result = raw
     if size > MAX_STRING_SIZE:
-        raise ValueRangeError(f"a string of {size} bytes, more than {MAX_STRING_SIZE}")
+        raise LimitExceededError(f"a string of {size} bytes, more than {MAX_STRING_SIZE}")
     return result
 
 
 def encode_scalar(kind: int, value: object) -> SqlValue:
-    """The SQL value of a scalar of that kind, whose Python type is known to be right. Raises ValueRangeError."""
+    """The SQL value of a scalar of that kind, whose Python type is known to be right. Raises LimitExceededError."""
     if kind == INT:
         number = cast(int, value)
         if not INT_MIN <= number <= INT_MAX:
-            raise ValueRangeError(f"{number} does not fit into 64 bits")
+            raise LimitExceededError(f"{number} does not fit into 64 bits")
         return int(number)
     if kind == STRING:
         return text_to_sql(cast(str, value))
@@ -165,7 +165,7 @@ def encode_scalar(kind: int, value: object) -> SqlValue:
     if kind == BINARY:
         data = cast(bytes, value)
         if len(data) > MAX_BINARY_SIZE:
-            raise ValueRangeError(f"{len(data)} bytes of binary data, more than {MAX_BINARY_SIZE}")
+            raise LimitExceededError(f"{len(data)} bytes of binary data, more than {MAX_BINARY_SIZE}")
         return data
     if kind == FLOAT:
         return _encode_float(cast(float, value))
@@ -184,11 +184,11 @@ def _encode_timestamp(value: Timestamp) -> bytes:
         or (seconds < 0 < nanoseconds)
         or (nanoseconds < 0 < seconds)
     ):
-        raise ValueRangeError(f"{value} is no timestamp: both parts have one sign, |nanoseconds| < 10**9")
+        raise LimitExceededError(f"{value} is no timestamp: both parts have one sign, |nanoseconds| < 10**9")
     try:
         return value.to_bytes()
     except OverflowError:
-        raise ValueRangeError("a timestamp of more than 2**63 seconds before 1970 is out of range") from None
+        raise LimitExceededError("a timestamp of more than 2**63 seconds before 1970 is out of range") from None
 
 
 def _encode_float(value: float) -> SqlValue:
@@ -199,8 +199,8 @@ def _encode_float(value: float) -> SqlValue:
 def encode(prop: PropertyInfo, kind: int, value: object) -> Cell:
     """The cell of a scalar or null in a property (or as an element of its collection).
 
-    Raises TypeMismatchError if the property cannot hold the kind, ValueRangeError if the value is out of range. Links
-    and collections have their own cells: :func:`link_cell`, :func:`collection_cell`.
+    Raises TypeMismatchError if the property cannot hold the kind, LimitExceededError if the value is out of range.
+    Links and collections have their own cells: :func:`link_cell`, :func:`collection_cell`.
     """
     if prop.type == MIXED:
         return _mixed_cell(kind, value)
@@ -363,7 +363,7 @@ MAX_KEY_LO: Final = 0xFFFF_FFFF
 def check_key(class_name: str, key_prop: PropertyInfo | None, key: Key) -> None:
     """Whether ``key`` can be the key of an object (spec/changesets.md §10.2 step 2).
 
-    Raises TypeMismatchError or ValueRangeError.
+    Raises TypeMismatchError or LimitExceededError.
     """
     if key_prop is None:
         if not isinstance(key, GlobalKey):
@@ -371,7 +371,7 @@ def check_key(class_name: str, key_prop: PropertyInfo | None, key: Key) -> None:
                 f"objects of class {class_name!r} have no primary key, but a {type(key).__name__} was given"
             )
         if not (0 <= key.hi <= MAX_KEY_HI and 0 <= key.lo <= MAX_KEY_LO):
-            raise ValueRangeError(f"{key} is out of range")
+            raise LimitExceededError(f"{key} is out of range")
         return
     if key is None:
         if not key_prop.nullable:
@@ -382,7 +382,7 @@ def check_key(class_name: str, key_prop: PropertyInfo | None, key: Key) -> None:
             f"the primary key of class {class_name!r} is of type {KIND_NAMES[key_prop.type]}, not {type(key).__name__}"
         )
     if key_prop.type == INT and not INT_MIN <= cast(int, key) <= INT_MAX:
-        raise ValueRangeError(f"primary key {key} does not fit into 64 bits")
+        raise LimitExceededError(f"primary key {key} does not fit into 64 bits")
 
 
 def key_to_columns(key: Key) -> tuple[SqlValue, ...]:

@@ -15,8 +15,8 @@ from syncline.errors import (
     DecryptionFailedError,
     DiskFullError,
     FileError,
+    InvalidDatabaseError,
     NewerFormatError,
-    NotARealmError,
     RealmError,
     WriteTimeoutError,
 )
@@ -111,7 +111,7 @@ def configure(connection: apsw.Connection, key: bytes | None, *, writable: bool,
 def check_header(path: str, encrypted: bool) -> bool:
     """Look at the first bytes of ``path``: False when there is no file or nothing in it.
 
-    Raises NotARealmError or DecryptionFailedError when it cannot be what the caller has a key, or no key, for.
+    Raises InvalidDatabaseError or DecryptionFailedError when it cannot be what the caller has a key, or no key, for.
     """
     try:
         with open(path, "rb") as file:
@@ -129,7 +129,7 @@ def check_header(path: str, encrypted: bool) -> bool:
             )
         return True
     if head[20:24] != _CIPHER_MARK:
-        raise NotARealmError(f"{path} is not a Realm file")
+        raise InvalidDatabaseError(f"{path} is not a Realm file")
     if not encrypted:
         raise DecryptionFailedError(f"{path} is encrypted; open it with its encryption key")
     return True
@@ -138,14 +138,14 @@ def check_header(path: str, encrypted: bool) -> bool:
 def check_identity(connection: apsw.Connection, path: str) -> bool:
     """Whether the database is a Realm of ours: False for one in which nothing was made yet.
 
-    Raises DecryptionFailedError for a wrong key, NotARealmError for somebody else's database, NewerFormatError.
+    Raises DecryptionFailedError for a wrong key, InvalidDatabaseError for somebody else's database, NewerFormatError.
     """
     application = connection.pragma("application_id")
     version = connection.pragma("user_version")
     if application == 0 and version == 0 and not connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchall():
         return False
     if application != APPLICATION_ID:
-        raise NotARealmError(f"{path} is a database, but not a Realm file")
+        raise InvalidDatabaseError(f"{path} is a database, but not a Realm file")
     if version > FORMAT:
         raise NewerFormatError(
             f"{path} has storage format {version}, this Syncline reads up to {FORMAT}: install a newer Syncline"

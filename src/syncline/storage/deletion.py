@@ -16,7 +16,7 @@ from syncline.changesets.instructions import (
     SetInsert,
     Update,
 )
-from syncline.errors import InvalidObjectError
+from syncline.errors import InvalidatedObjectError
 from syncline.storage.backlinks import LinkPlace, links_through
 from syncline.storage.catalogue import ClassInfo, PropertyInfo
 from syncline.storage.columns import NULL_CELL, Cell, text_from_sql
@@ -142,7 +142,7 @@ def erase_embedded(workspace: Workspace, recorder: Recorder, info: ClassInfo, k:
             if holds(prop, cell, k):
                 nullify_entry(workspace, recorder, ref, address, place)
                 return
-    raise InvalidObjectError("the embedded object is not in its owner any more")
+    raise InvalidatedObjectError("the embedded object is not in its owner any more")
 
 
 def record_revival(workspace: Workspace, recorder: Recorder, link: Link, places: list[LinkPlace]) -> None:

@@ -35,8 +35,8 @@ from syncline.errors import (
     ClosedRealmError,
     MismatchedConfigError,
     MultipleSyncAgentsError,
-    TransactionError,
     WriteTimeoutError,
+    WrongTransactionStateError,
 )
 from syncline.storage import catalogue, copies, watch
 from syncline.storage.changes import ChangeLog
@@ -112,7 +112,7 @@ class RealmFile:
         server's state). ``clock``: used for commit times. ``vfs``: name of a registered SQLite VFS (fault injection).
         Where the file is open already, the first opener's clock, vfs and keep_asymmetric count.
 
-        Raises FileError (no such directory, no permission, missing and ``create`` False), NotARealmError,
+        Raises FileError (no such directory, no permission, missing and ``create`` False), InvalidDatabaseError,
         NewerFormatError, DecryptionFailedError, ConfigurationError (length of the key), MismatchedConfigError (open
         with another key, or ``history`` is not what the file has).
         """
@@ -269,11 +269,11 @@ class RealmFile:
 
         Release your own snapshot first: an old one keeps the write-ahead log from being reused. While the lock is held,
         :meth:`snapshot` gives exactly the version the transaction began at. The transaction may end on another thread.
-        Raises WriteTimeoutError, TransactionError for a read-only file, FileError.
+        Raises WriteTimeoutError, WrongTransactionStateError for a read-only file, FileError.
         """
         self._check_open()
         if self._lock is None or self._writer is None:
-            raise TransactionError(f"{self.path} was opened read-only")
+            raise WrongTransactionStateError(f"{self.path} was opened read-only")
         if not self._lock.acquire_writer(timeout):
             self._check_open()
             raise WriteTimeoutError(f"another write transaction on {self.path} did not end within {timeout} s")
@@ -329,9 +329,12 @@ class RealmFile:
 
     @property
     def writer(self) -> Writer:
-        """What those who keep the sync history write through. Raises TransactionError for a read-only file."""
+        """What those who keep the sync history write through.
+
+        Raises WrongTransactionStateError for a read-only file.
+        """
         if self._writer is None:
-            raise TransactionError(f"{self.path} was opened read-only")
+            raise WrongTransactionStateError(f"{self.path} was opened read-only")
         return self._writer
 
     @property
@@ -347,7 +350,7 @@ class RealmFile:
     def _check_running(self, tx: WriteTransaction) -> None:
         self._check_open()
         if self._tx is not tx:
-            raise TransactionError("this write transaction has ended already; begin a new one")
+            raise WrongTransactionStateError("this write transaction has ended already; begin a new one")
 
     def _store(self, tx: WriteTransaction, origin_timestamp: int | None) -> int | None:
         """Commit, keeping the lock; on an error everything is rolled back and the lock given up."""
@@ -492,13 +495,13 @@ class RealmFile:
     def compact(self) -> bool:
         """Rewrite the file without free pages; False when another process or a snapshot is in the way.
 
-        Raises TransactionError inside a write transaction.
+        Raises WrongTransactionStateError inside a write transaction.
         """
         self._check_open()
         if self._lock is None or self._writer is None:
-            raise TransactionError(f"{self.path} was opened read-only")
+            raise WrongTransactionStateError(f"{self.path} was opened read-only")
         if self._tx is not None:
-            raise TransactionError("a file cannot be compacted inside a write transaction; commit first")
+            raise WrongTransactionStateError("a file cannot be compacted inside a write transaction; commit first")
         if self._pool.versions or not self._lock.become_only_user():
             return False
         try:

@@ -17,7 +17,7 @@ from typing import Final, cast
 
 import apsw
 
-from syncline.errors import InvalidObjectError, SchemaError, TypeMismatchError, ValueRangeError
+from syncline.errors import InvalidatedObjectError, LimitExceededError, SchemaError, TypeMismatchError
 from syncline.storage.backlinks import links_through
 from syncline.storage.catalogue import Catalogue, ClassInfo, PropertyInfo
 from syncline.storage.columns import (
@@ -88,7 +88,10 @@ class Reader:
         return k if k >= 0 else None
 
     def key_of(self, cls: ClassInfo, k: int) -> Key:
-        """Primary key or GlobalKey of an object. Raises InvalidObjectError, and SchemaError for an embedded class."""
+        """Primary key or GlobalKey of an object.
+
+        Raises InvalidatedObjectError, and SchemaError for an embedded class.
+        """
         if cls.embedded:
             raise SchemaError(f"objects of the embedded class {cls.name!r} have no keys")
         return self.tables.key_of(cls, k)
@@ -109,7 +112,7 @@ class Reader:
         return [cast(int, row[0]) for row in self.tables.query(sql, (after, limit))]
 
     def get(self, cls: ClassInfo, k: int, prop: PropertyInfo) -> Value:
-        """The value of a property; a collection property gives its CollectionRef. Raises InvalidObjectError."""
+        """The value of a property; a collection property gives its CollectionRef. Raises InvalidatedObjectError."""
         if prop.collection != SINGLE_COLLECTION:
             if not self.tables.exists(cls, k):
                 raise missing(cls, k)
@@ -117,7 +120,7 @@ class Reader:
         return decode(prop, self.tables.cell(cls, k, prop))
 
     def get_row(self, cls: ClassInfo, k: int) -> tuple[Value, ...]:
-        """The values of all ``cls.singles``, in that order. Raises InvalidObjectError."""
+        """The values of all ``cls.singles``, in that order. Raises InvalidatedObjectError."""
         return decode_row(cls, self.tables.row(cls, k))
 
     def rows(self, cls: ClassInfo, keys: Sequence[int]) -> dict[int, tuple[Value, ...]]:
@@ -139,14 +142,14 @@ class Reader:
         return [(cast(int, row[0]), decode_row(cls, row)) for row in self.tables.query(cls.page_sql, (after, limit))]
 
     def owner(self, cls: ClassInfo, k: int) -> tuple[ObjectRef, PropertyInfo]:
-        """Who owns an embedded object: the object and the property. Raises InvalidObjectError."""
+        """Who owns an embedded object: the object and the property. Raises InvalidatedObjectError."""
         if not cls.embedded:
             raise SchemaError(f"objects of class {cls.name!r} have no owner: it is not embedded")
         row = self.tables.row(cls, k)
         return ObjectRef(cast(int, row[1]), cast(int, row[2])), self.catalogue.properties[cast(int, row[3])]
 
     def top_level(self, cls: ClassInfo, k: int) -> ObjectRef:
-        """The object itself, or the top-level object an embedded one belongs to. Raises InvalidObjectError."""
+        """The object itself, or the top-level object an embedded one belongs to. Raises InvalidatedObjectError."""
         ref = ObjectRef(cls.id, k)
         while cls.embedded:
             ref, _ = self.owner(cls, ref.object_key)
@@ -154,10 +157,13 @@ class Reader:
         return ref
 
     def node_owner(self, node: int) -> tuple[ObjectRef, PropertyInfo]:
-        """The object and property in whose value the collection with that number lies. Raises InvalidObjectError."""
+        """The object and property in whose value the collection with that number lies.
+
+        Raises InvalidatedObjectError.
+        """
         found = self.tables.node(node)
         if found is None:
-            raise InvalidObjectError("this collection in a Mixed value was replaced or removed")
+            raise InvalidatedObjectError("this collection in a Mixed value was replaced or removed")
         return ObjectRef(found.class_id, found.owner), self.catalogue.properties[found.property_id]
 
     # --- collections ------------------------------------------------------------------------------------------------
@@ -269,7 +275,7 @@ class Reader:
     def _entry(self, ref: CollectionRef, key: str) -> Cell | None:
         try:
             return self.tables.member(ref, text_to_sql(key))
-        except ValueRangeError:
+        except LimitExceededError:
             return None
 
     def _may_hide(self, ref: CollectionRef) -> bool:
@@ -291,7 +297,7 @@ class Reader:
                 return link_cell(prop, link.class_id, link.object_key) if fits else None
             kind, value = fitted(prop, kind, value)
             return encode(prop, kind, value)
-        except (TypeMismatchError, ValueRangeError):
+        except (TypeMismatchError, LimitExceededError):
             return None
 
     # --- links ------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from typing import NamedTuple, cast
 
 from syncline.changesets.instructions import Instruction, Path
 from syncline.changesets.limits import MAX_PATH_LENGTH
-from syncline.errors import InvalidObjectError, ValueRangeError
+from syncline.errors import InvalidatedObjectError, LimitExceededError
 from syncline.storage.catalogue import ClassInfo, PropertyInfo
 from syncline.storage.columns import DICTIONARY_TAG, LIST_TAG, text_from_sql
 from syncline.storage.refs import CollectionRef
@@ -64,7 +64,7 @@ class Recorder:
     def property_address(self, info: ClassInfo, k: int, prop: PropertyInfo) -> Address:
         """Of a property of an object, embedded or not.
 
-        Raises InvalidObjectError, and ValueRangeError where the path would be longer than receivers accept.
+        Raises InvalidatedObjectError, and LimitExceededError where the path would be longer than receivers accept.
         """
         if not info.embedded:
             return Address(info.name, self._workspace.key_of(info, k), prop.name, (), "")
@@ -139,12 +139,12 @@ class Recorder:
             for place, cell in self._workspace.members(ref):
                 if holds(prop, cell, number):
                     return text_from_sql(place)
-        raise InvalidObjectError("the value is not in its collection any more")
+        raise InvalidatedObjectError("the value is not in its collection any more")
 
 
 def _check_length(steps: int) -> None:
     if steps > MAX_PATH_LENGTH:
-        raise ValueRangeError(f"values can be nested {MAX_PATH_LENGTH} levels deep, no more")
+        raise LimitExceededError(f"values can be nested {MAX_PATH_LENGTH} levels deep, no more")
 
 
 def holds(prop: PropertyInfo, cell: tuple[object, ...], number: int) -> bool:

@@ -144,7 +144,7 @@ class ClassRows:
         self._keys[k] = key
 
     def key_of(self, k: int) -> Key:
-        """The key of an object. Raises InvalidObjectError."""
+        """The key of an object. Raises InvalidatedObjectError."""
         try:
             return self._keys[k]
         except KeyError:
@@ -201,7 +201,7 @@ class ClassRows:
         return k
 
     def row(self, k: int) -> Cell:
-        """The row of an object. Raises InvalidObjectError."""
+        """The row of an object. Raises InvalidatedObjectError."""
         row = self.new.get(k)
         if row is not None:
             return tuple(row)
@@ -217,7 +217,7 @@ class ClassRows:
         return tuple(merged)
 
     def cell(self, k: int, prop: PropertyInfo) -> Cell:
-        """The cell of a single property. Raises InvalidObjectError."""
+        """The cell of a single property. Raises InvalidatedObjectError."""
         slot = prop.slot
         width = len(prop.columns)
         row = self.new.get(k)

@@ -15,7 +15,7 @@ from typing import Final
 
 import apsw
 
-from syncline.errors import ClosedRealmError, TransactionError
+from syncline.errors import ClosedRealmError, WrongTransactionStateError
 from syncline.storage import catalogue
 from syncline.storage.catalogue import Catalogue
 from syncline.storage.reader import Reader
@@ -59,7 +59,10 @@ class Snapshot:
         return self
 
     def release(self) -> None:
-        """Give one use back. The last one frees the version. Raises TransactionError when released too often."""
+        """Give one use back. The last one frees the version.
+
+        Raises WrongTransactionStateError when released too often.
+        """
         self._pool.remove_user(self)
 
     def __enter__(self) -> Snapshot:
@@ -161,7 +164,9 @@ class SnapshotPool:
         if snapshot._users == 0:
             if not self._open:
                 return
-            raise TransactionError(f"the snapshot of version {snapshot.version} was released more often than acquired")
+            raise WrongTransactionStateError(
+                f"the snapshot of version {snapshot.version} was released more often than acquired"
+            )
         self._released.append(snapshot)
         self._take_back()
 

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple, cast
 
 import apsw
 
-from syncline.errors import InvalidObjectError
+from syncline.errors import InvalidatedObjectError
 from syncline.storage.catalogue import Catalogue, ClassInfo, PropertyInfo
 from syncline.storage.columns import Cell, SqlValue, key_from_columns, key_to_columns
 from syncline.storage.layout import NODE_DICTIONARY, NODE_LIST, CollectionTable
@@ -67,7 +67,7 @@ class Tables:
         return cast(int, rows[0][0]) if rows else -1
 
     def key_of(self, info: ClassInfo, k: int) -> Key:
-        """The object's key. Raises InvalidObjectError."""
+        """The object's key. Raises InvalidatedObjectError."""
         rows = self.query(info.key_sql, (k,))
         if not rows:
             raise missing(info, k)
@@ -78,14 +78,14 @@ class Tables:
         return bool(self.query(info.exists_sql, (k,)))
 
     def row(self, info: ClassInfo, k: int) -> Cell:
-        """The object's row. Raises InvalidObjectError."""
+        """The object's row. Raises InvalidatedObjectError."""
         rows = self.query(info.row_sql, (k,))
         if not rows:
             raise missing(info, k)
         return rows[0]
 
     def cell(self, info: ClassInfo, k: int, prop: PropertyInfo) -> Cell:
-        """The cell of a single property. Raises InvalidObjectError."""
+        """The cell of a single property. Raises InvalidatedObjectError."""
         rows = self.query(prop.cell_sql, (k,))
         if not rows:
             raise missing(info, k)
@@ -94,16 +94,16 @@ class Tables:
     # --- collections ------------------------------------------------------------------------------------------------
 
     def element(self, ref: CollectionRef) -> PropertyInfo:
-        """The property whose rules the elements follow. Raises InvalidObjectError when it was removed."""
+        """The property whose rules the elements follow. Raises InvalidatedObjectError when it was removed."""
         if ref.property_id == 0:
             return NODE_ELEMENT
         prop = self.catalogue.properties.get(ref.property_id)
         if prop is None:
-            raise InvalidObjectError("the property of this collection was removed")
+            raise InvalidatedObjectError("the property of this collection was removed")
         return prop
 
     def table(self, ref: CollectionRef) -> CollectionTable:
-        """Where the elements are. Raises InvalidObjectError when the property was removed."""
+        """Where the elements are. Raises InvalidatedObjectError when the property was removed."""
         if ref.property_id == 0:
             return NODE_LIST if ref.kind == LIST_COLLECTION else NODE_DICTIONARY
         table = self.element(ref).table
@@ -167,6 +167,6 @@ class Tables:
         return [self.catalogue.properties[cast(int, row[0])] for row in rows]
 
 
-def missing(info: ClassInfo, k: int) -> InvalidObjectError:
+def missing(info: ClassInfo, k: int) -> InvalidatedObjectError:
     """The error of an object that does not exist."""
-    return InvalidObjectError(f"there is no object {k} in class {info.name!r}: it was deleted")
+    return InvalidatedObjectError(f"there is no object {k} in class {info.name!r}: it was deleted")

@@ -32,10 +32,10 @@ from syncline.changesets.instructions import (
 )
 from syncline.collector import COLLECTOR_PAUSED
 from syncline.errors import (
+    LimitExceededError,
     PrimaryKeyError,
     SchemaError,
     TypeMismatchError,
-    ValueRangeError,
 )
 from syncline.storage import evolution
 from syncline.storage.apply import Applier
@@ -139,7 +139,10 @@ class WriteTransaction(CollectionWriter):
         return self.workspace.dirty or bool(self.instructions)
 
     def flush(self) -> None:
-        """Write all buffers to SQLite. Raises TransactionError after a failed :meth:`apply` not rolled back."""
+        """Write all buffers to SQLite.
+
+        Raises WrongTransactionStateError after a failed :meth:`apply` not rolled back.
+        """
         self.workspace.flush()
 
     def finish(self) -> None:
@@ -258,8 +261,10 @@ class WriteTransaction(CollectionWriter):
         ``values``: (property, value, is default) set after the creation, in the given order, which should be that of
         the properties; collections and embedded objects are set afterwards. A class without primary key takes no
         ``key`` and gets a new GlobalKey. Re-creating what others still link to brings those links back
-        (spec/changesets.md §9.4). Raises TypeMismatchError, ValueRangeError, InvalidObjectError (a linked object does
-        not exist) and SchemaError (embedded class).
+        (spec/changesets.md §9.4).
+
+        Raises TypeMismatchError, LimitExceededError, InvalidatedObjectError (a linked object does not exist) and
+        SchemaError (embedded class).
         """
         workspace = self.workspace
         rows = workspace.rows(cls.id)
@@ -289,20 +294,20 @@ class WriteTransaction(CollectionWriter):
     def _next_lo(self, rows: ClassRows) -> int:
         """The low part of a new GlobalKey: the row's own number (spec/sdk.md §13.12)."""
         if rows.next_key > MAX_KEY_LO:
-            raise ValueRangeError(f"class {rows.info.name!r} has used up its object numbers")
+            raise LimitExceededError(f"class {rows.info.name!r} has used up its object numbers")
         return rows.next_key
 
     def erase(self, cls: ClassInfo, k: int) -> None:
         """Delete an object; links to it are removed first, each with its instruction (spec/changesets.md §9.3).
 
-        An embedded object may be deleted too: its owner's link is removed. Raises InvalidObjectError.
+        An embedded object may be deleted too: its owner's link is removed. Raises InvalidatedObjectError.
         """
         self.erase_many(cls, (k,))
 
     def erase_many(self, cls: ClassInfo, keys: Iterable[int]) -> None:
         """Delete objects in ascending order of their keys (spec/changesets.md §9.2, *delete a query result*).
 
-        Raises InvalidObjectError if one does not exist.
+        Raises InvalidatedObjectError if one does not exist.
         """
         workspace = self.workspace
         info = workspace.rows(cls.id).info
@@ -331,7 +336,7 @@ class WriteTransaction(CollectionWriter):
 
         None empties (an embedded object there is deleted, a collection in a Mixed too). Embedded objects and
         collections in a Mixed come into being with :meth:`set_embedded` and :meth:`set_collection`. Raises
-        TypeMismatchError, ValueRangeError, InvalidObjectError (the object or the target does not exist) and
+        TypeMismatchError, LimitExceededError, InvalidatedObjectError (the object or the target does not exist) and
         PrimaryKeyError.
         """
         rows = self.workspace.rows(cls.id)
@@ -384,7 +389,7 @@ class WriteTransaction(CollectionWriter):
         if isinstance(value, bool) or not isinstance(value, int):
             raise TypeMismatchError(f"only an int can be added to {cls.name}.{prop.name}")
         if not INT_MIN <= value <= INT_MAX:
-            raise ValueRangeError(f"{value} does not fit into 64 bits")
+            raise LimitExceededError(f"{value} does not fit into 64 bits")
         if prop.is_primary_key:
             raise PrimaryKeyError(f"{cls.name}.{prop.name} is the primary key and never changes")
         if prop.collection != SINGLE_COLLECTION or prop.type not in (INT, MIXED):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 import apsw
 
 from syncline.changesets.codec import encode_recorded
-from syncline.errors import TransactionError
+from syncline.errors import WrongTransactionStateError
 from syncline.storage import catalogue, sync_state, views
 from syncline.storage.catalogue import Catalogue
 from syncline.storage.own_changes import OwnChanges
@@ -138,7 +138,9 @@ class Writer:
         """Make everything durable; the new version, or None when nothing was written. On an error: :meth:`rollback`."""
         connection = self.connection
         if not connection.in_transaction:
-            raise TransactionError("the database rolled this transaction back after an error; begin a new one")
+            raise WrongTransactionStateError(
+                "the database rolled this transaction back after an error; begin a new one"
+            )
         if not self.is_dirty(tx):
             connection.execute("ROLLBACK")
             return None
@@ -168,7 +170,7 @@ class Writer:
             row = (version, 0, *self._remote, b"", None)
         else:
             if timestamp < 0:
-                raise TransactionError("this computer's clock is before 2015; set it right, then write again")
+                raise WrongTransactionStateError("this computer's clock is before 2015; set it right, then write again")
             changeset = encode_recorded(tx.instructions, tx.embedded_classes) if tx.instructions else b""
             remote_version = self.state[sync_state.DOWNLOAD_SERVER]
             row = (version, len(changeset), remote_version, 0, timestamp, changeset, None)

@@ -22,7 +22,7 @@ from typing import Any, Final, NamedTuple
 
 import apsw
 
-from syncline.errors import DecryptionFailedError, FileError, NewerFormatError, NotARealmError, RealmInUseError
+from syncline.errors import FileError, InvalidDatabaseError, NewerFormatError, RealmInUseError
 from syncline.storage.catalogue import ClassInfo
 from syncline.storage.file import RealmFile
 from syncline.storage.locks import LockFile
@@ -257,7 +257,9 @@ def _opened(path: Path, encryption_key: bytes | None, vfs: str | None) -> RealmF
 
 def is_unreadable(error: FileError) -> bool:
     """Whether what there is can never be read, rather than not now."""
-    return isinstance(error, NotARealmError | DecryptionFailedError) or isinstance(error.__cause__, apsw.CorruptError)
+    if isinstance(error, NewerFormatError):
+        return False
+    return isinstance(error, InvalidDatabaseError) or isinstance(error.__cause__, apsw.CorruptError)
 
 
 def _bring_forward(file: RealmFile) -> None:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any, Final, TypeAlias
 
 from syncline.changesets.changeset import SyncProgress
-from syncline.errors import TransactionError
+from syncline.errors import WrongTransactionStateError
 from syncline.storage.dump import content_hash, dump
 from syncline.storage.file import FileLease, RealmFile
 from syncline.storage.history import ClientHistory, HistoryStatus
@@ -91,22 +91,22 @@ class Database:
         self._abandon()
 
     def set_ident(self, ident: int, salt: int) -> None:
-        """Give a fresh file its client file ident. Raises TransactionError for one that has an ident."""
+        """Give a fresh file its client file ident. Raises WrongTransactionStateError for one that has an ident."""
         if self._tx is not None:
-            raise TransactionError("a transaction is running: commit or roll it back first")
+            raise WrongTransactionStateError("a transaction is running: commit or roll it back first")
         present = self._history.status().file_ident
         if present:
-            raise TransactionError(f"the file has the client file ident {present} already")
+            raise WrongTransactionStateError(f"the file has the client file ident {present} already")
         self._history.set_file_ident(ident, salt)
 
     def _begin(self) -> None:
         if self._tx is not None:
-            raise TransactionError("a transaction is running already: commit or roll it back first")
+            raise WrongTransactionStateError("a transaction is running already: commit or roll it back first")
         self._tx = self._file.begin(_WRITER_S)
 
     def _running(self) -> WriteTransaction:
         if self._tx is None:
-            raise TransactionError("no transaction is running: send 'begin' first")
+            raise WrongTransactionStateError("no transaction is running: send 'begin' first")
         return self._tx
 
     def _try(self, index: int, operation: Operation, skip_errors: bool) -> dict[str, Json]:
