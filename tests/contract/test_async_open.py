@@ -73,7 +73,7 @@ async def until(condition: Callable[[], Any], what: str = "it") -> None:
 async def waits(world: World, device: str = "b") -> AsyncOpenTask:
     """An open that has come as far as waiting for the server."""
     task = Realm.open_async(configuration(world, device))
-    await until(lambda: world.internal_state(device) is not None, "a session")
+    await until(lambda: core_of(world, device) is not None and core_of(world, device)._waits, "a session with a wait")
     return task
 
 
