@@ -9,6 +9,8 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from syncline import ObjectId, QuerySyntaxError, Timestamp
 from syncline.query.ast import (
@@ -315,6 +317,9 @@ WRONG: list[tuple[str, int, str]] = [
     ("a == 2020-13-1@0:0:0", 5, "month must be in"),
     ('a == B64"a"', 5, "this is no base64"),
     ("a == uuid (3b241101-e2bb-4255-8caf-4136c566a962)", 10, "not expected here"),
+    ("a == $12345678", 5, "so many cannot be given"),
+    ("$K12345678 == 1", 0, "so many cannot be given"),
+    ("a == T" + "1" * 5000 + ":0", 5, "Exceeds the limit"),
     ("a == @Count", 5, "'@Count' is unknown"),
     ("a == All {1}", 9, "not expected here"),
     ("SUBQUERY(d, x, a == 1).@count > 1", 12, r"begins with \$"),
@@ -377,6 +382,37 @@ def test_size_and_depth_have_limits() -> None:
     assert len(wide.terms) == 1000
     with pytest.raises(TypeError, match="a query is a string"):
         parse(b"a == 1")  # type: ignore[arg-type]
+
+
+PIECES = st.sampled_from(
+    [
+        *words(
+            r"""a b c $ . , ( ) [ ] { } * / + - ! ' " \ 1 -2 0x 1.5 5f T1:2 1-2-3@4:5:6 $0 $K0 == => <> && || and OR not IN
+        [c] ANY all contains between {1,2} geowithin geoBox([1,2],[3,4]) SUBQUERY( $x .@count @links @keys @foo SORT( ASC
+        ) LIMIT(1) obj( binary( B64"YQ==" uuid( oid( decimal(1) true NULL nan inf -inf 'x' DISTINCT( first last size
+        [0] ['k'] é"""
+        ),
+        " ",
+        "\n",
+        "\x00",
+        "\ud800",
+    ]
+)
+ANY_TEXT = st.one_of(
+    st.text(max_size=30), st.lists(PIECES, max_size=15).map("".join), st.lists(PIECES, max_size=15).map(" ".join)
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(ANY_TEXT)
+def test_any_text_is_a_query_or_a_syntax_error(text: str) -> None:
+    try:
+        assert isinstance(parse(text), Query)
+    except QuerySyntaxError as error:
+        place = error.position
+    else:
+        place = 0
+    assert 0 <= place <= len(text)
 
 
 def test_texts_that_repeat_are_parsed_once() -> None:

@@ -15,7 +15,7 @@ from uuid import UUID
 from syncline.query.ast import FloatLiteral, LinkLiteral
 from syncline.values import Decimal128, Float32, ObjectId, Timestamp
 
-__all__ = ["base64_bytes", "base64_text", "literal", "natural", "string"]
+__all__ = ["argument_number", "base64_bytes", "base64_text", "literal", "natural", "string"]
 
 _INT_MIN: Final = -(1 << 63)
 _INT_MAX: Final = (1 << 63) - 1
@@ -41,6 +41,14 @@ def natural(text: str) -> int:
     if not _INT_MIN <= value <= _INT_MAX:
         raise ValueError(f"{text} does not fit into 64 bits")
     return value
+
+
+def argument_number(text: str) -> int:
+    """Which argument ``$12`` or ``$K12`` is."""
+    digits = text.lstrip("$K")
+    if len(digits) > 6:
+        raise ValueError(f"{text[:20]} is no argument: so many cannot be given")
+    return int(digits)
 
 
 def string(text: str) -> str:

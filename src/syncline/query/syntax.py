@@ -52,7 +52,7 @@ from syncline.query.ast import (
 )
 from syncline.query.carets import pointed
 from syncline.query.lexer import HARD_WORDS, SOFT_WORDS, name_of, tokens
-from syncline.query.literals import base64_bytes, literal, natural, string
+from syncline.query.literals import argument_number, base64_bytes, literal, natural, string
 
 __all__ = ["build"]
 
@@ -291,7 +291,7 @@ class _Builder(Transformer[_Token, Query]):
         if isinstance(child, _Item):
             element = child.node
         else:
-            element = KeyPathArgument(int(child[2:])) if child.type == "KEYPATH" else str(child)
+            element = KeyPathArgument(_checked(argument_number, child)) if child.type == "KEYPATH" else str(child)
         return _Item(Path((element,), span=_span(children)), _span(children))
 
     def path_name(self, children: list[_Child]) -> _Item:
@@ -363,7 +363,7 @@ _SHAPE_FORMS: Final = {
 
 
 def _argument(token: _Token) -> Argument:
-    return Argument(int(token[1:]), None, _span([token]))
+    return Argument(_checked(argument_number, token), None, _span([token]))
 
 
 def _checked(read: Callable[..., Any], token: _Token, *more: str) -> Any:
