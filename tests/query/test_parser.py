@@ -387,10 +387,12 @@ def test_size_and_depth_have_limits() -> None:
 PIECES = st.sampled_from(
     [
         *words(
-            r"""a b c $ . , ( ) [ ] { } * / + - ! ' " \ 1 -2 0x 1.5 5f T1:2 1-2-3@4:5:6 $0 $K0 == => <> &&
-        || and OR not IN [c] ANY all contains between {1,2} geowithin geoBox([1,2],[3,4]) SUBQUERY( $x .@count @links @keys @foo SORT(
-        ASC ) LIMIT(1) obj( binary( B64"YQ==" uuid( oid( decimal(1) true NULL nan inf -inf 'x' DISTINCT( first last size
-        [0] ['k'] é"""
+            r"""
+            a b c $ . , ( ) [ ] { } * / + - ! ' " \ 1 -2 0x 1.5 5f T1:2 1-2-3@4:5:6 $0 $K0 == => <> && || and OR not IN
+            [c] ANY all contains between {1,2} geowithin geoBox([1,2],[3,4]) SUBQUERY( $x .@count @links @keys @foo
+            SORT( ASC ) LIMIT(1) obj( binary( B64"YQ==" uuid( oid( decimal(1) true NULL nan inf -inf 'x' DISTINCT(
+            first last size [0] ['k'] é
+            """
         ),
         " ",
         "\n",
