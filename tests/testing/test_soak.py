@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 from websockets.exceptions import PayloadTooBig, ProtocolError
 from websockets.frames import Frame, Opcode
 from websockets.streams import StreamReader
@@ -29,7 +31,7 @@ from syncline.testing.soak.journal import Committed, Journal
 from syncline.testing.soak.leftovers import surprises
 from syncline.testing.soak.legality import LEGAL, judge
 from syncline.testing.soak.plan import KINDS, SERVER_KINDS, Plan
-from syncline.testing.soak.report import percentile
+from syncline.testing.soak.report import Report, percentile
 from syncline.testing.soak.running import soak
 
 
@@ -327,6 +329,16 @@ def test_logs_have_no_surprises(tmp_path: Path) -> None:
         file.write("2026-11-26 00:00:00,000 ERROR asyncio syncline-sync: Task exception was never retrieved\n")
         file.write("Traceback (most recent call last):\n" * 9)
     assert len(surprises(log)) == 6
+
+
+def test_the_report_shows_what_there_is() -> None:
+    report = Report(7, 2, done={"cut": 3, "slow": 1}, recoveries={"cut": [0.5, 0.25]}, findings=["anna: lost"])
+    console = Console(file=io.StringIO(), width=100, record=True)
+    console.print(report.faults(), report.figures())
+    lines = [" ".join(line.replace("│", " ").split()) for line in console.export_text().splitlines()]
+    assert "cut 3 2 0.25 0.50 0.50" in lines
+    assert "slow 1 0 – – –" in lines
+    assert "found 1, told below" in lines
 
 
 def test_percentiles() -> None:

@@ -50,12 +50,12 @@ class Report:
         """Faults and recovery times."""
         table = Table(title="faults, and seconds until all was well again")
         table.add_column("fault")
-        for name in ("number", "p50", "p99", "longest"):
+        for name in ("number", "measured", "p50", "p99", "longest"):
             table.add_column(name, justify="right")
         for kind, number in self.done.items():
             times = self.recoveries.get(kind, [])
             figures = [percentile(times, share) for share in (0.5, 0.99, 1.0)]
-            table.add_row(kind, str(number), *(f"{value:.2f}" if times else "–" for value in figures))
+            table.add_row(kind, str(number), str(len(times)), *(f"{value:.2f}" if times else "–" for value in figures))
         return table
 
     def figures(self) -> Table:
