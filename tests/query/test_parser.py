@@ -313,6 +313,8 @@ WRONG: list[tuple[str, int, str]] = [
     ("a BETWEEN ANY {1, 2}", 10, "expected an opening brace"),
     ("a == T1:-2", 5, "must have the same sign"),
     ("a == T1:1000000000", 5, "are a second or more"),
+    ("a == T9999999999999999999:0", 5, "the seconds of a date do not fit"),
+    ("a == 1234567890-1-1@0:0:0", 5, "1234567890 is no part of a date"),
     ("a == 1899-1-1@0:0:0", 5, "the year 1899 is before 1900"),
     ("a == 2020-13-1@0:0:0", 5, "month must be in"),
     ('a == B64"a"', 5, "this is no base64"),

@@ -172,6 +172,10 @@ SCALARS = [
     ("x + 0.1 == 5.1", [1]),
     ("a + 1 == NULL", [0]),
     ("1 + a > 2 * 2", [1, 2]),
+    ("{1, 2} + a == 6", [1]),
+    ("ALL {0, 1} + a >= 5", [1, 2]),
+    ("x - 0.5 == 4.5", [1]),
+    ("f + 0.5 == x + 0.5", [0, 1, 4]),
 ]
 
 
@@ -271,6 +275,12 @@ LINKS = [
     ("dogs[1].age != 5", [0]),
     ("dogs[9].age == NULL", []),
     ("dogs[SIZE] == 1", [2]),
+    ("best.m[0] == NULL", [1]),
+    ("best.m[0] == 1", [0]),
+    ("dogs.m[0] == 1", [0]),
+    ("NONE dogs.m[0] == 1", [1, 2]),
+    ("best.name.@count == 3", [0]),
+    ("best.name.@count != 3", []),
     ("dogs[*].age == 7", [2]),
     # grouping: behind several links each collection for itself
     ("ALL dogs.tags == 1", [0, 1, 2]),
@@ -364,6 +374,8 @@ DOGS = [
     ("NONE m[*].x == 6", [1]),
     ("m.@keys == 'a'", [1]),
     ("m.@count == 2", [0, 1, 2]),
+    ("m.@keys.@count == 2", [1]),
+    ("m[*].@count == 2", [0, 1]),
     ("m[1].y.@count == 2", [0]),
     ("m[0].@type == 'int'", [0]),
     ("m[*].@type == 'dictionary'", [0, 2]),

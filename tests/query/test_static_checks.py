@@ -45,9 +45,13 @@ SCHEMA = Schema(
         "scores": "int{}",
         "dates": "date[]",
         "place": "Point?",
+        "places": "Point[]",
+        "home": "Home?",
+        "many": "mixed[]",
     },
     Cat={"name": "string"},
     Point_={"type": "string", "coordinates": "double[]"},
+    Home_={"type": "int", "coordinates": "double[]"},
 )
 
 #: query, class of the error, what it says, the text that is marked
@@ -125,6 +129,12 @@ REFUSED: list[tuple[str, type[Exception], str, str]] = [
     ("age.@links.Dog.best == 1", QueryTypeError, "@links stands where an object is", "@links"),
     ("age.@links.@count == 1", QueryTypeError, "@links stands where an object is", "age.@links.@count"),
     ("age.@count == 1", QueryTypeError, "a value of type int has no size", "age.@count"),
+    ("many.x == 1", QueryTypeError, r"many holds many values: write many\[\*\].x for all or many\[0\].x", "x"),
+    ("@links.Dog.best[0] == 1", QueryTypeError, "@links.Dog.best has no elements", "0"),
+    ("SUBQUERY(friends, $x, $x[0] == 1).@count > 0", QueryTypeError, "an index stands behind a property", "0"),
+    ("SUBQUERY(friends, $x, $x.@count == 1).@count > 0", QueryTypeError, "an object has no size", "$x.@count"),
+    ("friends.length == 1", InvalidPropertyError, "no property 'length'", "length"),
+    ("nothing.length == 1", InvalidPropertyError, "no property 'nothing'", "nothing"),
     # aggregates
     ("tags.@max == 1", QueryTypeError, "@max of values of type string is not possible", "tags.@max"),
     ("dates.@sum == 1", QueryTypeError, "@sum of values of type timestamp", "dates.@sum"),
@@ -157,6 +167,7 @@ REFUSED: list[tuple[str, type[Exception], str, str]] = [
     ("age + best == 5", QueryTypeError, "best is link", "best"),
     ("{1} + {2} == age", QueryTypeError, "two lists of constants", "{1} + {2}"),
     ("friends.age + pack.age == 5", QueryTypeError, "at most one side", "friends.age + pack.age"),
+    ("{1, 'x'} + age == 5", QueryTypeError, "'x' is no number", "{1, 'x'}"),
     # TEXT and GEOWITHIN
     ("name TEXT 'x'", QueryTypeError, "a full-text index on its left", "name"),
     ("story TEXT name", QueryTypeError, "a string of words on its right", "name"),
@@ -165,6 +176,14 @@ REFUSED: list[tuple[str, type[Exception], str, str]] = [
     ("story TEXT '-a*'", QueryArgumentError, "excludes the beginning of words", "'-a*'"),
     ("story TEXT 'a-b'", QueryArgumentError, "no letters or digits", "'a-b'"),
     ("best GEOWITHIN geoBox([0,0],[1,1])", QueryTypeError, "a link to an embedded object", "best"),
+    ("home GEOWITHIN $0", QueryArgumentError, "argument 0 is missing", "$0"),
+    ("home GEOWITHIN geoBox([0,0],[1,1])", QueryTypeError, "Home is no point", "home GEOWITHIN geoBox([0,0],[1,1])"),
+    (
+        "ALL places GEOWITHIN geoBox([0,0],[1,1])",
+        QueryTypeError,
+        "ALL and NONE are not possible",
+        "ALL places GEOWITHIN geoBox([0,0],[1,1])",
+    ),
     ("name GEOWITHIN geoBox([0,0],[1,1])", QueryTypeError, "a link to an embedded object", "name"),
     ("place GEOWITHIN geoBox([0,0],[190,1])", QueryArgumentError, "190.0 is no longitude", "geoBox([0,0],[190,1])"),
 ]
