@@ -7,7 +7,7 @@ text turns up again. The rules, by number:
 2. A text that the application wrote and still has is at its place afterwards; or the server removed what it was in (an
    object, an embedded object, an entry, a collection), and the report names the place.
 3. A text that the application removed is not there any more.
-4. What the application did not touch, nor changed by deleting what was linked to, is as on the server.
+4. What the application did not touch, nor changed by deleting or creating what it links to, is as on the server.
 5. Where it only inserted into a list, everything is there that the server's list has.
 6. Of a property with one value the application's is there; a link to what the server deleted is null and reported.
    Additions to a number are added to the server's.
@@ -159,8 +159,8 @@ class _Check:
         """Did no operation that names other objects or a class change the property?"""
         if one in self.came or (self.clears_embedded and "Part" in self.schema[one[0]]["props"][name]):
             return False
-        base = self.base.get(one, {}).get(name)
-        return bool(self.untied(base) == base)
+        held = (side.get(one, {}).get(name) for side in (self.base, self.local))
+        return all(self.untied(value) == value for value in held)
 
     def list(self, one: Object, name: str, value: list[Json]) -> Iterator[str]:
         base = self.base.get(one, {}).get(name, {"list": []})["list"]
