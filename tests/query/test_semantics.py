@@ -210,24 +210,45 @@ PREFIXES = ["", "ANY ", "ALL ", "NONE "]
 SYMBOLS = ["==", "!=", "<", "<=", ">", ">="]
 
 
-@pytest.mark.parametrize("symbol", SYMBOLS)
-@pytest.mark.parametrize("left", PREFIXES)
-@pytest.mark.parametrize("right", PREFIXES)
-def test_quantifiers(symbol: str, left: str, right: str) -> None:
-    operator = Operator(symbol)
+def quantified_pairs(left: str, right: str, xs: list[Any], ys: list[Any], test: Any, unequal: bool = False) -> bool:
+    """§7.4, *Plural operands*, rules 2 and 3, as they are written there."""
 
     def quantified(prefix: str, tests: list[bool]) -> bool:
         return {"ALL ": all(tests), "NONE ": not any(tests)}.get(prefix, any(tests))
 
-    def expected(xs: list[int | None], ys: list[int | None]) -> bool:
-        if not left and not right:
-            if len(xs) != len(ys):
-                return symbol == "!="
-            return all(matches(operator, x, y) for x, y in zip(xs, ys, strict=True))
-        return quantified(left, [quantified(right, [matches(operator, x, y) for y in ys]) for x in xs])
+    if not left and not right:
+        return all(map(test, xs, ys)) if len(xs) == len(ys) else unequal
+    return quantified(left, [quantified(right, [test(x, y) for y in ys]) for x in xs])
 
-    rows = [place for place, (xs, ys) in enumerate(ROWS) if expected(xs, ys)]
+
+@pytest.mark.parametrize("symbol", SYMBOLS)
+@pytest.mark.parametrize("left", PREFIXES)
+@pytest.mark.parametrize("right", PREFIXES)
+def test_quantifiers(symbol: str, left: str, right: str) -> None:
+    def test(x: int | None, y: int | None) -> bool:
+        return matches(Operator(symbol), x, y)
+
+    rows = [n for n, (xs, ys) in enumerate(ROWS) if quantified_pairs(left, right, xs, ys, test, symbol == "!=")]
     assert found(PAIRS, "P", f"{left}l {symbol} {right}r") == rows
+
+
+STRINGS = Objects(Schema(P={"l": "string?[]", "r": "string?[]"}))
+TEXTS: list[list[str | None]] = [[], ["ab"], ["a"], ["ab", "b"], ["A", "aB", "a"], [None], ["a", None]]
+TEXT_ROWS = list(itertools.product(TEXTS, repeat=2))
+for left_texts, right_texts in TEXT_ROWS:
+    STRINGS.add("P", l=left_texts, r=right_texts)
+
+
+@pytest.mark.parametrize("symbol", ["BEGINSWITH", "ENDSWITH", "CONTAINS", "LIKE"])
+@pytest.mark.parametrize("fold", ["", "[c]"])
+@pytest.mark.parametrize("left", PREFIXES)
+@pytest.mark.parametrize("right", PREFIXES)
+def test_quantifiers_of_string_operators(symbol: str, fold: str, left: str, right: str) -> None:
+    def test(x: str | None, y: str | None) -> bool:
+        return matches(Operator(symbol), x, y, bool(fold))
+
+    rows = [n for n, (xs, ys) in enumerate(TEXT_ROWS) if quantified_pairs(left, right, xs, ys, test)]
+    assert found(STRINGS, "P", f"{left}l {symbol}{fold} {right}r") == rows
 
 
 # --- links ------------------------------------------------------------------------------------------------------------

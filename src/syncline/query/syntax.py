@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from importlib.resources import files
 from typing import Any, Final, NoReturn, TypeAlias, cast
 
@@ -107,21 +108,12 @@ def build(text: str, max_depth: int) -> Query:
         raise _unexpected(text, error) from None
 
 
-_parsers: Final[dict[int, Lark]] = {}
-
-
+@lru_cache(2)
 def _parser(max_depth: int) -> Lark:
-    if max_depth not in _parsers:
-        grammar = files("syncline.query").joinpath("grammar.lark").read_text(encoding="utf-8")
-        _parsers[max_depth] = Lark(
-            grammar,
-            parser="lalr",
-            lexer=_Lexer,
-            start="query",
-            maybe_placeholders=False,
-            transformer=_Builder(max_depth),
-        )
-    return _parsers[max_depth]
+    """Takes a tenth of a second; the parser can then be used by several threads at once."""
+    grammar = files("syncline.query").joinpath("grammar.lark").read_text(encoding="utf-8")
+    builder = _Builder(max_depth)
+    return Lark(grammar, parser="lalr", lexer=_Lexer, start="query", maybe_placeholders=False, transformer=builder)
 
 
 def _span_of(child: _Child) -> Span:
