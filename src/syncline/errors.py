@@ -56,7 +56,7 @@ The kernel (``changesets``, ``merge``, ``protocol``, ``storage``) raises the las
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from typing import Any, ClassVar, Final
 
@@ -81,12 +81,17 @@ __all__ = [
     "IllegalCombinationError",
     "InapplicableChangesetError",
     "InvalidDatabaseError",
+    "InvalidEncryptionKeyError",
+    "InvalidExternalSchemaChangeError",
     "InvalidPropertyError",
+    "InvalidSchemaChangeError",
+    "InvalidSchemaVersionError",
     "InvalidSessionError",
     "InvalidSortDescriptorError",
     "InvalidatedObjectError",
     "LimitExceededError",
     "MalformedChangesetError",
+    "MigrationFailedError",
     "MismatchedConfigError",
     "MultipleSyncAgentsError",
     "NewerFormatError",
@@ -101,8 +106,10 @@ __all__ = [
     "QuerySyntaxError",
     "QueryTypeError",
     "RealmError",
+    "RealmFileNotFoundError",
     "RealmInUseError",
     "SchemaError",
+    "SchemaMismatchError",
     "ServerWarningError",
     "SubscriptionFailedError",
     "SyncAuthError",
@@ -243,6 +250,67 @@ class MultipleSyncAgentsError(RealmError):
 
 class NoSubscriptionForWriteError(RealmError):
     """Flexible sync: a created object is in no subscription."""
+
+
+# --- the database: its schema -----------------------------------------------------------------------------------------
+
+
+class _SchemaDifference(SchemaError):
+    """``errors``: what is different, one by one; the message says the same."""
+
+    def __init__(self, message: str, errors: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.errors: tuple[str, ...] = tuple(errors) or (message,)
+
+
+class SchemaMismatchError(_SchemaDifference):
+    """The models differ from the file in what needs a migration: configure a higher ``schema_version``."""
+
+    code = "SchemaMismatch"
+
+
+class InvalidSchemaChangeError(_SchemaDifference):
+    """The models differ from the file in what the schema mode does not allow (spec/sdk.md §2.3)."""
+
+    code = "InvalidSchemaChange"
+
+
+class InvalidExternalSchemaChangeError(InvalidSchemaChangeError):
+    """Somebody else changed the schema of an open Realm in a way that its models cannot follow (spec/sdk.md §2.5)."""
+
+    code = "InvalidExternalSchemaChange"
+
+
+class InvalidSchemaVersionError(SchemaError):
+    """The file's schema version is not the configured one and cannot become it (spec/sdk.md §2.2).
+
+    ``old``: the version of the file, None if it has none; ``new``: the version that was asked for.
+    """
+
+    code = "InvalidSchemaVersion"
+
+    def __init__(self, message: str, old: int | None = None, new: int | None = None) -> None:
+        super().__init__(message)
+        self.old = old
+        self.new = new
+
+
+class MigrationFailedError(SchemaError):
+    """A migration that could not be completed; the file is as it was before (spec/sdk.md §2.4)."""
+
+    code = "MigrationFailed"
+
+
+class InvalidEncryptionKeyError(ConfigurationError):
+    """An encryption key that is not 64 bytes long (spec/sdk.md §3.5)."""
+
+    code = "InvalidEncryptionKey"
+
+
+class RealmFileNotFoundError(FileError):
+    """There is no Realm file at that path."""
+
+    code = "FileNotFound"
 
 
 # --- sync -------------------------------------------------------------------------------------------------------------

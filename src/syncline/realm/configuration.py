@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from syncline.errors import ConfigurationError, IllegalCombinationError
+from syncline.errors import ConfigurationError, IllegalCombinationError, InvalidEncryptionKeyError
 from syncline.realm.backend import sync_backend
 from syncline.realm.converters import describe
 from syncline.realm.models import Model
 from syncline.realm.schema import ObjectSchema
+from syncline.realm.schema_changes import SchemaMode
+
+if TYPE_CHECKING:
+    from syncline.realm.migration import Migration
+    from syncline.realm.realm import Realm
 
 __all__ = ["RealmConfiguration"]
 
 DEFAULT_FILE_NAME: Final = "default.realm"
 ENCRYPTION_KEY_BYTES: Final = 64
+
+#: The largest schema version; one more stands for "none" (spec/sdk.md §2.1).
+LARGEST_VERSION: Final = (1 << 64) - 2
+
+#: Settings that exclude each other (spec/sdk.md §3.1, §3.3).
+_EXCLUSIVE: Final = (
+    ("in_memory", ("encryption_key", "sync", "read_only", "seed_file")),
+    ("delete_if_migration_needed", ("read_only", "migration", "sync")),
+)
 
 
 class _Default:
@@ -31,16 +45,34 @@ class _Default:
 
 @dataclass(frozen=True)
 class RealmConfiguration:
-    """Where a Realm is and what is in it. Immutable; :meth:`replace` makes a variation.
+    """Where a Realm is and what is in it. Immutable; :meth:`replace` makes a variation (spec/sdk.md §3.1).
 
-    ``path``: the file; relative ones count from the current directory, None is ``default.realm`` there (a synced Realm:
-    where its user keeps it). ``schema``: model classes and :class:`~syncline.ObjectSchema`; None opens whatever classes
-    the file has. ``in_memory``: True, or a name that several Realms of this process share: nothing is kept on disk
-    after the last of them is closed. ``read_only``: nothing is ever written, no schema either; a synced Realm still
-    receives what others write. ``encryption_key``: 64 random bytes; the file is encrypted with them. ``sync``: what
-    makes it a synced Realm.
+    Raises ConfigurationError, InvalidEncryptionKeyError and IllegalCombinationError before any file is touched.
 
-    Raises ConfigurationError and IllegalCombinationError before any file is touched.
+    Args:
+        path: the file; relative ones count from the current directory, None is ``default.realm`` there (a synced Realm:
+            where its user keeps it).
+        schema: model classes and :class:`~syncline.ObjectSchema`; None opens whatever classes the file has.
+        in_memory: True, or a name that several Realms of this process share: nothing is kept on disk after the last of
+            them is closed.
+        read_only: nothing is ever written, no schema either; the Realm still sees what others write.
+        encryption_key: 64 random bytes; the file is encrypted with them.
+        sync: what makes it a synced Realm.
+        schema_version: of the models, 0 … 2^64 - 2; a higher one than the file's makes a local Realm migrate.
+        migration: ``migration(m)`` or ``migration(old, new)``, called with the :class:`~syncline.Migration` or its
+            two Realms, when the file's version is lower (spec/sdk.md §2.4).
+        initial_data: ``initial_data(realm)``, called once, in the transaction that makes a new file's schema; not for
+            synced Realms.
+        delete_if_migration_needed: where a migration would be needed, or the version is another one, the file is
+            deleted instead.
+        resolve_embedded_constraints: a class that becomes embedded: objects without owner are deleted, those with
+            several are copied for each (spec/sdk.md §1.9).
+        should_compact: ``should_compact(total_bytes, used_bytes)``, asked at the first open in a process.
+        seed_file: a Realm file that is copied to ``path`` if there is none yet.
+        max_active_versions: beginning a write raises LimitExceededError while more versions than this are alive.
+        schema_mode: what happens when the models differ from the file; by default what the other settings imply:
+            AUTOMATIC, READ_ONLY, SOFT_RESET (``delete_if_migration_needed``) or ADDITIVE_EXPLICIT (synced).
+        cache: opening the same Realm again on the same thread or event loop gives the same handle.
     """
 
     path: str | os.PathLike[str] | None = None
@@ -49,6 +81,16 @@ class RealmConfiguration:
     read_only: bool = False
     encryption_key: bytes | None = field(default=None, repr=False)
     sync: Any = None
+    schema_version: int = 0
+    migration: Callable[[Migration], object] | Callable[[Realm, Realm], object] | None = None
+    initial_data: Callable[[Realm], object] | None = None
+    delete_if_migration_needed: bool = False
+    resolve_embedded_constraints: bool = False
+    should_compact: Callable[[int, int], bool] | None = None
+    seed_file: str | os.PathLike[str] | None = None
+    max_active_versions: int | None = None
+    schema_mode: SchemaMode | None = None
+    cache: bool = False
 
     default: ClassVar[_Default] = _Default()
 
@@ -61,17 +103,58 @@ class RealmConfiguration:
         key = self.encryption_key
         if key is not None and (not isinstance(key, bytes) or len(key) != ENCRYPTION_KEY_BYTES):
             size = f"{len(key)} bytes" if isinstance(key, bytes) else type(key).__name__
-            raise ConfigurationError(f"encryption_key: expected {ENCRYPTION_KEY_BYTES} bytes, got {size}")
-        if self.path is not None and not isinstance(self.path, str | os.PathLike):
-            raise ConfigurationError(f"path: expected a path, got {describe(self.path)}")
+            raise InvalidEncryptionKeyError(f"encryption_key: expected {ENCRYPTION_KEY_BYTES} bytes, got {size}")
+        for name in ("path", "seed_file"):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, str | os.PathLike):
+                raise ConfigurationError(f"{name}: expected a path, got {describe(value)}")
+        for name in ("migration", "initial_data", "should_compact"):
+            value = getattr(self, name)
+            if value is not None and not callable(value):
+                raise ConfigurationError(f"{name}: expected a function, got {describe(value)}")
+        self._check_numbers()
+        if self.schema_mode is not None and self.schema_mode.reads_only:
+            object.__setattr__(self, "read_only", True)
         self._check_combination()
 
+    def _check_numbers(self) -> None:
+        version, most = self.schema_version, self.max_active_versions
+        if isinstance(version, bool) or not isinstance(version, int) or not 0 <= version <= LARGEST_VERSION:
+            raise ConfigurationError(f"schema_version: expected an int from 0 to 2**64 - 2, got {describe(version)}")
+        if most is not None and (isinstance(most, bool) or not isinstance(most, int) or most < 1):
+            raise ConfigurationError(f"max_active_versions: expected an int from 1, got {describe(most)}")
+
     def _check_combination(self) -> None:
-        for other in ("encryption_key", "sync", "read_only"):
-            if self.in_memory and getattr(self, other):
-                raise IllegalCombinationError(f"in_memory and {other} exclude each other")
+        for setting, others in _EXCLUSIVE:
+            for other in others:
+                if getattr(self, setting) and getattr(self, other):
+                    raise IllegalCombinationError(f"{setting} and {other} exclude each other")
         if self.in_memory and self.path is not None:
             raise IllegalCombinationError("in_memory and path exclude each other; in_memory='name' makes it shared")
+        mode = self.mode
+        if self.read_only and not mode.reads_only:
+            raise IllegalCombinationError(f"read_only and the schema mode {mode.name} exclude each other")
+        if self.delete_if_migration_needed and mode is not SchemaMode.SOFT_RESET:
+            raise IllegalCombinationError(f"delete_if_migration_needed and the mode {mode.name} exclude each other")
+        if self.migration is not None and mode not in (SchemaMode.AUTOMATIC, SchemaMode.MANUAL):
+            raise IllegalCombinationError(f"a Realm in the schema mode {mode.name} never migrates: leave out migration")
+        if self.initial_data is not None and mode.reads_only:
+            raise IllegalCombinationError("initial_data and a Realm that is only read exclude each other")
+        if self.sync is not None and not (mode.is_additive or mode is SchemaMode.READ_ONLY):
+            raise IllegalCombinationError(
+                f"a synced Realm cannot have the schema mode {mode.name}, only an additive one"
+            )
+
+    @property
+    def mode(self) -> SchemaMode:
+        """The schema mode: the configured one, or what the other settings imply (spec/sdk.md §2.2)."""
+        if self.schema_mode is not None:
+            return self.schema_mode
+        if self.read_only:
+            return SchemaMode.READ_ONLY
+        if self.delete_if_migration_needed:
+            return SchemaMode.SOFT_RESET
+        return SchemaMode.AUTOMATIC if self.sync is None else SchemaMode.ADDITIVE_EXPLICIT
 
     def replace(self, **changes: Any) -> RealmConfiguration:
         """The same configuration with some settings changed."""

@@ -11,11 +11,11 @@ from typing import Final
 import apsw
 
 from syncline.errors import (
-    ConfigurationError,
     DecryptionFailedError,
     DiskFullError,
     FileError,
     InvalidDatabaseError,
+    InvalidEncryptionKeyError,
     NewerFormatError,
     RealmError,
     WriteTimeoutError,
@@ -49,7 +49,7 @@ _BUSY_MS: Final = 10_000
 def page_key(encryption_key: bytes) -> bytes:
     """The raw 32-byte cipher key: HKDF-SHA-256 over all 64 bytes, without salt (RFC 5869; spec/sdk.md §13.9)."""
     if len(encryption_key) != _KEY_LENGTH:
-        raise ConfigurationError(
+        raise InvalidEncryptionKeyError(
             f"an encryption key has exactly {_KEY_LENGTH} bytes, this one has {len(encryption_key)}"
         )
     extracted = hmac.digest(bytes(32), encryption_key, hashlib.sha256)

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 import apsw
 
-from syncline.errors import FileError, MismatchedConfigError
+from syncline.errors import FileError, MismatchedConfigError, RealmFileNotFoundError
 from syncline.storage import system
 from syncline.storage.connection import APPLICATION_ID, FORMAT, check_header, check_identity, connect, translating
 from syncline.storage.locks import LockFile, sync_directory
@@ -76,7 +76,7 @@ def open_parts(settings: FileSettings, history: bool | None, create: bool) -> Op
         if not os.path.isdir(directory):
             raise FileError(f"there is no directory {directory}: create it, then open the Realm")
         if not check_header(path, settings.key is not None) and not create:
-            raise FileError(f"there is no Realm at {path}")
+            raise RealmFileNotFoundError(f"there is no Realm at {path}")
         lock = LockFile.open(path, settings.read_only)
         if lock is not None:
             on_failure.callback(lock.close)
