@@ -169,5 +169,7 @@ def test_objects_in_the_list_that_changed() -> None:
 
 def test_sets() -> None:
     assert compare_members([1, 3, 5], [1, 4, 5], {5}) == CollectionChange((1,), (1,), (2,), (2,))
-    assert compare_members([1], []) == CollectionChange((0,), cleared=True)
+    assert compare_members([1], []) == CollectionChange((0,))
+    assert compare_members([1], [], cleared=True) == CollectionChange((0,), cleared=True)
+    assert compare_members([1], [2], cleared=True) == CollectionChange((0,), (0,))
     assert compare_members([], []).is_empty

@@ -23,6 +23,7 @@ from syncline.values import kinds
 if TYPE_CHECKING:
     from syncline.realm.changes import ObjectChange
     from syncline.realm.context import Context
+    from syncline.realm.streams import Changes
     from syncline.realm.tokens import NotificationToken
 
 __all__ = ["Binding"]
@@ -296,11 +297,17 @@ class Binding:
         attribute.__get__(obj)._replace(() if value is None else value)
 
     def observe_object(
-        self, obj: Model, callback: Callable[[Any, ObjectChange], object], key_paths: list[str] | None
+        self, obj: Model, callback: Callable[[Any, ObjectChange], object], key_paths: list[str] | None, keep: bool
     ) -> NotificationToken:
         """See :meth:`Model.observe`."""
         self.check_valid(obj)
-        return self.context.observers.observe_object(self, obj, callback, key_paths)
+        return self.context.observers.observe_object(self, obj, callback, key_paths, keep)
+
+    def object_changes(self, obj: Model, key_paths: list[str] | None, frozen: bool) -> Changes[ObjectChange]:
+        """See :meth:`Model.changes`."""
+        self.check_valid(obj)
+        observers = self.context.observers
+        return observers.stream(lambda inbox: observers.observe_object(self, obj, inbox, key_paths), frozen=frozen)
 
 
 def _picker(order: list[int]) -> Callable[[Sequence[Any]], list[Any]]:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
@@ -19,6 +19,7 @@ __all__ = [
     "CollectionChange",
     "DictionaryChange",
     "ObjectChange",
+    "RealmChange",
     "compare_keys",
     "compare_members",
     "replay_list",
@@ -31,8 +32,9 @@ class CollectionChange:
 
     ``deletions`` and ``modifications`` are indexes in the old sequence, ``insertions`` and ``modifications_new`` in the
     new one; ``modifications`` and ``modifications_new`` are the same elements. A moved element is in deletions and
-    insertions, and as a pair (old, new) in ``moves``. ``cleared``: the collection was emptied; ``root_deleted``: the
-    object it belonged to was deleted, this is the last call; ``initial``: the first call, which reports nothing.
+    insertions, and as a pair (old, new) in ``moves``. ``cleared``: ``clear()`` emptied the collection, and it stayed
+    empty; ``root_deleted``: the object it belonged to was deleted, this is the last call; ``initial``: the first call,
+    which reports nothing. ``collection``: what changed, as it is after the change; from ``changes()`` a frozen view.
     """
 
     deletions: tuple[int, ...] = ()
@@ -43,6 +45,7 @@ class CollectionChange:
     cleared: bool = False
     root_deleted: bool = False
     initial: bool = False
+    collection: Any = field(default=None, compare=False, repr=False)
 
     @property
     def is_empty(self) -> bool:
@@ -52,7 +55,7 @@ class CollectionChange:
 
 @dataclass(frozen=True)
 class DictionaryChange:
-    """How a dictionary changed since the last call, by keys in ascending order; the flags are those of
+    """How a dictionary changed since the last call, by keys in ascending order; the other fields are those of
     :class:`CollectionChange`.
     """
 
@@ -61,6 +64,7 @@ class DictionaryChange:
     modifications: tuple[str, ...] = ()
     root_deleted: bool = False
     initial: bool = False
+    collection: Any = field(default=None, compare=False, repr=False)
 
     @property
     def is_empty(self) -> bool:
@@ -72,10 +76,51 @@ class DictionaryChange:
 class ObjectChange:
     """How an object changed since the last call: it was ``deleted`` (the last call), or the names of its changed
     properties.
+
+    ``initial``: the first item of ``obj.changes()``, which reports nothing. ``object``: the object after the change;
+    from ``changes()`` a frozen one; None if it was deleted.
     """
 
     deleted: bool = False
     changed: tuple[str, ...] = ()
+    initial: bool = False
+    object: Any = field(default=None, compare=False, repr=False)
+    #: what :meth:`old` and :meth:`new` know: (old, new) by name
+    values: Mapping[str, tuple[Any, Any]] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing changed."""
+        return not (self.deleted or self.changed)
+
+    def old(self, name: str) -> Any:
+        """The value of a changed property before the change.
+
+        Known of properties with a single value that is no object and no collection. Raises KeyError for others, and for
+        a property that did not change.
+        """
+        return self._values(name)[0]
+
+    def new(self, name: str) -> Any:
+        """The value of a changed property after the change; see :meth:`old`."""
+        return self._values(name)[1]
+
+    def _values(self, name: str) -> tuple[Any, Any]:
+        if name not in self.values:
+            why = "it holds an object or a collection" if name in self.changed else "it did not change"
+            raise KeyError(f"no old and new value of {name!r} is known: {why}")
+        return self.values[name]
+
+
+@dataclass(frozen=True)
+class RealmChange:
+    """What ``realm.changes()`` yields: ``events`` as of :meth:`Realm.observe` since the last item, in the order in
+    which they first came, and the ``version`` that the Realm has now; ``initial``: the first item, without events.
+    """
+
+    version: int
+    events: tuple[str, ...] = ()
+    initial: bool = False
 
 
 # --- comparing sequences of object keys -------------------------------------------------------------------------------
@@ -268,8 +313,10 @@ def _from_elements(
     )
 
 
-def compare_members(old: Sequence[Any], new: Sequence[Any], modified: Collection[Any] = ()) -> CollectionChange:
-    """How a set changed; both are in ascending order and hold hashable members."""
+def compare_members(
+    old: Sequence[Any], new: Sequence[Any], modified: Collection[Any] = (), *, cleared: bool = False
+) -> CollectionChange:
+    """How a set changed; both are in ascending order and hold hashable members. ``cleared``: by ``clear()``."""
     before, after = set(old), set(new)
     old_places = {member: place for place, member in enumerate(old)}
     stay = [(old_places[member], place) for place, member in enumerate(new) if member in before and member in modified]
@@ -278,5 +325,5 @@ def compare_members(old: Sequence[Any], new: Sequence[Any], modified: Collection
         tuple(place for place, member in enumerate(new) if member not in before),
         tuple(source for source, _ in stay),
         tuple(place for _, place in stay),
-        cleared=bool(old) and not new,
+        cleared=cleared and bool(old) and not new,
     )

@@ -33,6 +33,7 @@ from syncline.realm.models import Model, ModelMeta
 from syncline.realm.observers import Observers
 from syncline.realm.schema import PropertyType
 from syncline.realm.sets import Set
+from syncline.storage.catalogue import Catalogue
 from syncline.storage.changes import ChangeLog
 from syncline.storage.file import FileLease, RealmFile
 from syncline.storage.reader import Reader
@@ -117,8 +118,10 @@ class Context:
         self.observers = Observers(self)
         #: what was committed since observers were last told, oldest first; None: unknown, everything may have changed
         self.pending: list[ChangeLog | None] = []
+        #: the version that is read, or was read last; and its classes and properties
+        self.seen = _NOTHING
+        self.catalogue: Catalogue | None = None
         self._idle_lock = self.lock
-        self._seen = _NOTHING
         self._reader: Reader | None = None
         self._assigner: Assigner | None = None
         if pins.snapshot is not None:
@@ -175,18 +178,18 @@ class Context:
 
     def _arrive(self, version: int) -> None:
         """This version is read from now on; remembers for observers what happened since the one before."""
-        if version == self._seen:
+        if version == self.seen:
             return
-        if self._seen != _NOTHING and self.observers.any:
-            logs = self.file.change_logs(self._seen, version)
+        if self.seen != _NOTHING and self.observers.any:
+            logs = self.file.change_logs(self.seen, version)
             self.pending += [None] if logs is None else logs
-        self._seen = version
+        self.seen = version
         self.touch()
 
     def _read_from(self, snapshot: Snapshot) -> None:
         previous, self.pins.snapshot = self.pins.snapshot, snapshot
         self._arrive(snapshot.version)
-        self._reader, self.lock = snapshot.reader, snapshot.lock
+        self._reader, self.lock, self.catalogue = snapshot.reader, snapshot.lock, snapshot.catalogue
         if previous is not None and previous is not snapshot:
             previous.release()
         self.classes.follow(snapshot.catalogue)
@@ -228,6 +231,7 @@ class Context:
     def close(self) -> None:
         """Every later use raises ClosedRealmError."""
         self.closed = True
+        self.observers.close()
         self.tx = self._reader = None
         self.touch()
         self.pins.release()
@@ -261,7 +265,7 @@ class Context:
             self._lose_version()
             raise
         self.pins.snapshot, self._reader, self.lock = snapshot, snapshot.reader, snapshot.lock
-        self._seen = snapshot.version
+        self.seen, self.catalogue = snapshot.version, snapshot.catalogue
         if self.observers.any:
             self.pending.append(tx.changes)
         self.classes.follow(snapshot.catalogue)

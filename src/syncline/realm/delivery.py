@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import logging
+import sys
 import threading
 from collections.abc import Callable
-from typing import Any, Protocol
-
-logger = logging.getLogger("syncline.realm")
+from typing import Any, Protocol, cast
 
 __all__ = ["AsyncioScheduler", "Scheduler", "ThreadScheduler", "current_scheduler"]
 
@@ -26,6 +24,18 @@ class Scheduler(Protocol):
         """Run nothing any more."""
 
 
+class _Unraisable:
+    """An exception in the form that :func:`sys.unraisablehook` takes."""
+
+    object = None
+    err_msg = "an observer of a Realm raised an exception"
+
+    def __init__(self, error: Exception) -> None:
+        self.exc_type = type(error)
+        self.exc_value = error
+        self.exc_traceback = error.__traceback__
+
+
 class ThreadScheduler:
     """A plain thread: nothing runs by itself; ``refresh``, ``pump`` and write transactions deliver."""
 
@@ -33,8 +43,8 @@ class ThreadScheduler:
         """Nothing to do."""
 
     def report(self, error: Exception) -> None:
-        """Nobody can catch it here: it goes to the log."""
-        logger.error("an observer of a Realm raised an exception", exc_info=error)
+        """Nobody can catch it here: it goes to :func:`sys.unraisablehook`."""
+        sys.unraisablehook(cast("sys.UnraisableHookArgs", _Unraisable(error)))
 
     def close(self) -> None:
         """Nothing to do."""

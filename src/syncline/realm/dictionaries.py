@@ -14,6 +14,7 @@ from syncline.values import kinds
 
 if TYPE_CHECKING:
     from syncline.realm.changes import DictionaryChange
+    from syncline.realm.streams import Changes
     from syncline.realm.tokens import NotificationToken
 
 __all__ = ["Dictionary"]
@@ -44,7 +45,7 @@ class Dictionary(LiveCollection, MutableMapping[str, T]):
             return reader.dict_contains(self._reference, key)
 
     def __setitem__(self, key: str, value: T) -> None:
-        """Set an entry. Raises LimitExceededError for a key that begins with ``$`` or holds a ``.``."""
+        """Set an entry. Raises InvalidDictionaryKeyError for a key that begins with ``$`` or holds a ``.``."""
         tx = self._write()
         if not isinstance(key, str):
             raise TypeMismatchError(f"{self._converter.where}: the keys of a dictionary are str, got {describe(key)}")
@@ -77,11 +78,21 @@ class Dictionary(LiveCollection, MutableMapping[str, T]):
         return self._shown(lambda: (f"{key!r}: {self[key]!r}" for key in self), "{}")
 
     def observe(
-        self, callback: Callable[[Dictionary[T], DictionaryChange], object], *, key_paths: list[str] | None = None
+        self,
+        callback: Callable[[Dictionary[T], DictionaryChange], object],
+        *,
+        key_paths: list[str] | None = None,
+        keep: bool = False,
     ) -> NotificationToken:
         """Call ``callback(dictionary, change)`` when entries come, go or change; see :meth:`Results.observe`."""
         self._read()
-        return self._context.observers.observe_dictionary(self, callback, key_paths)
+        return self._context.observers.observe_dictionary(self, callback, key_paths, keep)
+
+    def changes(self, key_paths: list[str] | None = None, *, frozen: bool = True) -> Changes[DictionaryChange]:
+        """What :meth:`observe` tells, as an asynchronous iterator; see :meth:`Results.changes`."""
+        self._read()
+        observers = self._context.observers
+        return observers.stream(lambda inbox: observers.observe_dictionary(self, inbox, key_paths), frozen=frozen)
 
 
 collection_annotations[Dictionary] = kinds.DICTIONARY_COLLECTION

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from syncline.query.ast import SortKey
     from syncline.query.expression import Condition, Expr
     from syncline.realm.changes import CollectionChange
+    from syncline.realm.streams import Changes
     from syncline.realm.tokens import NotificationToken
 
 __all__ = ["List"]
@@ -249,11 +250,21 @@ class List(LiveCollection, MutableSequence[T]):
         return Results(binding, source=(self._place, self._reference))
 
     def observe(
-        self, callback: Callable[[List[T], CollectionChange], object], *, key_paths: list[str] | None = None
+        self,
+        callback: Callable[[List[T], CollectionChange], object],
+        *,
+        key_paths: list[str] | None = None,
+        keep: bool = False,
     ) -> NotificationToken:
         """Call ``callback(list, change)`` when the list or an object in it changes; see :meth:`Results.observe`."""
         self._read()
-        return self._context.observers.observe_list(self, callback, key_paths)
+        return self._context.observers.observe_list(self, callback, key_paths, keep)
+
+    def changes(self, key_paths: list[str] | None = None, *, frozen: bool = True) -> Changes[CollectionChange]:
+        """What :meth:`observe` tells, as an asynchronous iterator; see :meth:`Results.changes`."""
+        self._read()
+        observers = self._context.observers
+        return observers.stream(lambda inbox: observers.observe_list(self, inbox, key_paths), frozen=frozen)
 
 
 collection_annotations[List] = kinds.LIST_COLLECTION

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from syncline.realm.binding import Binding
     from syncline.realm.changes import ObjectChange
     from syncline.realm.realm import Realm
+    from syncline.realm.streams import Changes
     from syncline.realm.tokens import NotificationToken
 
 __all__ = ["AsymmetricModel", "EmbeddedModel", "Model", "ModelInfo", "collection_annotations", "model_of_schema"]
@@ -277,7 +278,9 @@ def _names_around(cls: type, frame: Any) -> Mapping[str, Any]:
     return ChainMap({cls.__name__: cls}, scope, frame.f_globals, _registry)
 
 
-_RESERVED: Final = frozenset({"realm", "is_valid", "is_managed", "is_frozen", "observe", "freeze", "same_object"})
+_RESERVED: Final = frozenset(
+    {"realm", "is_valid", "is_managed", "is_frozen", "observe", "changes", "freeze", "same_object"}
+)
 
 
 def _check_names(owner: str, declared: Mapping[str, Any]) -> None:
@@ -364,18 +367,35 @@ class Model(metaclass=ModelMeta):
         return self._key == other._key and mine.identity == theirs.identity
 
     def observe(
-        self, callback: Callable[[Self, ObjectChange], object], *, key_paths: list[str] | None = None
+        self,
+        callback: Callable[[Self, ObjectChange], object],
+        *,
+        key_paths: list[str] | None = None,
+        keep: bool = False,
     ) -> NotificationToken:
         """Call ``callback(obj, change)`` when own properties change or the object is deleted (spec/sdk.md §9.5).
 
-        ``key_paths`` limits this to some properties: ``["name", "best.age"]``. Keep the returned token. Raises
+        ``key_paths`` limits this to some properties, or extends it to others: ``["name", "best.age"]``. There is no
+        first call. Keep the returned token, or have the Realm ``keep`` it. Raises
         WrongTransactionStateError inside a write transaction, InvalidatedObjectError for an object that is in no Realm
         or deleted.
         """
         binding = self._binding
         if binding is None:
             raise InvalidatedObjectError(f"{self!r} is in no Realm; add it to one before you observe it")
-        return binding.observe_object(self, callback, key_paths)
+        return binding.observe_object(self, callback, key_paths, keep)
+
+    def changes(self, key_paths: list[str] | None = None, *, frozen: bool = True) -> Changes[ObjectChange]:
+        """What :meth:`observe` tells, as an asynchronous iterator: ``async for change in dog.changes(): …``.
+
+        The first item has ``initial`` set; the last one says that the object was deleted. ``change.object`` is the
+        object as it was then, for good, unless ``frozen`` is False. Raises what :meth:`observe` raises, and
+        WrongThreadError for a Realm that does not belong to an event loop.
+        """
+        binding = self._binding
+        if binding is None:
+            raise InvalidatedObjectError(f"{self!r} is in no Realm; add it to one before you observe it")
+        return binding.object_changes(self, key_paths, frozen)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Model):

@@ -1,77 +1,132 @@
 """Who wants to know of changes, and how a round of notifications goes (spec/sdk.md §9.4).
 
 A round works out what every observer is to be told, then calls them one after the other, with the Realm at the version
-that the change sets speak of. It happens in ``refresh``, before a write transaction, and on the event loop.
+that the change sets speak of. It happens in ``refresh``, before a write transaction, and on the event loop. A callback
+that begins a write transaction starts a round in the round if that moves the Realm on: it takes over what the outer
+round has not told yet.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from weakref import ref
 
-from syncline.errors import WrongTransactionStateError
-from syncline.realm.affected import Affected, parse_key_paths
+from syncline.errors import InvalidPropertyError, RealmError, WrongThreadError, WrongTransactionStateError
+from syncline.realm.affected import Affected
+from syncline.realm.changes import RealmChange
+from syncline.realm.delivery import ThreadScheduler
+from syncline.realm.key_paths import KeyPath, parse_key_paths
+from syncline.realm.merging import merged
 from syncline.realm.observing import (
     DictionaryObserver,
+    Listener,
     ListObserver,
     ObjectObserver,
     Observer,
     ResultsObserver,
     SetObserver,
 )
+from syncline.realm.streams import Changes, Inbox
 from syncline.realm.tokens import NotificationToken
 from syncline.storage.changes import ChangeLog
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from syncline.realm.binding import Binding
     from syncline.realm.context import Context
     from syncline.realm.dictionaries import Dictionary
     from syncline.realm.lists import List
-    from syncline.realm.models import Model
-    from syncline.realm.realm import Realm
+    from syncline.realm.models import Model, ModelInfo
     from syncline.realm.results import Results
     from syncline.realm.sets import Set
+    from syncline.storage.snapshot import Snapshot
 
-__all__ = ["CHANGE", "REFRESH_REQUIRED", "ObserverToken", "Observers"]
+__all__ = ["CHANGE", "REFRESH_REQUIRED", "SCHEMA", "ObserverToken", "Observers"]
 
-#: Events of Realm observers: the version moved; a newer one exists, but this Realm does not follow by itself.
+#: Events of Realm observers: the version moved; a newer one exists, but this Realm does not follow by itself; the
+#: classes or properties of the file changed.
 CHANGE: Final = "change"
 REFRESH_REQUIRED: Final = "refresh_required"
+SCHEMA: Final = "schema"
 
 
 class ObserverToken(NotificationToken):
     """Keeps one observer alive. ``start``: how many of the pending change logs are older than it."""
 
-    def __init__(self, observer: Observer, start: int) -> None:
+    def __init__(self, owner: Observers, observer: Observer, start: int) -> None:
         super().__init__()
+        self.owner = owner
         self.observer: Observer | None = observer
         self.start = start
 
     def invalidate(self) -> None:
         super().invalidate()
-        self.observer = None
+        observer, self.observer = self.observer, None
+        if observer is not None:
+            _let_go(self.owner, self, observer.listener)
 
 
 class _RealmToken(NotificationToken):
     """Keeps one Realm observer alive."""
 
-    def __init__(self, callback: Callable[[Realm, str], object]) -> None:
+    def __init__(self, owner: Observers, listener: Listener) -> None:
         super().__init__()
-        self.callback = callback
+        self.owner = owner
+        self.listener: Listener | None = listener
+
+    def invalidate(self) -> None:
+        super().invalidate()
+        listener, self.listener = self.listener, None
+        if listener is not None:
+            _let_go(self.owner, self, listener)
+
+
+def _let_go(owner: Observers, token: NotificationToken, listener: Listener) -> None:
+    owner.kept.discard(token)
+    if isinstance(listener, Inbox):
+        listener.end()
+
+
+class _Due(NamedTuple):
+    """What one observer is still to be told."""
+
+    token: ref[ObserverToken]
+    observer: Observer
+    change: Any
+
+
+class _Before:
+    """The version of the last round, pinned while some key path asks what was linked then."""
+
+    def __init__(self) -> None:
+        self.snapshot: Snapshot | None = None
+
+    def hold(self, snapshot: Snapshot | None) -> None:
+        """Keep another one instead, or none."""
+        previous, self.snapshot = self.snapshot, snapshot
+        if previous is not None:
+            previous.release()
+
+    def release(self) -> None:
+        """Keep none."""
+        self.hold(None)
 
 
 def _nobody() -> None:
     """No scheduler can deliver by itself."""
 
 
-def _merged(logs: list[ChangeLog | None]) -> ChangeLog | None:
-    merged = ChangeLog()
+def _merged_logs(logs: list[ChangeLog | None]) -> ChangeLog | None:
+    found = ChangeLog()
     for log in logs:
         if log is None:
             return None
-        merged.merge(log)
-    return merged
+        found.merge(log)
+    return found
 
 
 class Observers:
@@ -81,14 +136,24 @@ class Observers:
         self.context = context
         #: asks for a round soon, where that is possible
         self.wake: Callable[[], None] = _nobody
-        self.in_round = False
+        #: how many rounds are under way, one in the other
+        self.depth = 0
+        #: tokens that nobody else needs to keep
+        self.kept: set[NotificationToken] = set()
         self._tokens: list[ref[ObserverToken]] = []
         self._realm_tokens: list[ref[_RealmToken]] = []
+        self._due: deque[_Due] = deque()
+        self._before = _Before()
 
     @property
     def any(self) -> bool:
         """Whether somebody observes something in the Realm."""
         return bool(self._tokens)
+
+    @property
+    def in_round(self) -> bool:
+        """Whether a callback runs."""
+        return self.depth > 0
 
     # --- adding -------------------------------------------------------------------------------------------------------
 
@@ -102,99 +167,151 @@ class Observers:
                 "observers cannot be added inside a write transaction; add them before or after it"
             )
 
-    def _add(self, observer: Observer) -> NotificationToken:
-        token = ObserverToken(observer, len(self.context.pending))
+    def _add(self, observer: Observer, keep: bool) -> NotificationToken:
+        token = ObserverToken(self, observer, len(self.context.pending))
+        self._keep(token, keep)
         self._tokens.append(ref(token))
+        if observer.looks_back and self._before.snapshot is None:
+            self.context.pins.detach.append(self._before.release)
+            self._before.hold(self.context.pinned())
         self.wake()
         return token
 
-    def observe_realm(self, callback: Callable[[Realm, str], object]) -> NotificationToken:
+    def _keep(self, token: NotificationToken, keep: bool) -> None:
+        if keep:
+            token.end_quietly()
+            self.kept.add(token)
+
+    def observe_realm(self, listener: Listener, keep: bool = False) -> NotificationToken:
         """See :meth:`Realm.observe`."""
         self._check()
-        token = _RealmToken(callback)
+        token = _RealmToken(self, listener)
+        self._keep(token, keep)
         self._realm_tokens.append(ref(token))
+        if isinstance(listener, Inbox):
+            listener.receive(RealmChange(self.context.version, initial=True))
         return token
 
     def observe_object(
-        self, binding: Binding, obj: Model, callback: Callable[[Any, Any], object], key_paths: Sequence[str] | None
+        self, binding: Binding, obj: Model, listener: Listener, key_paths: Sequence[str] | None, keep: bool = False
     ) -> NotificationToken:
         """See :meth:`Model.observe`."""
         self._check()
-        paths = parse_key_paths(key_paths, binding.model._info)
-        return self._add(ObjectObserver(binding, obj, callback, paths))
+        return self._add(ObjectObserver(binding, obj, listener, self._paths(key_paths, binding)), keep)
 
     def observe_results(
-        self, results: Results[Any], callback: Callable[[Any, Any], object], key_paths: Sequence[str] | None
+        self, results: Results[Any], listener: Listener, key_paths: Sequence[str] | None, keep: bool = False
     ) -> NotificationToken:
         """See :meth:`Results.observe`."""
         self._check()
-        paths = parse_key_paths(key_paths, results._binding.model._info)
-        return self._add(ResultsObserver(results, callback, paths))
+        return self._add(ResultsObserver(results, listener, self._paths(key_paths, results._binding)), keep)
 
     def observe_list(
-        self, collection: List[Any], callback: Callable[[Any, Any], object], key_paths: Sequence[str] | None
+        self, collection: List[Any], listener: Listener, key_paths: Sequence[str] | None, keep: bool = False
     ) -> NotificationToken:
         """See :meth:`List.observe`."""
-        return self._add(ListObserver(collection, callback, self._element_paths(collection, key_paths)))
+        return self._add(ListObserver(collection, listener, self._element_paths(collection, key_paths)), keep)
 
     def observe_set(
-        self, collection: Set[Any], callback: Callable[[Any, Any], object], key_paths: Sequence[str] | None
+        self, collection: Set[Any], listener: Listener, key_paths: Sequence[str] | None, keep: bool = False
     ) -> NotificationToken:
         """See :meth:`Set.observe`."""
-        return self._add(SetObserver(collection, callback, self._element_paths(collection, key_paths)))
+        return self._add(SetObserver(collection, listener, self._element_paths(collection, key_paths)), keep)
 
     def observe_dictionary(
-        self, collection: Dictionary[Any], callback: Callable[[Any, Any], object], key_paths: Sequence[str] | None
+        self, collection: Dictionary[Any], listener: Listener, key_paths: Sequence[str] | None, keep: bool = False
     ) -> NotificationToken:
         """See :meth:`Dictionary.observe`."""
-        return self._add(DictionaryObserver(collection, callback, self._element_paths(collection, key_paths)))
+        return self._add(DictionaryObserver(collection, listener, self._element_paths(collection, key_paths)), keep)
 
-    def _element_paths(self, collection: Any, key_paths: Sequence[str] | None) -> Any:
+    def _paths(self, key_paths: Sequence[str] | None, binding: Binding) -> list[KeyPath] | None:
+        return parse_key_paths(key_paths, binding.model._info, self._find)
+
+    def _find(self, name: str) -> ModelInfo:
+        found: ModelInfo = self.context.classes.of(name).model._info
+        return found
+
+    def _element_paths(self, collection: Any, key_paths: Sequence[str] | None) -> list[KeyPath] | None:
         self._check()
-        if key_paths is None or not collection._place.target_id:
-            return None if key_paths is None else []
-        return parse_key_paths(key_paths, self.context.classes.binding(collection._place.target_id).model._info)
+        target = collection._place.target_id
+        if target:
+            return self._paths(key_paths, self.context.classes.binding(target))
+        if key_paths:
+            raise InvalidPropertyError(
+                f"{collection._converter.where}: key paths name properties of objects, and its elements are none"
+            )
+        return None if key_paths is None else []
+
+    def stream(self, subscribe: Callable[[Inbox], NotificationToken], *, frozen: bool = False) -> Changes[Any]:
+        """An iterator over what the inbox given to ``subscribe`` receives.
+
+        Raises WrongThreadError where nothing would ever be delivered: the Realm does not belong to an event loop.
+        """
+        self._check()
+        if isinstance(self.context.realm._scheduler, ThreadScheduler):
+            raise WrongThreadError(
+                f"the Realm {self.context.file.path} was opened outside of an event loop, so nothing arrives by "
+                "itself: open it inside the coroutine that waits for changes, or use observe() and realm.pump()"
+            )
+        return Changes(subscribe, frozen)
 
     # --- a round ------------------------------------------------------------------------------------------------------
 
     def deliver(self) -> list[Exception]:
         """Tell every observer what changed since the last round; the exceptions that callbacks raised."""
-        tokens = self._alive()
-        if self.in_round or not tokens:
-            return []
-        due = self._prepare(tokens)
+        self._prepare(self._alive())
         errors: list[Exception] = []
-        self.in_round = True
-        try:
-            for token, observer, change in due:
-                if token.is_valid and not self.context.closed:
-                    self._call(observer, change, errors)
+        due = self._due
+        with self._round():
+            while due and not self.context.closed:
+                known, observer, change = due.popleft()
+                token = known()
+                if token is None or not token.is_valid:
+                    continue
+                assert not isinstance(observer.listener, Inbox)
+                _call(observer.listener, observer.observed, observer.shown(change), errors)
                 if observer.finished:
                     token.invalidate()
-        finally:
-            self.in_round = False
         return errors
 
-    def _prepare(self, tokens: list[ObserverToken]) -> list[tuple[ObserverToken, Observer, Any]]:
-        """What each observer is to be told."""
+    @contextmanager
+    def _round(self) -> Iterator[None]:
+        self.depth += 1
+        try:
+            yield
+        finally:
+            self.depth -= 1
+
+    def _prepare(self, tokens: list[ObserverToken]) -> None:
+        """Work out what each observer is to be told. What an outer round was about to tell becomes part of it."""
         pending, self.context.pending = self.context.pending, []
+        waiting = {id(due.observer): due.change for due in self._due}
+        self._due.clear()
         affected: dict[int, Affected] = {}
-        due = []
         for token in tokens:
             start, token.start = token.start, 0
-            if start not in affected:
-                affected[start] = Affected(self.context, _merged(pending[start:]))
             observer = token.observer
-            change = observer.prepare(affected[start]) if observer is not None else None
-            if observer is not None and change is not None:
-                due.append((token, observer, change))
-        return due
+            if observer is None:
+                continue
+            if start not in affected:
+                affected[start] = Affected(self.context, _merged_logs(pending[start:]), self._before.snapshot)
+            change = None if observer.finished else observer.prepare(affected[start])
+            self._enqueue(token, observer, change, waiting.get(id(observer)))
+        looking_back = any(token.observer is not None and token.observer.looks_back for token in tokens)
+        if looking_back or self._before.snapshot is not None:
+            self._before.hold(self.context.pinned() if looking_back else None)
 
-    def _call(self, observer: Observer, change: Any, errors: list[Exception]) -> None:
-        try:
-            observer.callback(observer.observed, change)
-        except Exception as error:  # noqa: BLE001 - whatever the application's code raises must not stop the round
-            errors.append(error)
+    def _enqueue(self, token: ObserverToken, observer: Observer, change: Any, waiting: Any) -> None:
+        if isinstance(observer.listener, Inbox):  # no code of the application runs
+            if change is not None:
+                observer.listener.receive(observer.shown(change))
+            if observer.finished:
+                token.invalidate()
+            return
+        if waiting is not None:
+            change = waiting if change is None else merged(waiting, change)
+        if change is not None and (change.initial or not change.is_empty):
+            self._due.append(_Due(ref(token), observer, change))
 
     def _alive(self) -> list[ObserverToken]:
         alive = [token for known in self._tokens if (token := known()) is not None and token.is_valid]
@@ -202,16 +319,64 @@ class Observers:
             self._tokens = [ref(token) for token in alive]
         return alive
 
-    def tell_realm(self, event: str) -> list[Exception]:
-        """Call the Realm observers; the exceptions they raised."""
+    def tell_realm(self, event: str, left_out: Collection[NotificationToken] = ()) -> list[Exception]:
+        """Call the Realm observers, but for those of the tokens ``left_out``; the exceptions they raised."""
         errors: list[Exception] = []
-        for known in list(self._realm_tokens):
-            token = known()
-            if token is None or not token.is_valid:
-                self._realm_tokens.remove(known)
-                continue
-            try:
-                token.callback(self.context.realm, event)
-            except Exception as error:  # noqa: BLE001 - whatever the application's code raises must not stop the round
-                errors.append(error)
+        with self._round():
+            for known in list(self._realm_tokens):
+                token = known()
+                if token is None or token.listener is None:
+                    self._realm_tokens.remove(known)
+                elif token not in left_out and not self.context.closed:
+                    self._tell(token.listener, event, errors)
         return errors
+
+    def _tell(self, listener: Listener, event: str, errors: list[Exception]) -> None:
+        if isinstance(listener, Inbox):
+            listener.receive(RealmChange(self.context.version, (event,)))
+        else:
+            _call(listener, self.context.realm, event, errors)
+
+    # --- leaving out, and ending --------------------------------------------------------------------------------------
+
+    def own(self, tokens: Iterable[NotificationToken]) -> list[NotificationToken]:
+        """The tokens, if they are of this Realm. Raises RealmError otherwise."""
+        found = list(tokens)
+        for token in found:
+            if not isinstance(token, ObserverToken | _RealmToken) or token.owner is not self:
+                raise RealmError("without_notifying takes tokens of observers of the same Realm")
+        return found
+
+    def skip(self, tokens: Iterable[NotificationToken]) -> None:
+        """The commit just made is no news to these (spec/sdk.md §5.2).
+
+        One that was not told yet what happened before it, because the commit came from a callback, is told all of it.
+        """
+        context = self.context
+        for token in tokens:
+            observer = token.observer if isinstance(token, ObserverToken) else None
+            if not isinstance(token, ObserverToken) or observer is None or not observer.started:
+                continue
+            news = context.pending[token.start :]
+            if len(news) == 1:
+                observer.prepare(Affected(context, news[0], self._before.snapshot))
+                token.start = len(context.pending)
+                if observer.finished:
+                    token.invalidate()
+
+    def close(self) -> None:
+        """The Realm is closed: there will be no further call."""
+        tokens: list[NotificationToken | None] = [known() for known in self._tokens]
+        for token in [*tokens, *(known() for known in self._realm_tokens)]:
+            if token is not None:
+                token.invalidate()
+        self._tokens, self._realm_tokens = [], []
+        self._due.clear()
+        self._before.release()
+
+
+def _call(listener: Callable[[Any, Any], object], observed: Any, change: Any, errors: list[Exception]) -> None:
+    try:
+        listener(observed, change)
+    except Exception as error:  # noqa: BLE001 - whatever the application's code raises must not stop the round
+        errors.append(error)

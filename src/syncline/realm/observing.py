@@ -9,11 +9,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from syncline.query.ast import Query, Sort
 from syncline.query.dependencies import dependencies
-from syncline.realm.affected import Affected, KeyPath
+from syncline.realm.affected import Affected
 from syncline.realm.changes import (
     CollectionChange,
     DictionaryChange,
@@ -22,49 +23,90 @@ from syncline.realm.changes import (
     compare_members,
     replay_list,
 )
-from syncline.storage.changes import UNKNOWN, ListOperation
+from syncline.realm.declarations import Counter
+from syncline.realm.key_paths import KeyPath, Step, incoming_steps
+from syncline.realm.live import LiveCollection
+from syncline.realm.models import Model
+from syncline.realm.streams import Inbox, frozen_view
+from syncline.storage.changes import DICT_CLEAR, UNKNOWN, ListOperation
 from syncline.storage.refs import ObjectRef
 from syncline.values import kinds
 from syncline.values.order import sort_key
 
 if TYPE_CHECKING:
     from syncline.realm.binding import Binding
-    from syncline.realm.live import LiveCollection
-    from syncline.realm.models import Model
     from syncline.realm.results import Results
 
-__all__ = ["CollectionObserver", "DictionaryObserver", "ListObserver", "ObjectObserver", "Observer", "ResultsObserver"]
+__all__ = [
+    "CollectionObserver",
+    "DictionaryObserver",
+    "ListObserver",
+    "Listener",
+    "ObjectObserver",
+    "Observer",
+    "ResultsObserver",
+    "SetObserver",
+]
+
+#: Who is told: a callback, or what an iterator takes its items from.
+Listener: TypeAlias = "Callable[[Any, Any], object] | Inbox"
+
+#: Values that :meth:`ObjectChange.old` does not give: by then they would not be what they were.
+_HOLDERS: Final = (Model, LiveCollection)
 
 #: Up to so many changed objects are looked up one by one; for more, the query is asked again as a whole.
 FEW = 500
 
 
 class Observer(ABC):
-    """One callback on one thing. ``finished``: there will be no further call."""
+    """One callback on one thing, or the inbox of one iterator. ``finished``: there will be nothing further to tell."""
 
     finished = False
+    #: whether the first call was prepared
+    started = False
+    #: the field of a change set that holds what is observed
+    field = "collection"
 
-    def __init__(self, observed: Any, callback: Callable[[Any, Any], object], paths: list[KeyPath] | None) -> None:
+    def __init__(self, observed: Any, listener: Listener, paths: list[KeyPath] | None) -> None:
         self.observed = observed
-        self.callback = callback
+        self.listener = listener
         self.paths = paths
+        #: whether what was linked at the time of the last round has to be known
+        self.looks_back = incoming_steps(paths)
 
     @abstractmethod
     def prepare(self, affected: Affected) -> Any:
         """The change since the last round, None if there is nothing to tell."""
 
+    def shown(self, change: Any) -> Any:
+        """The change as it is told: with what is observed, for an iterator as it is at this version."""
+        if getattr(change, "deleted", False):
+            return change
+        frozen = isinstance(self.listener, Inbox) and self.listener.frozen and not self.finished
+        return replace(change, **{self.field: frozen_view(self.observed) if frozen else self.observed})
+
 
 class ObjectObserver(Observer):
-    """One object: its own properties, or those that key paths name."""
+    """One object: its own properties, or those that key paths name. Remembers its values, for :meth:`ObjectChange.old`.
 
-    def __init__(
-        self, binding: Binding, obj: Model, callback: Callable[[Any, Any], object], paths: list[KeyPath] | None
-    ) -> None:
-        super().__init__(obj, callback, paths)
+    Only an iterator gets a first item that reports nothing (spec/sdk.md §9.4).
+    """
+
+    field = "object"
+
+    def __init__(self, binding: Binding, obj: Model, listener: Listener, paths: list[KeyPath] | None) -> None:
+        super().__init__(obj, listener, paths)
         self.binding = binding
+        self.started = not isinstance(listener, Inbox)
+        self.values = self._read()
 
     def prepare(self, affected: Affected) -> ObjectChange | None:
         binding, key = self.binding, self.observed._key
+        if not self.started:
+            self.started = True
+            self.values = self._read()
+            self.finished = self.values is None
+            return ObjectChange(deleted=self.finished, initial=True)
         if affected.nothing:
             return None
         with binding.context.lock:
@@ -72,31 +114,48 @@ class ObjectObserver(Observer):
         if not exists:
             self.finished = True
             return ObjectChange(deleted=True)
+        names = self._changed(affected)
+        if not names:
+            return None
+        old, self.values = self.values or {}, self._read()
+        new = self.values or {}
+        pairs = {name: (old[name], new[name]) for name in names if name in old and name in new}
+        return ObjectChange(changed=names, values=pairs)
+
+    def _changed(self, affected: Affected) -> tuple[str, ...]:
+        """Names of the properties that changed, or that lead to a change."""
+        binding, key = self.binding, self.observed._key
         attributes = binding.model._info.attributes.values()
         if affected.log is None:
-            return ObjectChange(changed=tuple(attribute.name for attribute in attributes))
+            return tuple(attribute.name for attribute in attributes)
+        changed: dict[Step, None] = {}
         if self.paths is None:
-            changed = {p.name for p in binding.info.properties.values() if key in affected.own(binding.info, p)}
-        else:
-            changed = set()
-            for path in self.paths:
-                if key in affected.along(binding.info, path):
-                    changed |= self._named(affected, path)
-        names = tuple(a.name for a in attributes if a.property.stored_name in changed)
-        return ObjectChange(changed=names) if names else None
+            changed |= {p.name: None for p in binding.info.properties.values() if key in affected.own(p)}
+        for path in self.paths or ():
+            for step, further in path.steps.items():
+                if key in affected.step(binding.info, step, further):
+                    changed[step] = None
+        names = [attribute.name for attribute in attributes if attribute.property.stored_name in changed]
+        return (*names, *(step.label for step in changed if not isinstance(step, str)))
 
-    def _named(self, affected: Affected, path: KeyPath) -> set[str]:
-        """What is reported of a path: its first element (spec/sdk.md §9.6)."""
-        if path[0] != "*":
-            return {path[0]}
-        info, key = self.binding.info, self.observed._key
-        return {name for name in info.properties if key in affected.along(info, (name, *path[1:]))}
+    def _read(self) -> dict[str, Any] | None:
+        """The values that are neither objects nor collections, by name; None if the object is gone."""
+        binding, obj = self.binding, self.observed
+        if not binding.is_valid(obj):
+            return None
+        found = {}
+        for name, attribute in binding.model._info.attributes.items():
+            kind = attribute.property.type
+            if kind.is_collection or kind.kind == kinds.LINK:
+                continue
+            value = attribute.__get__(obj)
+            if not isinstance(value, _HOLDERS):
+                found[name] = int(value) if isinstance(value, Counter) else value
+        return found
 
 
 class CollectionObserver(Observer):
     """Results and collections: the first call says only that they were looked at."""
-
-    started = False
 
     def prepare(self, affected: Affected) -> Any:
         if not self.started:
@@ -124,10 +183,8 @@ class CollectionObserver(Observer):
 class ResultsObserver(CollectionObserver):
     """The objects that a query finds."""
 
-    def __init__(
-        self, results: Results[Any], callback: Callable[[Any, Any], object], paths: list[KeyPath] | None
-    ) -> None:
-        super().__init__(results, callback, paths)
+    def __init__(self, results: Results[Any], listener: Listener, paths: list[KeyPath] | None) -> None:
+        super().__init__(results, listener, paths)
         self.keys = array("q")
 
     def remember(self) -> None:
@@ -279,7 +336,10 @@ class SetObserver(_OwnedObserver):
         stored = self.stored()
         self.members = [_member(value) for value in stored]
         modified = {self.members[place] for place in self.affected_targets(affected, stored)}
-        return compare_members(old, self.members, modified)
+        reference = self.observed._reference
+        operations = affected.log.dicts.get((reference.property_id, reference.owner), ()) if affected.log else ()
+        cleared = any(operation == DICT_CLEAR for operation, _ in operations)
+        return compare_members(old, self.members, modified, cleared=cleared)
 
 
 def _member(value: Any) -> Any:

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import Executor
 from types import TracebackType
-from typing import Any, Self, TypeVar, overload
+from typing import Any, Final, Self, TypeVar, overload
 
 import apsw
 
@@ -24,6 +24,7 @@ from syncline.errors import ClosedRealmError, PrimaryKeyError, RealmError, TypeM
 from syncline.realm.assigning import Assigner, UpdateMode
 from syncline.realm.async_open import AsyncOpenTask
 from syncline.realm.backend import SyncHandle, sync_backend
+from syncline.realm.changes import RealmChange
 from syncline.realm.configuration import RealmConfiguration
 from syncline.realm.context import Context, Pins
 from syncline.realm.converters import describe
@@ -31,12 +32,14 @@ from syncline.realm.deleting import clear, delete
 from syncline.realm.delivery import Scheduler, ThreadScheduler, current_scheduler
 from syncline.realm.dynamic import schema_of
 from syncline.realm.models import Model, ModelMeta
-from syncline.realm.observers import CHANGE, REFRESH_REQUIRED
+from syncline.realm.observers import CHANGE, REFRESH_REQUIRED, SCHEMA
 from syncline.realm.opening import Admission, admit, admit_anyway, configuration_of, fit, open_file
 from syncline.realm.results import Results
 from syncline.realm.schema import ObjectSchema
 from syncline.realm.schema_update import models_by_name
+from syncline.realm.streams import Changes
 from syncline.realm.tokens import NotificationToken
+from syncline.storage.catalogue import Catalogue
 from syncline.storage.connection import translating
 from syncline.storage.dump import content_hash
 from syncline.storage.file import FileLease, RealmFile
@@ -45,16 +48,23 @@ __all__ = ["Realm", "Transaction"]
 
 M = TypeVar("M", bound=Model)
 
+#: How often a write transaction begins anew because somebody else committed while observers were told.
+_BEGIN_ATTEMPTS: Final = 10
+
 
 class Transaction:
     """A write transaction as a context manager: committed at the end of the block, cancelled by an exception."""
 
-    def __init__(self, realm: Realm, timeout: float | None) -> None:
+    def __init__(
+        self, realm: Realm, timeout: float | None, without_notifying: Iterable[NotificationToken] = ()
+    ) -> None:
         self._realm = realm
         self._timeout = timeout
+        self._without_notifying = without_notifying
         self._running = False
 
     def __enter__(self) -> Transaction:
+        self._without_notifying = self._realm._context.observers.own(self._without_notifying)
         self._realm.begin_write(self._timeout)
         self._running = True
         return self
@@ -73,7 +83,7 @@ class Transaction:
         self._running = False
         if error is None:
             if running:
-                self._realm.commit_write()
+                self._realm.commit_write(without_notifying=self._without_notifying)
             return
         if running:
             self._realm.cancel_write()
@@ -88,6 +98,11 @@ class Realm:
     It sees one version of the file, which moves when :meth:`refresh` is called, when a write transaction begins, and
     on an event loop by itself. Close it, or use it in a ``with`` block.
     """
+
+    #: Called with each exception that an observer's callback raised and nobody else gets: that of a round on the event
+    #: loop, of a commit, and all but the first of a round in ``refresh`` or at the begin of a write transaction. None:
+    #: the event loop's exception handler, or :func:`sys.unraisablehook`.
+    on_callback_error: Callable[[Exception], object] | None
 
     _auto_refresh: bool
     _config: RealmConfiguration
@@ -208,6 +223,7 @@ class Realm:
         self._auto_refresh = True
         self._context = context = Context(self, pins, models)
         self._sync = None
+        self.on_callback_error = None
         me = weakref.ref(self)
         self._scheduler = current_scheduler(lambda: _run(me))
         context.observers.wake = self._scheduler.wake
@@ -352,14 +368,19 @@ class Realm:
 
     # --- writing ------------------------------------------------------------------------------------------------------
 
-    def write(self, *, timeout: float | None = None) -> Transaction:
+    def write(
+        self, *, timeout: float | None = None, without_notifying: Iterable[NotificationToken] = ()
+    ) -> Transaction:
         """A write transaction: ``with realm.write(): …``. Everything in it happens, or nothing.
 
         It begins at the newest version, after observers were told what happened so far. Waits for other writers, at
-        most ``timeout`` seconds. Raises WriteTimeoutError, WrongTransactionStateError (in one already), DiskFullError
-        (at the end).
+        most ``timeout`` seconds. The observers of the tokens ``without_notifying`` are not told of this commit, as they
+        know already; what comes after it they are told as ever (spec/sdk.md §5.2).
+
+        Raises WriteTimeoutError, WrongTransactionStateError (in one already), DiskFullError (at the end), RealmError
+        (tokens of another Realm).
         """
-        return Transaction(self, timeout)
+        return Transaction(self, timeout, without_notifying)
 
     def begin_write(self, timeout: float | None = None) -> None:
         """Start a write transaction that :meth:`commit_write` or :meth:`cancel_write` ends."""
@@ -371,25 +392,47 @@ class Realm:
             raise WrongTransactionStateError(f"{self.path} was opened read-only")
         if context.tx is not None:
             raise WrongTransactionStateError("this Realm is in a write transaction already; transactions do not nest")
-        if context.observers.any and not context.observers.in_round:
-            self.refresh()
+        for _ in range(_BEGIN_ATTEMPTS):
+            self._catch_up()
             context.check()
+            seen = context.seen
+            context.begin(timeout)
+            if context.seen == seen or not context.observers.any:
+                return
+            context.rollback()  # somebody was quicker: tell what he did first
         context.begin(timeout)
 
-    def commit_write(self) -> None:
-        """Make everything that was written durable and visible to others.
+    def _catch_up(self) -> None:
+        """Before a write transaction: move to the newest version and tell observers (spec/sdk.md §9.4)."""
+        observers = self._context.observers
+        if not observers.in_round:
+            if observers.any:
+                self.refresh()
+        elif observers.depth > 1:
+            raise WrongTransactionStateError(
+                "a callback called because another one began to write cannot write itself; write after the round"
+            )
+        elif self._context.is_behind():
+            _, errors = self._follow()
+            self._raise_first(errors + observers.deliver())
+
+    def commit_write(self, *, without_notifying: Iterable[NotificationToken] = ()) -> None:
+        """Make everything that was written durable and visible to others; ``without_notifying`` as in :meth:`write`.
 
         Raises DiskFullError and FileError: nothing was kept. Raises WrongTransactionStateError outside a write
         transaction.
         """
         context = self._context
         context.writing()
+        skipped = context.observers.own(without_notifying)
+        known = context.catalogue
         if not context.commit():
             return
+        context.observers.skip(skipped)
         if self._sync is not None:
             self._sync.local_commit(context.version)
         self._scheduler.wake()
-        self._report(context.observers.tell_realm(CHANGE))
+        self._report(self._tell_realm(known, skipped))
 
     def cancel_write(self) -> None:
         """Undo everything that was written. Objects created meanwhile become invalid."""
@@ -499,12 +542,30 @@ class Realm:
         context.check()
         if context.frozen or context.tx is not None or context.observers.in_round:
             return False
-        moved = context.advance()
-        errors = context.observers.tell_realm(CHANGE) if moved else []
-        errors += context.observers.deliver()
+        moved, errors = self._follow()
+        if not context.closed:
+            errors += context.observers.deliver()
+        self._raise_first(errors)
+        return moved
+
+    def _follow(self) -> tuple[bool, list[Exception]]:
+        """Move to the newest version and tell Realm observers; whether it moved, and the exceptions they raised."""
+        known = self._context.catalogue
+        moved = self._context.advance()
+        return moved, self._tell_realm(known) if moved else []
+
+    def _tell_realm(self, known: Catalogue | None, left_out: Collection[NotificationToken] = ()) -> list[Exception]:
+        """Tell Realm observers that the version moved; ``known`` are the classes of the one before."""
+        context = self._context
+        assert context.catalogue is not None
+        events = [CHANGE] if known is None or known.counter == context.catalogue.counter else [SCHEMA, CHANGE]
+        return [error for event in events for error in context.observers.tell_realm(event, left_out)]
+
+    def _raise_first(self, errors: list[Exception]) -> None:
+        """What the callbacks of a round raised, for who started it."""
+        self._report(errors[1:])
         if errors:
             raise errors[0]
-        return moved
 
     def pump(self, timeout: float | None = 0.0) -> bool:
         """Wait up to ``timeout`` seconds (None: without limit) for news, then :meth:`refresh`."""
@@ -518,11 +579,24 @@ class Realm:
         context.check()
         return context.file.wait_for_version(context.version, timeout) is not None
 
-    def observe(self, callback: Callable[[Realm, str], object]) -> NotificationToken:
-        """Call ``callback(realm, event)``: ``"change"`` whenever the version moved or this Realm committed, and
-        ``"refresh_required"`` when a newer version exists and ``auto_refresh`` is off. Keep the returned token.
+    def observe(self, callback: Callable[[Realm, str], object], *, keep: bool = False) -> NotificationToken:
+        """Call ``callback(realm, event)``: ``"change"`` whenever the version moved or this Realm committed,
+        ``"refresh_required"`` when a newer version exists and ``auto_refresh`` is off, ``"schema"``, before
+        ``"change"``, when classes or properties of the file changed. There is no first call.
+
+        Keep the returned token, or have the Realm ``keep`` it. Raises WrongTransactionStateError inside a write
+        transaction and for a frozen Realm.
         """
-        return self._context.observers.observe_realm(callback)
+        return self._context.observers.observe_realm(callback, keep)
+
+    def changes(self) -> Changes[RealmChange]:
+        """What :meth:`observe` tells as an asynchronous iterator: ``async for change in realm.changes(): …``.
+
+        The first item has ``initial`` set; events that come before an item was taken are added to it. Raises
+        WrongThreadError for a Realm that does not belong to an event loop.
+        """
+        observers = self._context.observers
+        return observers.stream(observers.observe_realm)
 
     def invalidate(self) -> None:
         """Let go of the version; the next read sees the newest. A running write transaction is cancelled."""
@@ -551,8 +625,15 @@ class Realm:
         return Realm.open(self._config)
 
     def _report(self, errors: list[Exception]) -> None:
+        handler = self.on_callback_error
         for error in errors:
-            self._scheduler.report(error)
+            if handler is None:
+                self._scheduler.report(error)
+                continue
+            try:
+                handler(error)
+            except Exception as another:  # noqa: BLE001 - whatever the application's code raises
+                self._scheduler.report(another)
 
 
 def _freeze(realm: Realm) -> Realm:
@@ -563,6 +644,7 @@ def _freeze(realm: Realm) -> Realm:
     frozen._auto_refresh = False
     frozen._context = Context(frozen, pins, context.classes.models)
     frozen._sync = realm._sync
+    frozen.on_callback_error = None
     frozen._scheduler = ThreadScheduler()
     weakref.finalize(frozen._context, pins.release, True).atexit = False
     return frozen
@@ -584,11 +666,11 @@ def _run(me: weakref.ref[Realm]) -> None:
     errors: list[Exception] = []
     try:
         if realm.auto_refresh:
-            if context.advance():
-                errors += context.observers.tell_realm(CHANGE)
+            errors += realm._follow()[1]
         elif context.is_behind():
             errors += context.observers.tell_realm(REFRESH_REQUIRED)
-        errors += context.observers.deliver()
+        if not context.closed:
+            errors += context.observers.deliver()
     except ClosedRealmError:
         return
     except RealmError as error:

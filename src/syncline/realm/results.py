@@ -29,6 +29,7 @@ from syncline.storage.refs import CollectionRef
 
 if TYPE_CHECKING:
     from syncline.realm.changes import CollectionChange
+    from syncline.realm.streams import Changes
     from syncline.realm.tokens import NotificationToken
 
 __all__ = ["Results"]
@@ -313,17 +314,33 @@ class Results(Sequence[T]):
     # --- observing ----------------------------------------------------------------------------------------------------
 
     def observe(
-        self, callback: Callable[[Results[T], CollectionChange], object], *, key_paths: list[str] | None = None
+        self,
+        callback: Callable[[Results[T], CollectionChange], object],
+        *,
+        key_paths: list[str] | None = None,
+        keep: bool = False,
     ) -> NotificationToken:
         """Call ``callback(results, change)`` when objects come, go, move or change (spec/sdk.md §9).
 
         The first call comes once the results were evaluated, with an empty change. An object counts as changed if one
         of its properties was written, or one of an object it links to, up to three links away; ``key_paths`` limits
-        that: ``["name", "best.age"]``. Keep the returned token. Raises WrongTransactionStateError inside a write
-        transaction.
+        that: ``["name", "best.age"]``. Keep the returned token, or have the Realm ``keep`` it. Raises
+        WrongTransactionStateError inside a write transaction and for a frozen Realm, InvalidPropertyError for a key
+        path that leads nowhere.
         """
         self._context.reader()
-        return self._context.observers.observe_results(self, callback, key_paths)
+        return self._context.observers.observe_results(self, callback, key_paths, keep)
+
+    def changes(self, key_paths: list[str] | None = None, *, frozen: bool = True) -> Changes[CollectionChange]:
+        """What :meth:`observe` tells, as an asynchronous iterator: ``async for change in results.changes(): …``.
+
+        The first item has ``initial`` set. Changes that come before an item was taken are merged into it.
+        ``change.collection`` is what the indexes are about: as it was then, for good, unless ``frozen`` is False.
+        Raises what :meth:`observe` raises, and WrongThreadError for a Realm that does not belong to an event loop.
+        """
+        self._context.reader()
+        observers = self._context.observers
+        return observers.stream(lambda inbox: observers.observe_results(self, inbox, key_paths), frozen=frozen)
 
 
 def _terms(predicate: Predicate) -> tuple[Predicate, ...]:

@@ -12,6 +12,7 @@ from syncline.values import kinds
 
 if TYPE_CHECKING:
     from syncline.realm.changes import CollectionChange
+    from syncline.realm.streams import Changes
     from syncline.realm.tokens import NotificationToken
 
 __all__ = ["Set"]
@@ -79,11 +80,21 @@ class Set(LiveCollection, MutableSet[T]):
         return self._shown(lambda: map(repr, self), "{}")
 
     def observe(
-        self, callback: Callable[[Set[T], CollectionChange], object], *, key_paths: list[str] | None = None
+        self,
+        callback: Callable[[Set[T], CollectionChange], object],
+        *,
+        key_paths: list[str] | None = None,
+        keep: bool = False,
     ) -> NotificationToken:
         """Call ``callback(set, change)`` when members come, go or (objects) change; see :meth:`Results.observe`."""
         self._read()
-        return self._context.observers.observe_set(self, callback, key_paths)
+        return self._context.observers.observe_set(self, callback, key_paths, keep)
+
+    def changes(self, key_paths: list[str] | None = None, *, frozen: bool = True) -> Changes[CollectionChange]:
+        """What :meth:`observe` tells, as an asynchronous iterator; see :meth:`Results.changes`."""
+        self._read()
+        observers = self._context.observers
+        return observers.stream(lambda inbox: observers.observe_set(self, inbox, key_paths), frozen=frozen)
 
 
 collection_annotations[Set] = kinds.SET_COLLECTION

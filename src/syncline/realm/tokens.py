@@ -17,6 +17,8 @@ class NotificationToken:
     middle of a round of notifications. A token that is dropped without that warns with ResourceWarning.
     """
 
+    _warns = True
+
     def __init__(self, stop: Callable[[], None] | None = None) -> None:
         """``stop`` is called once when the token becomes invalid, on whatever thread that happens."""
         self._stop = stop
@@ -35,6 +37,10 @@ class NotificationToken:
             if stop is not None:
                 stop()
 
+    def end_quietly(self) -> None:
+        """No warning if it is dropped: whoever holds it means to end the observer by that."""
+        self._warns = False
+
     def __enter__(self) -> Self:
         return self
 
@@ -44,11 +50,13 @@ class NotificationToken:
         self.invalidate()
 
     def __del__(self) -> None:
-        if getattr(self, "_valid", False):
+        if not getattr(self, "_valid", False):
+            return
+        if self._warns:
             warnings.warn(
                 "a NotificationToken was dropped and its observer stopped; keep the token, or call invalidate()",
                 ResourceWarning,
                 source=self,
                 stacklevel=2,
             )
-            self.invalidate()
+        self.invalidate()

@@ -188,7 +188,8 @@ class Workspace(Buffers):
             for _, cell in buffer.members():
                 self._doom(prop, cell, doomed)
         buffer.clear()
-        self._note_member(ref, DICT_CLEAR, "")
+        if self._note_collection(ref):
+            self.changes.note_dict(ref.property_id, ref.owner, DICT_CLEAR, "")
         self.drop(doomed)
 
     # --- notes for observers ------------------------------------------------------------------------------------------
