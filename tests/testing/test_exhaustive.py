@@ -42,7 +42,7 @@ from syncline.testing.exhaustive.world import World
 
 #: How many cases a run of the tests tries, in shares that processes can take.
 SHARES = 4
-SAMPLE = 10_000 if is_compiled() else 1_200
+SAMPLE = 5_000 if is_compiled() else 400
 
 SHOP = Domain(
     name="shop",

@@ -10,13 +10,15 @@ from itertools import count
 
 import pytest
 
+from syncline.compilation import is_compiled
 from syncline.sync.progress import ProgressFeed
 from syncline.testing.simulation.progress import ProgressWatch
 from syncline.testing.simulation.running import Failure, simulate
 from syncline.testing.simulation.starts import Options
 
 PARTS = 4
-SESSIONS = 1_000
+#: Interpreted, a part of them is enough: the same seeds run compiled.
+SESSIONS = 1_000 if is_compiled() else 200
 
 
 def sessions_from(first_seed: int, sessions: int) -> ProgressWatch:
