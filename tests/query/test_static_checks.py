@@ -109,6 +109,7 @@ REFUSED: list[tuple[str, type[Exception], str, str]] = [
     ("age BETWEEN {1, NULL}", QueryArgumentError, "a bound is null", "{1, NULL}"),
     ("age BETWEEN {'a', 'b'}", QueryTypeError, "cannot be compared with str 'a'", "{'a', 'b'}"),
     ("best BETWEEN {1, 2}", QueryTypeError, "links have no order", "best BETWEEN {1, 2}"),
+    ("m BETWEEN {1, obj('Dog', 1)}", QueryTypeError, "links have no order", "m BETWEEN {1, obj('Dog', 1)}"),
     # paths
     ("friends.agee == 1", InvalidPropertyError, "Dog has no property 'agee': did you mean 'age'?", "agee"),
     ("best.name.x == 1", QueryTypeError, "best.name is no link, so 'x' cannot follow it", "x"),

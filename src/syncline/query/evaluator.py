@@ -62,10 +62,33 @@ def apply_stages(stages: Iterable[Stage], keys: Iterable[int], objects: Objects)
     return found
 
 
+class _Comparison:
+    """What is the same of a comparison for every object."""
+
+    __slots__ = ("left", "node", "one_by_one", "right", "test")
+
+    def __init__(self, node: Compare) -> None:
+        self.node = node  # keeps it, and with it its id()
+        self.left, self.right = quantifier_of(node.left), quantifier_of(node.right)
+        self.one_by_one = self.left is self.right is None and is_plural(node.left) and is_plural(node.right)
+        self.test = _test(node)
+
+    def holds(self, left: list[Any], right: list[Any]) -> bool:
+        """Whether it holds between two groups of values (spec/sdk.md §7.4)."""
+        test = self.test
+        if self.one_by_one:
+            return _one_by_one(self.node.operator, left, right, test)
+        if len(right) == 1 and self.right is not Quantifier.NONE:
+            only = right[0]
+            return _quantified(self.left, left, lambda x: test(x, only))
+        return _quantified(self.left, left, lambda x: _quantified(self.right, right, lambda y: test(x, y)))
+
+
 class _Evaluator:
     def __init__(self, objects: Objects) -> None:
         self.objects = objects
         self.values = Valuation(objects, self.passes)
+        self._comparisons: dict[int, _Comparison] = {}
 
     # --- predicates ---
 
@@ -100,15 +123,10 @@ class _Evaluator:
             wanted = search(str(node.right.value))
             return _some_group(quantifier_of(node.left), lefts, wanted.matches)
         rights = self.values.groups(node.right, cls, key)
-        test = _test(node)
-        left_quantifier, right_quantifier = quantifier_of(node.left), quantifier_of(node.right)
-        if left_quantifier is right_quantifier is None and is_plural(node.left) and is_plural(node.right):
-            return any(_one_by_one(node.operator, left, right, test) for left in lefts for right in rights)
-        return any(
-            _quantified(left_quantifier, left, lambda x: _quantified(right_quantifier, right, lambda y: test(x, y)))  # noqa: B023
-            for left in lefts
-            for right in rights
-        )
+        comparison = self._comparisons.get(id(node))
+        if comparison is None:
+            comparison = self._comparisons[id(node)] = _Comparison(node)
+        return any(comparison.holds(left, right) for left in lefts for right in rights)
 
     def _within(self, node: Within, cls: ClassLike, key: int) -> bool:
         """Whether one of the points lies in the shape; what is no GeoJSON point lies nowhere."""

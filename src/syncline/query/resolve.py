@@ -250,6 +250,8 @@ class _Resolver:
             low, high = self.constants.single(low, operand), self.constants.single(high, operand)
         except Misfit as misfit:
             _refuse(node, str(misfit), misfit.error, low.span)
+        if kinds.LINK in (kind_of(low), kind_of(high)):
+            _refuse(node, "links have no order")
         if low.value is None or high.value is None:
             _refuse(node, "a bound is null; give two values", QueryArgumentError, low.span)
         return replace(node, operand=operand, low=low, high=high)

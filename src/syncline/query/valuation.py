@@ -31,7 +31,7 @@ from syncline.query.ast import (
     Subquery,
     TypeOf,
 )
-from syncline.query.operands import Grouping, ends_in_values, grouping, is_plural, is_plural_path, kind_of
+from syncline.query.operands import Grouping, ends_in_values, grouping, is_plural_path, kind_of
 from syncline.query.text import to_bytes
 from syncline.query.type_names import type_of_kind, type_of_value
 from syncline.values import kinds
@@ -69,12 +69,35 @@ Groups: TypeAlias = "list[list[Any]]"
 NOBODY: Final = object()
 
 
+class _Facts:
+    """What is the same of a path for every object; see :mod:`syncline.query.operands`."""
+
+    __slots__ = ("before", "kind", "leaf", "path", "plural", "plural_before", "values")
+
+    def __init__(self, path: Path) -> None:
+        self.path = path  # keeps it, and with it its id()
+        self.leaf = path.steps[-1]
+        self.before = path.steps[:-1]
+        self.plural = is_plural_path(path)
+        self.plural_before = any(step.plural for step in self.before)
+        self.values = ends_in_values(self.leaf)
+        self.kind = kind_of(path)
+
+
 class Valuation:
     """Values of operands; ``passes`` decides the predicates of subqueries."""
 
     def __init__(self, objects: Objects, passes: Callable[[Predicate, ClassLike, int], bool]) -> None:
         self.objects = objects
         self.passes = passes
+        self._facts: dict[int, _Facts] = {}
+
+    def facts(self, path: Path) -> _Facts:
+        """What is known of a resolved path that has steps."""
+        found = self._facts.get(id(path))
+        if found is None:
+            found = self._facts[id(path)] = _Facts(path)
+        return found
 
     def groups(self, operand: Operand, cls: ClassLike, key: int) -> Groups:
         """The values of the operand for the object ``key`` of ``cls``, ready to be compared."""
@@ -114,16 +137,17 @@ class Valuation:
         """The stored values at the end of a path, collections in Mixed values with their content."""
         if not path.steps:
             return [[LinkLiteral(cls.id, key)]]
-        leaf = path.steps[-1]
-        owners = self.reached(path.steps[:-1], key)
+        facts = self.facts(path)
+        leaf = facts.leaf
+        owners = self.reached(facts.before, key)
         if path.inner:
             return self._inside(path, leaf, owners)
-        if ends_in_values(leaf):
+        if facts.values:
             return [self._at(leaf, owner) for owner in owners if owner is not None] or [[]]
-        if not is_plural_path(path):
+        if not facts.plural:
             return [[value for owner in owners for value in ([None] if owner is None else self._at(leaf, owner))]]
         found = [value for owner in owners if owner is not None for value in self._at(leaf, owner)]
-        return [[value for value in found if value is not None] if kind_of(path) == kinds.LINK else found]
+        return [[value for value in found if value is not None] if facts.kind == kinds.LINK else found]
 
     def reached(self, steps: tuple[Step, ...], key: int) -> list[int | None]:
         """The objects that steps lead to, with repetitions; None where a single link is null."""
@@ -136,10 +160,11 @@ class Valuation:
         if owner is None:
             yield None
             return
+        plural = step.plural
         for link in self._at(step, owner):
             if link is not None:
                 yield link.object_key
-            elif not step.plural:
+            elif not plural:
                 yield None
 
     def _at(self, step: Step, owner: int) -> list[Any]:
@@ -161,7 +186,7 @@ class Valuation:
     # --- inside Mixed values ---
 
     def _inside(self, path: Path, leaf: Step, owners: list[int | None]) -> Groups:
-        if owners == [None] and not is_plural_path(path):
+        if owners == [None] and not self.facts(path).plural:
             return [[None]]
         starts = [value for owner in owners if owner is not None for value in self._at(leaf, owner)]
         match grouping(path):
@@ -183,13 +208,13 @@ class Valuation:
         return [[type_of_kind(kind)] * len(group) for group in groups]
 
     def _sizes(self, path: Path, cls: ClassLike, key: int) -> Groups:
-        leaf = path.steps[-1]
-        if not path.inner and ends_in_values(leaf):
-            owners = [owner for owner in self.reached(path.steps[:-1], key) if owner is not None]
-            sizes = [len(self._at(leaf, owner)) for owner in owners]
-            return [sizes] if any(step.plural for step in path.steps[:-1]) else [sizes or [0]]
+        facts = self.facts(path)
+        if not path.inner and facts.values:
+            owners = [owner for owner in self.reached(facts.before, key) if owner is not None]
+            sizes = [len(self._at(facts.leaf, owner)) for owner in owners]
+            return [sizes] if facts.plural_before else [sizes or [0]]
         groups = self.raw(path, cls, key)
-        if kind_of(path) == kinds.LINK:
+        if facts.kind == kinds.LINK:
             return [[sum(value is not None for group in groups for value in group)]]
         if path.inner[-1:] == (Position.KEYS,):
             return [[len(group) for group in groups]]
@@ -206,12 +231,11 @@ class Valuation:
             owners = [owner for owner in self.reached(path.steps, key) if owner is not None]
             values = [value for owner in owners for value in self._at(node.member.steps[0], owner)]
             return [[_comparable(aggregate(node.function, kind_of(node.member), values))]]
-        leaf, kind = path.steps[-1], kind_of(path)
-        before = self.reached(path.steps[:-1], key)
+        facts = self.facts(path)
         results = [
-            _comparable(aggregate(node.function, kind, [] if owner is None else self._at(leaf, owner)))
-            for owner in before
-            if owner is not None or not is_plural(node)
+            _comparable(aggregate(node.function, facts.kind, [] if owner is None else self._at(facts.leaf, owner)))
+            for owner in self.reached(facts.before, key)
+            if owner is not None or not facts.plural_before
         ]
         return [results]
 
