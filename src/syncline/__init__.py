@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from syncline.realm import (
         AsymmetricModel,
         AsyncOpenTask,
+        Changes,
         CollectionChange,
         Counter,
         Dictionary,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
         ObjectSchema,
         Property,
         Realm,
+        RealmChange,
         RealmConfiguration,
         Results,
         Set,
@@ -84,6 +86,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AsymmetricModel",
     "AsyncOpenTask",
+    "Changes",
     "ClientResetDiagnostics",
     "ClientResetMode",
     "CollectionChange",
@@ -119,6 +122,7 @@ __all__ = [
     "ProgressNotificationToken",
     "Property",
     "Realm",
+    "RealmChange",
     "RealmConfiguration",
     "Results",
     "SessionDiagnostics",

@@ -2,7 +2,7 @@
 
 from syncline.realm.assigning import UpdateMode
 from syncline.realm.async_open import AsyncOpenTask
-from syncline.realm.changes import CollectionChange, DictionaryChange, ObjectChange
+from syncline.realm.changes import CollectionChange, DictionaryChange, ObjectChange, RealmChange
 from syncline.realm.configuration import RealmConfiguration
 from syncline.realm.declarations import Counter, Field
 from syncline.realm.dictionaries import Dictionary
@@ -12,11 +12,13 @@ from syncline.realm.realm import Realm
 from syncline.realm.results import Results
 from syncline.realm.schema import ObjectSchema, Property
 from syncline.realm.sets import Set
+from syncline.realm.streams import Changes
 from syncline.realm.tokens import NotificationToken
 
 __all__ = [
     "AsymmetricModel",
     "AsyncOpenTask",
+    "Changes",
     "CollectionChange",
     "Counter",
     "Dictionary",
@@ -30,6 +32,7 @@ __all__ = [
     "ObjectSchema",
     "Property",
     "Realm",
+    "RealmChange",
     "RealmConfiguration",
     "Results",
     "Set",

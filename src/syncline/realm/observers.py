@@ -322,13 +322,15 @@ class Observers:
     def tell_realm(self, event: str, left_out: Collection[NotificationToken] = ()) -> list[Exception]:
         """Call the Realm observers, but for those of the tokens ``left_out``; the exceptions they raised."""
         errors: list[Exception] = []
+        self._realm_tokens = [
+            known for known in self._realm_tokens if (token := known()) is not None and token.is_valid
+        ]
         with self._round():
-            for known in list(self._realm_tokens):
+            for known in self._realm_tokens[:]:
                 token = known()
-                if token is None or token.listener is None:
-                    self._realm_tokens.remove(known)
-                elif token not in left_out and not self.context.closed:
-                    self._tell(token.listener, event, errors)
+                listener = token.listener if token is not None and token not in left_out else None
+                if listener is not None:
+                    self._tell(listener, event, errors)
         return errors
 
     def _tell(self, listener: Listener, event: str, errors: list[Exception]) -> None:
