@@ -3,15 +3,29 @@
 ::
 
     SynclineError
-    ├─ RealmError                                  the database (spec/sdk.md §10)
+    ├─ RealmError (code: core's name)              the database (spec/sdk.md §10)
     │    ├─ SchemaError                            a model or a schema is not possible
-    │    ├─ InvalidPropertyError (AttributeError)  no such property, or no such class
+    │    │    ├─ SchemaValidationError (errors)    breaks the rules of §1.7; lists every problem
+    │    │    └─ InvalidNameError                  a name that no class or property can have
+    │    ├─ NoSuchTableError (LookupError)         no such class
+    │    ├─ InvalidPropertyError (AttributeError)  no such property
+    │    ├─ ReadOnlyPropertyError (AttributeError) a property that is computed
+    │    ├─ ModifyPrimaryKeyError (AttributeError) a primary key never changes
+    │    ├─ MissingPropertyValueError (TypeError)  creating an object needs a value for this
+    │    ├─ MissingPrimaryKeyError (ValueError)    this needs a class with a primary key
+    │    ├─ ObjectAlreadyExistsError (ValueError; object_class, key)   the primary key is taken
     │    ├─ TypeMismatchError (TypeError)          a value does not fit its property
-    │    ├─ LimitExceededError (ValueError)        a value is too large, too long or not allowed
-    │    ├─ PrimaryKeyError (ValueError)           missing, duplicate or changed primary key
+    │    │    ├─ PropertyNotNullableError          None where there is none
+    │    │    └─ ObjectTypeMismatchError           an object of another class
+    │    ├─ LimitExceededError (ValueError)        a value is too large or too long
+    │    ├─ OutOfBoundsError (IndexError)          no such index
+    │    ├─ KeyNotFoundError (KeyError)            no such key in a dictionary
+    │    ├─ InvalidDictionaryKeyError (KeyError, ValueError)   a key that no dictionary can have
+    │    ├─ IllegalOperationError                  what this kind of object or value does not do
     │    ├─ WrongTransactionStateError (RuntimeError)  not in a write transaction, or in one already
     │    ├─ WriteTimeoutError (TimeoutError)       the write lock was not free in time
-    │    ├─ InvalidatedObjectError                 the object was deleted, or belongs to another Realm
+    │    ├─ InvalidatedObjectError                 the object was deleted
+    │    │    └─ StaleAccessorError                the collection in a Mixed value was replaced
     │    ├─ ClosedRealmError                       the Realm was closed
     │    ├─ WrongThreadError (RuntimeError)        a live object was used on another thread
     │    ├─ QueryError (ValueError)                a query that cannot be asked
@@ -56,7 +70,7 @@ The kernel (``changesets``, ``merge``, ``protocol``, ``storage``) raises the las
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import IntEnum
 from typing import Any, ClassVar, Final
 
@@ -79,38 +93,52 @@ __all__ = [
     "DiskFullError",
     "FileError",
     "IllegalCombinationError",
+    "IllegalOperationError",
     "InapplicableChangesetError",
     "InvalidDatabaseError",
+    "InvalidDictionaryKeyError",
     "InvalidEncryptionKeyError",
     "InvalidExternalSchemaChangeError",
+    "InvalidNameError",
     "InvalidPropertyError",
     "InvalidSchemaChangeError",
     "InvalidSchemaVersionError",
     "InvalidSessionError",
     "InvalidSortDescriptorError",
     "InvalidatedObjectError",
+    "KeyNotFoundError",
     "LimitExceededError",
     "MalformedChangesetError",
     "MigrationFailedError",
     "MismatchedConfigError",
+    "MissingPrimaryKeyError",
+    "MissingPropertyValueError",
+    "ModifyPrimaryKeyError",
     "MultipleSyncAgentsError",
     "NewerFormatError",
     "NoSubscriptionForWriteError",
+    "NoSuchTableError",
+    "ObjectAlreadyExistsError",
+    "ObjectTypeMismatchError",
     "OperationAbortedError",
     "OperationCancelledError",
+    "OutOfBoundsError",
     "PermissionDeniedError",
-    "PrimaryKeyError",
+    "PropertyNotNullableError",
     "ProtocolViolationError",
     "QueryArgumentError",
     "QueryError",
     "QuerySyntaxError",
     "QueryTypeError",
+    "ReadOnlyPropertyError",
     "RealmError",
     "RealmFileNotFoundError",
     "RealmInUseError",
     "SchemaError",
     "SchemaMismatchError",
+    "SchemaValidationError",
     "ServerWarningError",
+    "StaleAccessorError",
     "SubscriptionFailedError",
     "SyncAuthError",
     "SyncAuthErrorCode",
@@ -138,31 +166,146 @@ class SynclineError(Exception):
 
 
 class RealmError(SynclineError):
-    """Base of the database's errors (spec/sdk.md §10)."""
+    """Base of the database's errors (spec/sdk.md §10). ``code`` is what realm-core calls this kind of error."""
+
+    code: ClassVar[str] = "RuntimeError"
 
 
 class SchemaError(RealmError):
-    """A model class or a schema that cannot exist; the message lists every problem found."""
+    """A model class or a schema that cannot be used."""
+
+    code = "SchemaMismatch"
+
+
+class SchemaValidationError(SchemaError):
+    """A schema that breaks the rules of spec/sdk.md §1.7.
+
+    ``errors`` lists every problem found; so does the message, one per line.
+    """
+
+    code = "SchemaValidationFailed"
+
+    def __init__(self, message: str, errors: Iterable[str] = ()) -> None:
+        super().__init__(message)
+        self.errors: tuple[str, ...] = tuple(errors) or (message,)
+
+
+class InvalidNameError(SchemaError):
+    """A name that no class or property can have: empty, too long, or not Unicode (spec/sdk.md §1.6)."""
+
+    code = "InvalidName"
+
+
+class NoSuchTableError(RealmError, LookupError):
+    """A class that the schema does not have."""
+
+    code = "NoSuchTable"
 
 
 class InvalidPropertyError(RealmError, AttributeError):
-    """A class or property that the schema does not have."""
+    """A property that the class does not have."""
+
+    code = "InvalidProperty"
+
+
+class ReadOnlyPropertyError(RealmError, AttributeError):
+    """An assignment to a property that is computed, such as backlinks."""
+
+    code = "ReadOnlyProperty"
+
+
+class ModifyPrimaryKeyError(RealmError, AttributeError):
+    """An assignment to a primary key, which never changes (spec/sdk.md §1.4)."""
+
+    code = "ModifyPrimaryKey"
+
+
+class MissingPropertyValueError(RealmError, TypeError):
+    """An object that is created without a value for a property that needs one (spec/sdk.md §1.3)."""
+
+    code = "MissingPropertyValue"
+
+
+class MissingPrimaryKeyError(RealmError, ValueError):
+    """An update or a look-up by key for a class without a primary key (spec/sdk.md §6.2)."""
+
+    code = "MissingPrimaryKey"
+
+
+class ObjectAlreadyExistsError(RealmError, ValueError):
+    """An object that is created with a primary key that is taken.
+
+    ``object_class`` is the name of the class, ``key`` the primary key; the message names them.
+    """
+
+    code = "ObjectAlreadyExists"
+
+    def __init__(self, object_class: str, key: object) -> None:
+        super().__init__(
+            f"a {object_class} with the primary key {key!r} exists already; use update=UpdateMode.MODIFIED or "
+            "realm.get()"
+        )
+        self.object_class = object_class
+        self.key = key
+
+    def __reduce__(self) -> tuple[type[ObjectAlreadyExistsError], tuple[str, object]]:
+        return type(self), (self.object_class, self.key)
 
 
 class TypeMismatchError(RealmError, TypeError):
     """A value whose type does not fit its property."""
 
+    code = "TypeMismatch"
+
+
+class PropertyNotNullableError(TypeMismatchError):
+    """None for a property, or an element, that is not optional."""
+
+    code = "PropertyNotNullable"
+
+
+class ObjectTypeMismatchError(TypeMismatchError):
+    """An object of another class than the one a link leads to."""
+
+    code = "ObjectTypeMismatch"
+
 
 class LimitExceededError(RealmError, ValueError):
-    """A value of the right type that is too large, too long or not allowed."""
+    """A value of the right type that is too large or too long."""
+
+    code = "LimitExceeded"
 
 
-class PrimaryKeyError(RealmError, ValueError):
-    """A primary key that is missing, taken already, or was to be changed."""
+class OutOfBoundsError(RealmError, IndexError):
+    """An index beyond the ends of a list or of results."""
+
+    code = "OutOfBounds"
+
+
+class KeyNotFoundError(RealmError, KeyError):
+    """A key that the dictionary does not have."""
+
+    code = "KeyNotFound"
+    __str__ = Exception.__str__  # a KeyError would show the repr of its message
+
+
+class InvalidDictionaryKeyError(RealmError, KeyError, ValueError):
+    """A key that no dictionary can have: it begins with ``$`` or holds a ``.`` (spec/sdk.md §1.6)."""
+
+    code = "InvalidDictionaryKey"
+    __str__ = Exception.__str__
+
+
+class IllegalOperationError(RealmError):
+    """Something that this kind of object, value or Realm does not do."""
+
+    code = "IllegalOperation"
 
 
 class WrongTransactionStateError(RealmError, RuntimeError):
     """A write outside a write transaction, or a transaction started twice."""
+
+    code = "WrongTransactionState"
 
 
 class WriteTimeoutError(RealmError, TimeoutError):
@@ -170,19 +313,33 @@ class WriteTimeoutError(RealmError, TimeoutError):
 
 
 class InvalidatedObjectError(RealmError):
-    """An object that was deleted, or that belongs to another Realm."""
+    """An object that was deleted."""
+
+    code = "InvalidatedObject"
+
+
+class StaleAccessorError(InvalidatedObjectError):
+    """A live collection inside a Mixed value, after another value took its place (spec/sdk.md §1.11)."""
+
+    code = "StaleAccessor"
 
 
 class ClosedRealmError(RealmError):
     """Use of a Realm, object or query after its Realm was closed."""
 
+    code = "ClosedRealm"
+
 
 class WrongThreadError(RealmError, RuntimeError):
     """Use of a live Realm or object on a thread other than the one that opened it."""
 
+    code = "WrongThread"
+
 
 class QueryError(RealmError, ValueError):
     """A query that cannot be understood: the message names the place."""
+
+    code = "InvalidQuery"
 
 
 class QuerySyntaxError(QueryError):
@@ -190,6 +347,8 @@ class QuerySyntaxError(QueryError):
 
     The message shows the text with a mark under the place. ``position``: the offset of that place in the text.
     """
+
+    code = "SyntaxError"
 
     def __init__(self, message: str, position: int = 0) -> None:
         super().__init__(message)
@@ -203,53 +362,79 @@ class QueryTypeError(QueryError):
 class QueryArgumentError(QueryError):
     """A value given with a query that is missing, or does not fit what it is compared with (spec/sdk.md §7.9)."""
 
+    code = "InvalidQueryArg"
+
 
 class InvalidSortDescriptorError(QueryError):
     """Something to sort or to tell apart by that has no single value or no order (spec/sdk.md §7.11)."""
+
+    code = "InvalidSortDescriptor"
 
 
 class ConfigurationError(RealmError, ValueError):
     """A configuration that cannot be used; raised before any file is touched."""
 
+    code = "IllegalCombination"
+
 
 class IllegalCombinationError(ConfigurationError):
     """Settings that exclude each other."""
+
+    code = "IllegalCombination"
 
 
 class MismatchedConfigError(ConfigurationError):
     """The Realm is open in this process already, with settings that do not agree with these (spec/sdk.md §3.2)."""
 
+    code = "MismatchedConfig"
+
 
 class FileError(RealmError, OSError):
     """The Realm file cannot be opened, read or written."""
+
+    code = "FileAccess"
 
 
 class InvalidDatabaseError(FileError):
     """The file exists but is not a Realm file."""
 
+    code = "InvalidDatabase"
+
 
 class NewerFormatError(InvalidDatabaseError):
     """The file was written by a newer version of Syncline."""
+
+    code = "UnsupportedFileFormatVersion"
 
 
 class DecryptionFailedError(InvalidDatabaseError):
     """The encryption key is wrong or missing."""
 
+    code = "DecryptionFailed"
+
 
 class DiskFullError(FileError):
     """No space left for the transaction, which was rolled back; nothing of it was kept."""
+
+    code = "OutOfDiskSpace"
 
 
 class RealmInUseError(FileError):
     """The file is open elsewhere in a way that excludes this use."""
 
+    code = "DeleteOnOpenRealm"
+
 
 class MultipleSyncAgentsError(RealmError):
     """Another process already syncs this file."""
 
+    code = "MultipleSyncAgents"
+
 
 class NoSubscriptionForWriteError(RealmError):
     """Flexible sync: a created object is in no subscription."""
+
+    code = "NoSubscriptionForWrite"
 
 
 # --- the database: its schema -----------------------------------------------------------------------------------------

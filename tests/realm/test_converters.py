@@ -214,13 +214,13 @@ def test_mixed_holds_objects_and_collections(box: Box) -> None:
 
 
 def test_objects_of_another_realm_do_not_move(box: Box) -> None:
-    from syncline import InvalidatedObjectError, RealmConfiguration
+    from syncline import IllegalOperationError, RealmConfiguration
 
     with Realm.open(RealmConfiguration(in_memory=True, schema=[Other])) as elsewhere:
         with elsewhere.write():
             stranger = elsewhere.create(Other)
         for name in ("link", "extra"):
             with pytest.raises(
-                InvalidatedObjectError, match=r"belongs to another Realm; objects do not move between Realms"
+                IllegalOperationError, match=r"belongs to another Realm; objects do not move between Realms"
             ):
                 setattr(box, name, stranger)

@@ -10,6 +10,7 @@ from tests.realm.conftest import OpenRealm
 from syncline import (
     Dictionary,
     EmbeddedModel,
+    IllegalOperationError,
     InvalidatedObjectError,
     List,
     Model,
@@ -78,13 +79,13 @@ def test_what_cannot_be_deleted(realm: Realm) -> None:
     with pytest.raises(InvalidatedObjectError, match=r"this Dog was deleted"):
         realm.delete([bo, rex])
     assert bo.is_valid
-    with pytest.raises(InvalidatedObjectError, match=r"does not belong to this Realm"):
+    with pytest.raises(IllegalOperationError, match=r"does not belong to this Realm"):
         realm.delete(Dog(name="x"))
     with pytest.raises(TypeMismatchError, match=r"delete: expected objects of a Realm, got str 'x'"):
         realm.delete(["x"])  # type: ignore[list-item]
     with Realm.open(RealmConfiguration(in_memory=True, schema=[Cat])) as other, other.write():
         stranger = other.create(Cat, name="x")
-        with pytest.raises(InvalidatedObjectError, match=r"does not belong to this Realm"):
+        with pytest.raises(IllegalOperationError, match=r"does not belong to this Realm"):
             realm.delete(stranger)
 
 

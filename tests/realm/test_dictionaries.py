@@ -12,7 +12,7 @@ from syncline import (
     Dictionary,
     EmbeddedModel,
     InvalidatedObjectError,
-    LimitExceededError,
+    InvalidDictionaryKeyError,
     Model,
     TypeMismatchError,
     WrongTransactionStateError,
@@ -75,7 +75,7 @@ def test_entries(person: Person) -> None:
 
 def test_keys_that_cannot_be(person: Person) -> None:
     for key in ("$a", "a.b"):
-        with pytest.raises(LimitExceededError):
+        with pytest.raises(InvalidDictionaryKeyError):
             person.scores[key] = 1
     with pytest.raises(TypeMismatchError, match=r"Person.scores: the keys of a dictionary are str, got int 5"):
         person.scores[5] = 1  # type: ignore[index]

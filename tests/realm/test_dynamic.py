@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests.realm.conftest import OpenRealm
 
-from syncline import Dictionary, EmbeddedModel, Field, InvalidPropertyError, List, Model, SchemaError, Set
+from syncline import Dictionary, EmbeddedModel, Field, InvalidPropertyError, List, Model, NoSuchTableError, Set
 
 
 class Tag(EmbeddedModel):
@@ -58,7 +58,7 @@ def test_a_file_tells_its_classes(open_realm: OpenRealm) -> None:
     for action in (lambda: found["nme"], lambda: found.__setitem__("nme", 1)):
         with pytest.raises(InvalidPropertyError, match=r"Hund has no property 'nme': did you mean 'name'?"):
             action()
-    with pytest.raises(SchemaError, match=r"Dog is not in the schema of this Realm"):
+    with pytest.raises(NoSuchTableError, match=r"Dog is not in the schema of this Realm"):
         dynamic.objects(Dog)
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.realm.conftest import OpenRealm
 
 from syncline import (
+    IllegalOperationError,
     InvalidatedObjectError,
     List,
     Model,
@@ -219,7 +220,7 @@ def test_lists_of_objects(person: Person) -> None:
         person.dogs.append(None)  # type: ignore[arg-type]
     with pytest.raises(TypeMismatchError, match=r"Person.dogs: expected Dog, got Person"):
         person.dogs.append(Person())  # type: ignore[arg-type]
-    with pytest.raises(TypeMismatchError, match=r"only lists of objects can delete"):
+    with pytest.raises(IllegalOperationError, match=r"only lists of objects can delete"):
         person.numbers.delete_at(0)
 
 

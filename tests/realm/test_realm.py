@@ -21,12 +21,12 @@ from syncline import (
     Field,
     FileError,
     InvalidDatabaseError,
-    InvalidPropertyError,
     List,
     MismatchedConfigError,
+    MissingPrimaryKeyError,
     Model,
     NewerFormatError,
-    PrimaryKeyError,
+    NoSuchTableError,
     Realm,
     RealmConfiguration,
     SchemaError,
@@ -172,7 +172,7 @@ def test_get_by_key(open_realm: OpenRealm) -> None:
     assert realm.get("Dog", "Rex") is rex
     with pytest.raises(TypeMismatchError, match=r"Dog.name: expected str, got int 5"):
         realm.get(Dog, 5)
-    with pytest.raises(PrimaryKeyError, match=r"Note has no primary key; use objects\(Note\).where"):
+    with pytest.raises(MissingPrimaryKeyError, match=r"Note has no primary key; use objects\(Note\).where"):
         realm.get(Note, 1)
 
 
@@ -191,11 +191,13 @@ def test_equal_content_has_an_equal_hash(open_realm: OpenRealm) -> None:
 
 def test_classes_that_are_not_there(open_realm: OpenRealm) -> None:
     realm = open_realm(Dog)
-    with pytest.raises(SchemaError, match=r"Note is not in the schema of this Realm; open it with .*\[Dog, Note\]"):
+    with pytest.raises(
+        NoSuchTableError, match=r"Note is not in the schema of this Realm; open it with .*\[Dog, Note\]"
+    ):
         realm.objects(Note)
-    with pytest.raises(InvalidPropertyError, match=r"this Realm has no class 'Dgo': did you mean 'Dog'?"):
+    with pytest.raises(NoSuchTableError, match=r"this Realm has no class 'Dgo': did you mean 'Dog'?"):
         realm.objects("Dgo")
-    with pytest.raises(InvalidPropertyError, match=r"this Realm has no class 'Zebra': it has Dog"):
+    with pytest.raises(NoSuchTableError, match=r"this Realm has no class 'Zebra': it has Dog"):
         realm.get("Zebra", 1)
     with pytest.raises(TypeMismatchError, match=r"expected a model class or the name of one, got int 5"):
         realm.objects(5)  # type: ignore[call-overload]

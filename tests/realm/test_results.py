@@ -5,7 +5,16 @@ from __future__ import annotations
 import pytest
 from tests.realm.conftest import OpenRealm
 
-from syncline import Field, InvalidPropertyError, List, Model, PrimaryKeyError, QueryError, Realm, TypeMismatchError
+from syncline import (
+    Field,
+    InvalidPropertyError,
+    List,
+    Model,
+    ModifyPrimaryKeyError,
+    QueryError,
+    Realm,
+    TypeMismatchError,
+)
 
 
 class Dog(Model):
@@ -180,7 +189,7 @@ def test_update_and_delete(realm: Realm) -> None:
         assert (rex.age, rex.breed) == (4, "old")
         with pytest.raises(InvalidPropertyError, match=r"Dog has no property 'agee': did you mean 'age'?"):
             realm.objects(Dog).update(agee=1)
-        with pytest.raises(PrimaryKeyError, match=r"Dog.name: a primary key cannot be changed"):
+        with pytest.raises(ModifyPrimaryKeyError, match=r"Dog.name: a primary key cannot be changed"):
             realm.objects(Dog).update(name="x")
         with pytest.raises(TypeMismatchError, match=r"Dog.age: expected int, got str 'x'"):
             realm.objects(Dog).update(age="x")

@@ -9,7 +9,15 @@ from typing import Any
 import pytest
 from tests.storage.store import Store, people_store, plain
 
-from syncline.errors import InvalidatedObjectError, LimitExceededError, PrimaryKeyError, SchemaError, TypeMismatchError
+from syncline.errors import (
+    IllegalOperationError,
+    InvalidatedObjectError,
+    InvalidDictionaryKeyError,
+    LimitExceededError,
+    ModifyPrimaryKeyError,
+    SchemaError,
+    TypeMismatchError,
+)
 from syncline.storage.refs import CollectionRef, ObjectRef
 from syncline.storage.transaction import WriteTransaction
 from syncline.values import Decimal128, Float32, GlobalKey, Link, ObjectId, Timestamp
@@ -441,16 +449,16 @@ REFUSALS: dict[str, tuple[type[Exception], Callable[[People], object]]] = {
     ),
     "embedded in Mixed": (TypeMismatchError, lambda p: p.set("mix", ObjectRef(p.store.cls("Addr").id, 0))),
     "link to asymmetric": (TypeMismatchError, lambda p: p.set("mix", ObjectRef(p.store.cls("Metric").id, 0))),
-    "primary key": (PrimaryKeyError, lambda p: p.set("name", "Bob")),
+    "primary key": (ModifyPrimaryKeyError, lambda p: p.set("name", "Bob")),
     "whole collection": (TypeMismatchError, lambda p: p.set("ints", 3)),
     "missing object": (InvalidatedObjectError, lambda p: p.tx.set(p.person, 99, p.store.prop("Person.age"), 1)),
     "erase a missing object": (InvalidatedObjectError, lambda p: p.tx.erase(p.person, 99)),
     "add to null": (
-        TypeMismatchError,
+        IllegalOperationError,
         lambda p: p.tx.add_integer(p.person, p.ann, p.store.prop("Person.nage"), 1),
     ),
     "add to a string": (
-        TypeMismatchError,
+        IllegalOperationError,
         lambda p: p.tx.add_integer(p.person, p.ann, p.store.prop("Person.mix"), 1),
     ),
     "key of another type": (TypeMismatchError, lambda p: p.tx.create(p.person, 3)),
@@ -480,8 +488,8 @@ REFUSALS: dict[str, tuple[type[Exception], Callable[[People], object]]] = {
         TypeMismatchError,
         lambda p: p.tx.set_collection(p.person, p.ann, p.store.prop("Person.mix"), SET_COLLECTION),
     ),
-    "key with $": (LimitExceededError, lambda p: p.tx.dict_set(p.ref("idict"), "$a", 1)),
-    "key with .": (LimitExceededError, lambda p: p.tx.dict_set(p.ref("idict"), "a.b", 1)),
+    "key with $": (InvalidDictionaryKeyError, lambda p: p.tx.dict_set(p.ref("idict"), "$a", 1)),
+    "key with .": (InvalidDictionaryKeyError, lambda p: p.tx.dict_set(p.ref("idict"), "a.b", 1)),
 }
 
 

@@ -11,7 +11,12 @@ from collections.abc import Iterable, Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from syncline.errors import InvalidatedObjectError, PrimaryKeyError, TypeMismatchError, WrongTransactionStateError
+from syncline.errors import (
+    IllegalOperationError,
+    MissingPrimaryKeyError,
+    ObjectTypeMismatchError,
+    TypeMismatchError,
+)
 from syncline.realm.attributes import Attribute
 from syncline.realm.converters import Converter, describe
 from syncline.realm.models import Model
@@ -78,7 +83,7 @@ class Assigner:
     def create(self, binding: Binding, values: Mapping[str, Any]) -> int:
         """The object key of a new object, or of the one that has the primary key already, with ``values`` written."""
         if binding.info.embedded:
-            raise WrongTransactionStateError(
+            raise IllegalOperationError(
                 f"{binding.name} objects are embedded: they come into being by assigning them to their parent"
             )
         plan = binding.plan()
@@ -101,7 +106,7 @@ class Assigner:
             return known
         binding = self.context.classes.of(type(obj))
         if binding.info.embedded:
-            raise WrongTransactionStateError(
+            raise IllegalOperationError(
                 f"{obj!r} is embedded: assign it to the property of its parent instead of adding it"
             )
         plan, values, defaults = binding.plan(), obj._values, obj._defaults
@@ -222,9 +227,11 @@ class Assigner:
     def _check_embedded(self, converter: Converter, value: Any) -> None:
         if isinstance(value, Model):
             if type(value)._info.stored_name != converter.type.target:
-                raise TypeMismatchError(f"{converter.where}: expected {converter.type.target}, got {describe(value)}")
+                raise ObjectTypeMismatchError(
+                    f"{converter.where}: expected {converter.type.target}, got {describe(value)}"
+                )
             if value.is_managed:
-                raise InvalidatedObjectError(
+                raise IllegalOperationError(
                     f"{converter.where}: {value!r} has a parent already; embedded objects have one"
                 )
         elif not isinstance(value, Mapping):
@@ -325,8 +332,10 @@ class Assigner:
             self.store(DictionarySpot(tx, reference, key), converter, place, value)
 
 
-def _no_key(binding: Binding) -> PrimaryKeyError:
-    return PrimaryKeyError(f"{binding.name} has no primary key, so there is nothing to update; leave out update=")
+def _no_key(binding: Binding) -> MissingPrimaryKeyError:
+    return MissingPrimaryKeyError(
+        f"{binding.name} has no primary key, so there is nothing to update; leave out update="
+    )
 
 
 def _same(stored: Any, present: Any) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
-from syncline.errors import PrimaryKeyError
+from syncline.errors import ModifyPrimaryKeyError
 from syncline.query.ast import Path
 from syncline.query.expression import ClassRef, Expr, PropertyRef
 from syncline.realm.converters import Converter, Loader
@@ -68,7 +68,9 @@ class Attribute:
             self.set_unmanaged(obj, value)
             return
         if self.property.primary_key:
-            raise PrimaryKeyError(f"{self.converter.where}: a primary key cannot be changed; create another object")
+            raise ModifyPrimaryKeyError(
+                f"{self.converter.where}: a primary key cannot be changed; create another object"
+            )
         binding.assign(obj, self, value)
 
     def __delete__(self, obj: Model) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from syncline.errors import InvalidPropertyError, SchemaError, TypeMismatchError
+from syncline.errors import NoSuchTableError, TypeMismatchError
 from syncline.query.paths import Names
 from syncline.realm.binding import Binding
 from syncline.realm.converters import describe
@@ -64,7 +64,7 @@ class Classes:
     def of(self, cls: type[Model] | str) -> Binding:
         """The class given as a model or by name.
 
-        Raises SchemaError or InvalidPropertyError if this Realm does not have it.
+        Raises NoSuchTableError if this Realm does not have it.
         """
         binding = self._by_class.get(cls)
         if binding is None:
@@ -78,7 +78,7 @@ class Classes:
         elif isinstance(cls, ModelMeta):
             name = cls._info.stored_name
             if self._known.get(name) is not cls:
-                raise SchemaError(
+                raise NoSuchTableError(
                     f"{cls.__name__} is not in the schema of this Realm; open it with "
                     f"RealmConfiguration(schema=[{', '.join([*self.names(), cls.__name__])}])"
                 )
@@ -92,7 +92,7 @@ class Classes:
         if info is None:
             near = get_close_matches(str(cls), self.names(), n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(self.names()) or 'none'}"
-            raise InvalidPropertyError(f"this Realm has no class {cls!r}: {hint}")
+            raise NoSuchTableError(f"this Realm has no class {cls!r}: {hint}")
         return self.binding(info.id)
 
     def _stored_name(self, public: str) -> str:

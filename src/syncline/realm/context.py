@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from syncline.errors import (
     ClosedRealmError,
-    InvalidatedObjectError,
+    IllegalOperationError,
+    ObjectTypeMismatchError,
     QueryArgumentError,
     TypeMismatchError,
     WrongThreadError,
@@ -302,17 +303,17 @@ class Context:
     def reference(self, value: Any, target: str | None, where: str, expected: str = "an object") -> ObjectRef:
         """The row of an object under a link; an unmanaged object or a mapping is added first.
 
-        Raises TypeMismatchError for anything else or another class than ``target``, InvalidatedObjectError for an
-        object of another Realm or one that was deleted.
+        Raises ObjectTypeMismatchError for an object of another class than ``target``, TypeMismatchError for anything
+        else, IllegalOperationError for an object of another Realm, InvalidatedObjectError for one that was deleted.
         """
         if isinstance(value, Model):
             if target is not None and type(value)._info.stored_name != target:
-                raise TypeMismatchError(f"{where}: expected {expected}, got {describe(value)}")
+                raise ObjectTypeMismatchError(f"{where}: expected {expected}, got {describe(value)}")
             binding = value._binding
             if binding is None:
                 return self.assigner().add(value)
             if binding.context is not self:
-                raise InvalidatedObjectError(
+                raise IllegalOperationError(
                     f"{where}: {value!r} belongs to another Realm; objects do not move between Realms"
                 )
             binding.check_valid(value)

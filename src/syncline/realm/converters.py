@@ -15,7 +15,7 @@ from numbers import Real
 from typing import Any, Final, Protocol, TypeAlias
 from uuid import UUID
 
-from syncline.errors import LimitExceededError, TypeMismatchError
+from syncline.errors import LimitExceededError, PropertyNotNullableError, TypeMismatchError
 from syncline.realm.schema import PropertyType
 from syncline.storage.refs import CollectionRef, ObjectRef
 from syncline.values import Decimal128, Float32, ObjectId, Timestamp, kinds
@@ -237,8 +237,8 @@ class Converter:
     def _expected(self) -> str:
         return f"{self.type.target} or None" if self.nullable else str(self.type.target)
 
-    def _null(self) -> TypeMismatchError:
-        return TypeMismatchError(
+    def _null(self) -> PropertyNotNullableError:
+        return PropertyNotNullableError(
             f"{self.where}: cannot be None; declare it as '{_annotation(self.type)} | None' if it may be"
             if self.type.collection == kinds.SINGLE_COLLECTION
             else f"{self.where}: its elements cannot be None"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from syncline.errors import InvalidatedObjectError, TypeMismatchError
+from syncline.errors import IllegalOperationError, TypeMismatchError
 from syncline.realm.binding import Binding
 from syncline.realm.converters import describe
 from syncline.realm.models import Model
@@ -24,7 +24,7 @@ def delete(context: Context, objects: Iterable[Any]) -> None:
             raise TypeMismatchError(f"delete: expected objects of a Realm, got {describe(obj)}")
         binding = obj._binding
         if binding is None or binding.context is not context:
-            raise InvalidatedObjectError(f"delete: {obj!r} does not belong to this Realm")
+            raise IllegalOperationError(f"delete: {obj!r} does not belong to this Realm")
         binding.check_valid(obj)
         keys.setdefault(binding, []).append(obj._key)
     for binding, chosen in keys.items():

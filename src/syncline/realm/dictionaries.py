@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import TYPE_CHECKING, TypeVar, cast
 
-from syncline.errors import TypeMismatchError
+from syncline.errors import KeyNotFoundError, TypeMismatchError
 from syncline.realm.converters import describe
 from syncline.realm.live import LiveCollection
 from syncline.realm.models import collection_annotations
@@ -28,7 +28,7 @@ class Dictionary(LiveCollection, MutableMapping[str, T]):
     def __getitem__(self, key: str) -> T:
         reader = self._read()
         if not isinstance(key, str):
-            raise KeyError(key)
+            raise self._no_key(key)
         with self._context.lock:
             return cast(T, self._load(reader.dict_get(self._reference, key)))
 
@@ -59,8 +59,11 @@ class Dictionary(LiveCollection, MutableMapping[str, T]):
     def __delitem__(self, key: str) -> None:
         """Remove an entry; an object it links to stays. Raises KeyError."""
         if not isinstance(key, str) or not self._write().dict_erase(self._reference, key):
-            raise KeyError(key)
+            raise self._no_key(key)
         self._after_removal()
+
+    def _no_key(self, key: object) -> KeyNotFoundError:
+        return KeyNotFoundError(f"{self._converter.where} has no key {key!r}")
 
     def clear(self) -> None:
         """Remove all entries."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, MutableSequence, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
-from syncline.errors import QueryError, TypeMismatchError
+from syncline.errors import IllegalOperationError, OutOfBoundsError, QueryError
 from syncline.realm.deleting import delete
 from syncline.realm.live import LiveCollection
 from syncline.realm.models import collection_annotations
@@ -54,7 +54,7 @@ class List(LiveCollection, MutableSequence[T]):
         if index < 0:
             index += len(self)
         if index < 0:
-            raise IndexError(f"{self._converter.where}: list index out of range")
+            raise OutOfBoundsError(f"{self._converter.where}: list index out of range")
         return index
 
     def _loaded(self, stored: Sequence[Any]) -> list[T]:
@@ -162,7 +162,7 @@ class List(LiveCollection, MutableSequence[T]):
             return
         place = self._index(index)
         if place >= tx.size(self._reference):
-            raise IndexError(f"{self._converter.where}: list index out of range")
+            raise OutOfBoundsError(f"{self._converter.where}: list index out of range")
         if built_in_place(self._place, value):
             spot = ListSetSpot(tx, self._reference, place)
             self._context.assigner().store(spot, self._converter, self._place, value)
@@ -226,7 +226,9 @@ class List(LiveCollection, MutableSequence[T]):
     def delete_at(self, index: int) -> None:
         """Delete the object at ``index`` from the Realm, and with it the entry."""
         if self._converter.kind != kinds.LINK:
-            raise TypeMismatchError(f"{self._converter.where}: only lists of objects can delete; use 'del' for a value")
+            raise IllegalOperationError(
+                f"{self._converter.where}: only lists of objects can delete; use 'del' for a value"
+            )
         delete(self._context, [self[index]])
 
     # --- queries and observers ----------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
-from syncline.errors import PrimaryKeyError, TypeMismatchError
+from syncline.errors import MissingPropertyValueError, ObjectAlreadyExistsError
 from syncline.realm.attributes import Attribute
 from syncline.realm.converters import Converter
 from syncline.realm.models import Model, default_value, unknown_property
@@ -90,13 +90,10 @@ class Plan:
         return self.binding.new(self.insert(tx, self.key_of(values, NO_DEFAULTS), initial))
 
     def insert(self, tx: WriteTransaction, key: Any, initial: list[Initial]) -> int:
-        """The number of a new row. Raises PrimaryKeyError if there is one with that key."""
+        """The number of a new row. Raises ObjectAlreadyExistsError if there is one with that key."""
         binding = self.binding
         if self.key is not None and tx.find(binding.info, key) is not None:
-            raise PrimaryKeyError(
-                f"a {binding.name} with the primary key {key!r} exists already; use update=UpdateMode.MODIFIED or "
-                "realm.get()"
-            )
+            raise ObjectAlreadyExistsError(binding.name, key)
         row, _ = tx.create(binding.info, key, initial)
         binding.context.changes += 1
         return row
@@ -104,8 +101,8 @@ class Plan:
     def scalars(self, values: Mapping[str, Any], defaults: Mapping[str, Any]) -> tuple[list[Initial], int]:
         """What the scalar properties of a new row start with, and how many of ``values`` that uses.
 
-        ``defaults`` are those that an unmanaged object made before. Raises TypeMismatchError for values that are
-        missing.
+        ``defaults`` are those that an unmanaged object made before. Raises MissingPropertyValueError for
+        values that are missing.
         """
         context = self.binding.context
         initial: list[Initial] = []
@@ -147,7 +144,7 @@ class Plan:
             elif prop.type.nullable:
                 value = None
             else:
-                raise PrimaryKeyError(f"{attribute.converter.where}: the primary key needs a value")
+                raise MissingPropertyValueError(f"{attribute.converter.where}: the primary key needs a value")
         if type(value) is attribute.converter.exact:
             return value
         return attribute.converter.store(value, self.binding.context)
@@ -158,6 +155,6 @@ def default_of(prop: Property, defaults: Mapping[str, Any]) -> Any:
     return defaults[prop.name] if prop.name in defaults else default_value(prop)
 
 
-def _missing(owner: str, names: list[str]) -> TypeMismatchError:
+def _missing(owner: str, names: list[str]) -> MissingPropertyValueError:
     listed = ", ".join(f"{owner}.{name}" for name in names)
-    return TypeMismatchError(f"{listed}: a value is needed; give one, a default, or declare '| None'")
+    return MissingPropertyValueError(f"{listed}: a value is needed; give one, a default, or declare '| None'")

@@ -20,7 +20,13 @@ from typing import Any, Final, Self, TypeVar, overload
 
 import apsw
 
-from syncline.errors import ClosedRealmError, PrimaryKeyError, RealmError, TypeMismatchError, WrongTransactionStateError
+from syncline.errors import (
+    ClosedRealmError,
+    MissingPrimaryKeyError,
+    RealmError,
+    TypeMismatchError,
+    WrongTransactionStateError,
+)
 from syncline.realm.assigning import Assigner, UpdateMode
 from syncline.realm.async_open import AsyncOpenTask
 from syncline.realm.backend import SyncHandle, sync_backend
@@ -350,7 +356,7 @@ class Realm:
     def get(self, cls: type[M] | str, key: Any) -> Any:
         """The object with that primary key, or None.
 
-        Raises TypeMismatchError for a key of another type, PrimaryKeyError if the class has no primary key.
+        Raises TypeMismatchError for a key of another type, MissingPrimaryKeyError if the class has no primary key.
         """
         context = self._context
         binding = context.classes.of(cls)
@@ -358,7 +364,7 @@ class Realm:
             return None
         attribute = binding.plan().key
         if attribute is None:
-            raise PrimaryKeyError(f"{binding.name} has no primary key; use objects({binding.name}).where(…)")
+            raise MissingPrimaryKeyError(f"{binding.name} has no primary key; use objects({binding.name}).where(…)")
         if type(key) is not attribute.converter.exact:
             key = attribute.converter.store(key, context)
         reader = context.reader()
@@ -459,7 +465,8 @@ class Realm:
 
         Values may hold mappings and unmanaged objects under links: they become objects too. ``update`` says what
         happens if an object with the same primary key exists. Raises WrongTransactionStateError, InvalidPropertyError
-        (unknown name), TypeMismatchError (also: a value is missing), LimitExceededError, PrimaryKeyError.
+        (unknown name), TypeMismatchError, MissingPropertyValueError, LimitExceededError, ObjectAlreadyExistsError,
+        MissingPrimaryKeyError (an update of a class without), IllegalOperationError (an embedded class).
         """
         context = self._context
         tx = context.writing()

@@ -11,7 +11,13 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, overload
 
-from syncline.errors import InvalidatedObjectError, PrimaryKeyError, QueryError, TypeMismatchError
+from syncline.errors import (
+    InvalidatedObjectError,
+    ModifyPrimaryKeyError,
+    OutOfBoundsError,
+    QueryError,
+    TypeMismatchError,
+)
 from syncline.query.arguments import bind
 from syncline.query.ast import Always, And, Distinct, Limit, Path, Predicate, Query, Sort, SortKey, Stage
 from syncline.query.expression import Condition, Expr
@@ -213,7 +219,7 @@ class Results(Sequence[T]):
         try:
             key = keys[index]
         except IndexError:
-            raise IndexError(
+            raise OutOfBoundsError(
                 f"index {index} is out of range: there are {len(keys)} {self._binding.name} objects"
             ) from None
         return cast(T, self._object(index + len(keys) if index < 0 else index, key))
@@ -296,7 +302,7 @@ class Results(Sequence[T]):
         named = self._binding.plan().named(values)
         for name in named:
             if attributes[name].property.primary_key:
-                raise PrimaryKeyError(f"{attributes[name].converter.where}: a primary key cannot be changed")
+                raise ModifyPrimaryKeyError(f"{attributes[name].converter.where}: a primary key cannot be changed")
         keys = self._all_keys()[:]
         for key in keys:
             for name, value in named.items():

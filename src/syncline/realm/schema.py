@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from syncline.errors import SchemaError
+from syncline.errors import SchemaError, SchemaValidationError
 from syncline.values import kinds
 
 __all__ = ["MISSING", "ObjectSchema", "Property", "PropertyType", "schema_error", "validate"]
@@ -187,12 +187,13 @@ class ObjectSchema:
         return next((prop for prop in self.properties if prop.primary_key), None)
 
 
-def schema_error(problems: Iterable[str]) -> SchemaError:
+def schema_error(problems: Iterable[str]) -> SchemaValidationError:
     """One error that lists all problems, one per line (spec/sdk.md §1.7)."""
     listed = list(problems)
     if len(listed) == 1:
-        return SchemaError(listed[0])
-    return SchemaError(f"the schema has {len(listed)} problems:\n" + "\n".join(f"- {problem}" for problem in listed))
+        return SchemaValidationError(listed[0], listed)
+    text = "\n".join(f"- {problem}" for problem in listed)
+    return SchemaValidationError(f"the schema has {len(listed)} problems:\n{text}", listed)
 
 
 def validate(classes: Iterable[ObjectSchema]) -> None:

@@ -17,7 +17,7 @@ from syncline.changesets.instructions import (
     SetInsert,
     Update,
 )
-from syncline.errors import InvalidatedObjectError, LimitExceededError, TypeMismatchError
+from syncline.errors import InvalidatedObjectError, InvalidDictionaryKeyError, OutOfBoundsError, TypeMismatchError
 from syncline.storage.catalogue import PropertyInfo
 from syncline.storage.columns import (
     DICTIONARY_TAG,
@@ -140,21 +140,21 @@ class CollectionWriter(Reader):
     # --- lists ------------------------------------------------------------------------------------------------------
 
     def _insertion_index(self, ref: CollectionRef, index: int) -> int:
-        """The real index of an insertion. Raises IndexError."""
+        """The real index of an insertion. Raises OutOfBoundsError."""
         self._require(ref, LIST_COLLECTION)
         hidden = self._hidden(ref)
         size = self.workspace.list_size(ref) - len(hidden)
         if not 0 <= index <= size:
-            raise IndexError(f"index {index} is outside the list of {size}")
+            raise OutOfBoundsError(f"index {index} is outside the list of {size}")
         return self.list_real_index(ref, index) if hidden else index
 
     def _element_index(self, ref: CollectionRef, index: int) -> int:
-        """The real index of an element. Raises IndexError."""
+        """The real index of an element. Raises OutOfBoundsError."""
         self._require(ref, LIST_COLLECTION)
         hidden = self._hidden(ref)
         size = self.workspace.list_size(ref) - len(hidden)
         if not 0 <= index < size:
-            raise IndexError(f"index {index} is outside the list of {size}")
+            raise OutOfBoundsError(f"index {index} is outside the list of {size}")
         return self.list_real_index(ref, index) if hidden else index
 
     @staticmethod
@@ -166,7 +166,7 @@ class CollectionWriter(Reader):
     def list_insert(self, ref: CollectionRef, index: int, value: Value) -> None:
         """Insert before the visible index; the size appends.
 
-        Raises IndexError, TypeMismatchError, LimitExceededError.
+        Raises OutOfBoundsError, TypeMismatchError, LimitExceededError.
         """
         real = self._insertion_index(ref, index)
         place = self._place(ref)
@@ -200,7 +200,7 @@ class CollectionWriter(Reader):
         return CollectionRef(collection, 0, cast(int, cell[1]))
 
     def list_set(self, ref: CollectionRef, index: int, value: Value) -> None:
-        """Replace the element at the visible index. Raises IndexError, TypeMismatchError, LimitExceededError."""
+        """Replace the element at the visible index. Raises OutOfBoundsError, TypeMismatchError, LimitExceededError."""
         real = self._element_index(ref, index)
         place = self._place(ref)
         cell, kind, payload = self._prepare(self.workspace.element(ref), self._root(ref), value)
@@ -246,12 +246,12 @@ class CollectionWriter(Reader):
             real += 1
 
     def list_erase(self, ref: CollectionRef, index: int) -> None:
-        """Remove the element at the visible index; an embedded object there is deleted. Raises IndexError."""
+        """Remove the element at the visible index; an embedded object there is deleted. Raises OutOfBoundsError."""
         real = self._element_index(ref, index)
         erase_element(self.workspace, self.recorder, ref, self._place(ref), real)
 
     def list_erase_range(self, ref: CollectionRef, start: int, stop: int) -> None:
-        """Remove elements ``start`` … ``stop`` - 1, the last one first. Raises IndexError."""
+        """Remove elements ``start`` … ``stop`` - 1, the last one first. Raises OutOfBoundsError."""
         if start < stop:
             self._element_index(ref, start)
             self._element_index(ref, stop - 1)
@@ -259,7 +259,7 @@ class CollectionWriter(Reader):
             self.list_erase(ref, index)
 
     def list_move(self, ref: CollectionRef, source: int, target: int) -> None:
-        """Move an element so that its index becomes ``target``; onto itself does nothing. Raises IndexError."""
+        """Move an element so that its index becomes ``target``; onto itself does nothing. Raises OutOfBoundsError."""
         real_source = self._element_index(ref, source)
         real_target = self._element_index(ref, target)
         place = self._place(ref)
@@ -274,7 +274,7 @@ class CollectionWriter(Reader):
         self.workspace.list_move(ref, source, target)
 
     def list_swap(self, ref: CollectionRef, first: int, second: int) -> None:
-        """Exchange two elements (recorded as one or two moves, spec/changesets.md §9.2). Raises IndexError."""
+        """Exchange two elements (recorded as one or two moves, spec/changesets.md §9.2). Raises OutOfBoundsError."""
         a = self._element_index(ref, min(first, second))
         b = self._element_index(ref, max(first, second))
         place = self._place(ref)
@@ -409,7 +409,10 @@ class CollectionWriter(Reader):
 
 
 def dictionary_key(key: str) -> str | bytes:
-    """A dictionary key as SQLite has it. Raises LimitExceededError for one that peers refuse (spec/sdk.md §1.6)."""
+    """A dictionary key as SQLite has it.
+
+    Raises InvalidDictionaryKeyError for one that peers refuse (spec/sdk.md §1.6).
+    """
     if key.startswith("$") or "." in key:
-        raise LimitExceededError(f"dictionary key {key!r}: a key must not start with '$' nor contain '.'")
+        raise InvalidDictionaryKeyError(f"dictionary key {key!r}: a key must not start with '$' nor contain '.'")
     return text_to_sql(key)

@@ -11,7 +11,7 @@ from struct import Struct
 from typing import Final, TypeAlias, cast
 from uuid import UUID as Uuid
 
-from syncline.errors import LimitExceededError, TypeMismatchError
+from syncline.errors import LimitExceededError, PropertyNotNullableError, TypeMismatchError
 from syncline.storage.catalogue import TYPE_CODES, PropertyInfo
 from syncline.storage.refs import CollectionRef, ObjectRef
 from syncline.values import Decimal128, Float32, GlobalKey, Key, ObjectId, Timestamp
@@ -206,7 +206,7 @@ def encode(prop: PropertyInfo, kind: int, value: object) -> Cell:
         return _mixed_cell(kind, value)
     if kind == NULL:
         if not prop.nullable:
-            raise TypeMismatchError(f"property {prop.name!r} must not be null")
+            raise PropertyNotNullableError(f"property {prop.name!r} must not be null")
         return (None, _NULL_KEY) if prop.type == DECIMAL else (None,)
     if kind != prop.type or kind == LINK:
         raise mismatch(prop, kind)

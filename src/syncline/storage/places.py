@@ -6,7 +6,7 @@ from typing import Final, cast
 
 from syncline.changesets.describe import name_text
 from syncline.changesets.instructions import Path
-from syncline.errors import InapplicableChangesetError, LimitExceededError
+from syncline.errors import InapplicableChangesetError, InvalidDictionaryKeyError, LimitExceededError
 from syncline.storage.catalogue import PropertyInfo
 from syncline.storage.collection_writer import dictionary_key
 from syncline.storage.columns import DICTIONARY_TAG, LIST_TAG, Cell
@@ -124,7 +124,7 @@ def entry_key(key: str) -> str | bytes:
     """A dictionary key as SQLite has it. Raises InapplicableChangesetError for one that is not allowed."""
     try:
         return dictionary_key(key)
-    except LimitExceededError:  # whose text has the key
+    except (InvalidDictionaryKeyError, LimitExceededError):  # whose text has the key
         raise InapplicableChangesetError("the key of an entry must not start with '$' nor contain '.'") from None
 
 

@@ -17,7 +17,14 @@ from typing import Final, cast
 
 import apsw
 
-from syncline.errors import InvalidatedObjectError, LimitExceededError, SchemaError, TypeMismatchError
+from syncline.errors import (
+    KeyNotFoundError,
+    LimitExceededError,
+    OutOfBoundsError,
+    SchemaError,
+    StaleAccessorError,
+    TypeMismatchError,
+)
 from syncline.storage.backlinks import links_through
 from syncline.storage.catalogue import Catalogue, ClassInfo, PropertyInfo
 from syncline.storage.columns import (
@@ -159,11 +166,11 @@ class Reader:
     def node_owner(self, node: int) -> tuple[ObjectRef, PropertyInfo]:
         """The object and property in whose value the collection with that number lies.
 
-        Raises InvalidatedObjectError.
+        Raises StaleAccessorError.
         """
         found = self.tables.node(node)
         if found is None:
-            raise InvalidatedObjectError("this collection in a Mixed value was replaced or removed")
+            raise StaleAccessorError("this collection in a Mixed value was replaced or removed")
         return ObjectRef(found.class_id, found.owner), self.catalogue.properties[found.property_id]
 
     # --- collections ------------------------------------------------------------------------------------------------
@@ -189,10 +196,10 @@ class Reader:
         return self.tables.member_count(ref)
 
     def list_get(self, ref: CollectionRef, index: int) -> Value:
-        """The element at a visible index (0 or greater). Raises IndexError."""
+        """The element at a visible index (0 or greater). Raises OutOfBoundsError."""
         cell = self.tables.member(ref, self.list_real_index(ref, index)) if index >= 0 else None
         if cell is None:
-            raise IndexError(f"index {index} is outside the list")
+            raise OutOfBoundsError(f"index {index} is outside the list")
         return decode(self.tables.element(ref), cell)
 
     def list_slice(self, ref: CollectionRef, start: int = 0, stop: int | None = None) -> list[Value]:
@@ -253,10 +260,10 @@ class Reader:
         return cell is not None and self.tables.member(ref, cell_sort_key(prop, cell)) is not None
 
     def dict_get(self, ref: CollectionRef, key: str) -> Value:
-        """The value of an entry. Raises KeyError."""
+        """The value of an entry. Raises KeyNotFoundError."""
         cell = self._entry(ref, key)
         if cell is None:
-            raise KeyError(key)
+            raise KeyNotFoundError(f"there is no key {key!r}")
         return decode(self.tables.element(ref), cell)
 
     def dict_contains(self, ref: CollectionRef, key: str) -> bool:

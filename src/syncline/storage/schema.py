@@ -10,7 +10,7 @@ from typing import Final
 
 import apsw
 
-from syncline.errors import SchemaError
+from syncline.errors import InvalidNameError
 from syncline.storage.catalogue import (
     COLLECTION_FLAGS,
     GENERAL_INDEX,
@@ -62,24 +62,24 @@ _INDEXABLE: Final = (INT, BOOL, STRING, TIMESTAMP, OBJECT_ID, UUID, MIXED)
 
 
 def check_class_name(name: str) -> None:
-    """Raises SchemaError for an empty or too long name (spec/sdk.md §1.6)."""
+    """Raises InvalidNameError for an empty or too long name (spec/sdk.md §1.6)."""
     _check_name(name, "class", MAX_CLASS_NAME_SIZE)
 
 
 def check_property_name(name: str) -> None:
-    """Raises SchemaError for an empty or too long name (spec/sdk.md §1.6)."""
+    """Raises InvalidNameError for an empty or too long name (spec/sdk.md §1.6)."""
     _check_name(name, "property", MAX_PROPERTY_NAME_SIZE)
 
 
 def _check_name(name: str, what: str, limit: int) -> None:
     if not name:
-        raise SchemaError(f"a {what} needs a name")
+        raise InvalidNameError(f"a {what} needs a name")
     try:
         size = len(name.encode())
     except UnicodeEncodeError:
-        raise SchemaError(f"the {what} name {name!r} is not valid Unicode") from None
+        raise InvalidNameError(f"the {what} name {name!r} is not valid Unicode") from None
     if size > limit:
-        raise SchemaError(f"the {what} name {name!r} has {size} bytes, more than {limit}")
+        raise InvalidNameError(f"the {what} name {name!r} has {size} bytes, more than {limit}")
 
 
 def nullability(type: int, collection: int, nullable: bool) -> bool:

@@ -32,8 +32,9 @@ from syncline.changesets.instructions import (
 )
 from syncline.collector import COLLECTOR_PAUSED
 from syncline.errors import (
+    IllegalOperationError,
     LimitExceededError,
-    PrimaryKeyError,
+    ModifyPrimaryKeyError,
     SchemaError,
     TypeMismatchError,
 )
@@ -337,7 +338,7 @@ class WriteTransaction(CollectionWriter):
         None empties (an embedded object there is deleted, a collection in a Mixed too). Embedded objects and
         collections in a Mixed come into being with :meth:`set_embedded` and :meth:`set_collection`. Raises
         TypeMismatchError, LimitExceededError, InvalidatedObjectError (the object or the target does not exist) and
-        PrimaryKeyError.
+        ModifyPrimaryKeyError.
         """
         rows = self.workspace.rows(cls.id)
         if rows.info is not cls:
@@ -353,7 +354,7 @@ class WriteTransaction(CollectionWriter):
         if prop.collection != SINGLE_COLLECTION:
             raise TypeMismatchError(f"{cls.name}.{prop.name} is a collection: change its elements")
         if prop.is_primary_key:
-            raise PrimaryKeyError(f"{cls.name}.{prop.name} is the primary key and never changes")
+            raise ModifyPrimaryKeyError(f"{cls.name}.{prop.name} is the primary key and never changes")
         if value is None:
             return encode(prop, NULL, None) if prop.type != LINK else (None,), NULL, None
         return self._prepare(prop, prop, value)
@@ -382,7 +383,7 @@ class WriteTransaction(CollectionWriter):
         self.workspace.set_cell(rows, k, prop, cell)
 
     def add_integer(self, cls: ClassInfo, k: int, prop: PropertyInfo, value: int) -> None:
-        """Add to an integer (also one in a Mixed), modulo 2**64. Raises TypeMismatchError if there is none."""
+        """Add to an integer (also one in a Mixed), modulo 2**64. Raises IllegalOperationError if there is none."""
         workspace = self.workspace
         prop = workspace.current(cls, prop)
         rows = workspace.rows(cls.id)
@@ -391,14 +392,14 @@ class WriteTransaction(CollectionWriter):
         if not INT_MIN <= value <= INT_MAX:
             raise LimitExceededError(f"{value} does not fit into 64 bits")
         if prop.is_primary_key:
-            raise PrimaryKeyError(f"{cls.name}.{prop.name} is the primary key and never changes")
+            raise ModifyPrimaryKeyError(f"{cls.name}.{prop.name} is the primary key and never changes")
         if prop.collection != SINGLE_COLLECTION or prop.type not in (INT, MIXED):
             raise TypeMismatchError(f"{cls.name}.{prop.name} is no integer")
         cell = rows.cell(k, prop)
         mixed = prop.type == MIXED
         number = cell[1] if mixed and cell[0] == INT_TAG else None if mixed else cell[0]
         if number is None:
-            raise TypeMismatchError(f"{cls.name}.{prop.name} holds no integer to add to")
+            raise IllegalOperationError(f"{cls.name}.{prop.name} holds no integer to add to")
         if self.recorder.enabled:
             place = self.recorder.property_address(rows.info, k, prop)
             self.recorder.add(AddInteger(place.table, place.key, place.field, place.path, value), place)
