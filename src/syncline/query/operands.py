@@ -32,6 +32,7 @@ __all__ = [
     "NUMERIC",
     "TYPE",
     "Grouping",
+    "always_has_value",
     "ends_in_values",
     "goes_with",
     "grouping",
@@ -164,6 +165,25 @@ def is_plural(operand: Operand) -> bool:
 def is_plural_path(path: Path) -> bool:
     """Whether a resolved path can lead to several values."""
     return any(step.plural for step in path.steps) or any(s in (Position.ALL, Position.KEYS) for s in path.inner)
+
+
+def always_has_value(operand: Operand) -> bool:
+    """Whether an operand that is not plural has a value for every object, if only null.
+
+    There is none behind an index that a list does not reach, for what a Mixed value does not hold, and for the size of
+    a null.
+    """
+    match operand:
+        case Path(_, _, steps, inner):
+            return not inner and all(step.select is None or isinstance(step.select, str) for step in steps)
+        case TypeOf(path):
+            return always_has_value(path)
+        case Size(path):
+            return kind_of(path) == kinds.LINK or (not path.inner and ends_in_values(path.steps[-1]))
+        case Arithmetic(_, left, right):
+            return always_has_value(left) and always_has_value(right)
+        case _:
+            return True
 
 
 def quantifier_of(operand: Operand) -> Quantifier | None:

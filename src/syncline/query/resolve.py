@@ -2,7 +2,7 @@
 
 Resolution fills in the steps of every path, refuses comparisons that can never make sense, folds what is constant, and
 turns constants into stored values. A single constant ends up on the right, and a plural operand on the left of a single
-one, so that compiler and evaluator have fewer cases.
+one (unless that may have no value at all), so that compiler and evaluator have fewer cases.
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ from syncline.query.full_text import search
 from syncline.query.operands import (
     NUMERIC,
     TYPE,
+    always_has_value,
     ends_in_values,
     goes_with,
     is_plural,
@@ -146,7 +147,8 @@ class _Resolver:
         if node.operator.is_string:
             never = isinstance(left, Constant) and left.value is None and node.operator is not Operator.LIKE
             return Always(False) if never and not is_plural(right) else node
-        if isinstance(left, Constant) or (is_plural(right) and not is_plural(left) and not _is_constant(right)):
+        collection = is_plural(right) and not is_plural(left) and not _is_constant(right)
+        if isinstance(left, Constant) or (collection and always_has_value(left)):
             return replace(node, operator=_MIRRORED[node.operator], left=right, right=left)
         return node
 
