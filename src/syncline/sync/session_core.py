@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from syncline.errors import AutomaticResetError, OperationAbortedError, SyncError, SynclineError, WrongThreadError
 from syncline.protocol.backoff import Backoff
 from syncline.protocol.client_session import UploadPolicy
-from syncline.protocol.errors import ErrorAction, Status
+from syncline.protocol.errors import Status
 from syncline.storage.history import ClientHistory
 from syncline.sync.client_reset import Acknowledgement, ClientReset, is_automatic
 from syncline.sync.connection_watch import ConnectionWatch, StateObserver
@@ -28,7 +28,7 @@ from syncline.sync.diagnostics import ErrorLog
 from syncline.sync.file_actions import flag_file
 from syncline.sync.progress import ProgressNotifier
 from syncline.sync.protocol_session import ProtocolSession
-from syncline.sync.session_errors import Consequence, Effect, Failure, Next, consequence, sync_error
+from syncline.sync.session_errors import Consequence, Effect, Failure, KnownFailure, Next, consequence, sync_error
 from syncline.sync.states import (
     PUBLIC_STATES,
     TRANSITIONS,
@@ -95,7 +95,7 @@ class SessionCore:
         self._is_ended = False
         self._holds_agent_lock = False
         self._waits: list[Wait] = []
-        self._reported: Status | None = None  # the connection failure the application knows of already
+        self._known_failure = KnownFailure()
         self._faults: Backoff[str] = Backoff(manager.random)
 
     # --- facts --------------------------------------------------------------------------------------------------------
@@ -365,7 +365,7 @@ class SessionCore:
                 return
             self._set_connection_state(state)
             if state is ConnectionState.CONNECTED:
-                self._reported = None
+                self._known_failure.forget()
         if failure is not None:
             self.failed(protocol, failure, disconnected=True)
 
@@ -394,7 +394,7 @@ class SessionCore:
                 error, later = self._error(failure, row)
                 self._note(error)
                 later += self._consequences(row, error)
-                report = error if row.report and not self._is_known(failure) else None
+                report = error if row.report and self._known_failure.is_to_be_told(failure) else None
         _call_all(later)
         if row.effect is not None and row.next is not Next.WAITING:
             self.manager.renewal.take_effect(self, row.effect)
@@ -478,28 +478,13 @@ class SessionCore:
         self._waits = [wait for wait in self._waits if wait.is_internal]
         return [partial(wait.finish, error) for wait in waits]
 
-    def _is_known(self, failure: Failure) -> bool:
-        """Whether the same connection failure was reported since the last connection: retries do not repeat it."""
-        if failure.server_code is not None or failure.action is ErrorAction.WARNING:
-            return False
-        known = self._reported is failure.status
-        self._reported = failure.status
-        return known
-
     def local_fault(self, protocol: ProtocolSession, error: Exception | None) -> None:
         """Our own file failed (a full disk, a lock): report it, and start anew after a growing delay."""
-        failure = Failure(
-            Status.RUNTIME_ERROR,
-            f"{self.path} cannot be synced at present, will be tried again: {error}",
-            False,
-            ErrorAction.WARNING,
-            cause=error,
-        )
         with self._lock:
             if protocol is not self._protocol:
                 return
             delay = self._faults.failed(type(error).__name__) / 1000
-        self.failed(protocol, failure, disconnected=True)
+        self.failed(protocol, Failure.of_file(self.path, error), disconnected=True)
         self._post(protocol.stop)
         self.manager.client.loop.call_later(delay, self._restart_instead_of, protocol)
 
@@ -589,8 +574,7 @@ class SessionCore:
         with self._lock:
             if self._state in (InternalState.INACTIVE, InternalState.PAUSED) or self.is_invalid:
                 return False
-            is_news = self._state is not InternalState.DYING and self._reported is not Status.AUTH_ERROR
-            self._reported = Status.AUTH_ERROR
+            is_news = self._known_failure.is_news(Status.AUTH_ERROR) and self._state is not InternalState.DYING
             self._note(error)
             later = self._fail_waits(error)
         _call_all(later)
@@ -603,9 +587,8 @@ class SessionCore:
             is_live = self._state in _WITH_PROTOCOL
             later = self._fail_waits(error) if is_live and self._waits_end_with_non_fatal_errors else []
             is_active = self._state is InternalState.ACTIVE
-            is_news = is_unreachable and is_active and self._reported is not Status.CONNECT_FAILED
+            is_news = is_unreachable and is_active and self._known_failure.is_news(Status.CONNECT_FAILED)
             if is_news:
-                self._reported = Status.CONNECT_FAILED
                 self._note(error)
         _call_all(later)
         if is_news:

@@ -31,7 +31,17 @@ from syncline.errors import (
 from syncline.protocol.errors import ERRORS, ErrorAction, ErrorCode, ErrorInfo, Reaction, Status, error_status
 from syncline.protocol.messages import Error
 
-__all__ = ["RESET_ACTIONS", "Consequence", "Effect", "Failure", "FileActionKind", "Next", "consequence", "sync_error"]
+__all__ = [
+    "RESET_ACTIONS",
+    "Consequence",
+    "Effect",
+    "Failure",
+    "FileActionKind",
+    "KnownFailure",
+    "Next",
+    "consequence",
+    "sync_error",
+]
 
 
 class Failure(NamedTuple):
@@ -71,10 +81,36 @@ class Failure(NamedTuple):
             details=details,
         )
 
+    @classmethod
+    def of_file(cls, path: str, cause: Exception | None) -> Failure:
+        """Our own file cannot be used for the time being: a full disk, a lock."""
+        message = f"{path} cannot be synced at present, will be tried again: {cause}"
+        return cls(Status.RUNTIME_ERROR, message, False, ErrorAction.WARNING, cause=cause)
+
     @property
     def is_legacy(self) -> bool:
         """Whether a server reported a code for which nobody knows an action."""
         return self.action is None and self.server_code is not None
+
+
+class KnownFailure:
+    """The connection failure that the application has been told of: it is not repeated at each retry (§10.2)."""
+
+    def __init__(self) -> None:
+        self._status: Status | None = None
+
+    def forget(self) -> None:
+        """There is a connection again."""
+        self._status = None
+
+    def is_news(self, status: Status) -> bool:
+        """Whether it is another one than that which is known; it is known from now on."""
+        known, self._status = self._status, status
+        return known is not status
+
+    def is_to_be_told(self, failure: Failure) -> bool:
+        """The same of a failure; what a server says, and faults of our own, are always told."""
+        return failure.server_code is not None or failure.action is ErrorAction.WARNING or self.is_news(failure.status)
 
 
 class Next(Enum):
