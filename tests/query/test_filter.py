@@ -15,6 +15,7 @@ from syncline import (
     Field,
     GeoBox,
     GeoCircle,
+    IllegalOperationError,
     InvalidPropertyError,
     List,
     Model,
@@ -185,10 +186,22 @@ def test_filters_add_up(realm: Realm) -> None:
     both = dogs.filter("years > 0 SORT(id DESC)").filter("years < 5 LIMIT(9)")
     assert both.description == "years > 0 and years < 5 SORT(id DESC) LIMIT(9)"
     assert [dog.id for dog in dogs.where(Dog.years > 0).filter("name != NULL").sort("id")] == [0]
-    with pytest.raises(QueryError, match="limited already"):
+    with pytest.raises(IllegalOperationError, match="limited already"):
         both.filter("years > 1")
     assert [dog.id for dog in both.filter("TRUEPREDICATE SORT(years ASC)")] == [0]
     assert [dog.id for dog in realm.get(Dog, 0).friends.filter("tags[0] == 'a'")] == [1, 1]
+
+
+def test_the_place_of_the_first_match(realm: Realm) -> None:
+    sorted_dogs = realm.objects(Dog).sort("id", descending=True)
+    assert sorted_dogs.index_of("tags[0] == $0", "a") == 1
+    assert sorted_dogs.index_of(Dog.years == 3) == 2
+    assert sorted_dogs.limit(2).index_of("years == NULL") == 1
+    assert realm.get(Dog, 0).friends.filter("TRUEPREDICATE").index_of(Dog.years == 7) == 1
+    with pytest.raises(ValueError, match=r"no Dog among these results meets age == 99"):
+        sorted_dogs.index_of(Dog.years == 99)
+    with pytest.raises(ValueError, match="no Dog among"):
+        sorted_dogs.limit(2).index_of("years == 3")
 
 
 def test_errors_point_at_the_place(realm: Realm) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from syncline import (
     Dictionary,
+    IllegalOperationError,
     InvalidPropertyError,
     List,
     Model,
@@ -139,7 +140,7 @@ def test_limits_are_counts(dogs: Results[Dog]) -> None:
     for wrong in (-1, True, 1.5):
         with pytest.raises(QueryError, match=r"give a number that is not negative"):
             dogs.limit(wrong)  # type: ignore[arg-type]
-    with pytest.raises(QueryError, match=r"filter before limit\(\)"):
+    with pytest.raises(IllegalOperationError, match=r"filter before limit\(\)"):
         dogs.limit(3).where(Dog.age > 3)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, overload
 
 from syncline.errors import (
+    IllegalOperationError,
     InvalidatedObjectError,
     ModifyPrimaryKeyError,
     OutOfBoundsError,
@@ -22,7 +23,7 @@ from syncline.query.arguments import bind
 from syncline.query.ast import Always, And, Distinct, Limit, Path, Predicate, Query, Sort, SortKey, Stage
 from syncline.query.expression import Condition, Expr
 from syncline.query.parser import parse
-from syncline.query.printing import query_to_rql
+from syncline.query.printing import query_to_rql, to_rql
 from syncline.query.resolve import resolve
 from syncline.realm.binding import PAGE, Binding
 from syncline.realm.converters import describe
@@ -87,7 +88,7 @@ class Results(Sequence[T]):
         query = self._query
         if predicate is not None:
             if any(isinstance(each, Limit) for each in query.stages):
-                raise QueryError("these results are limited already; filter before limit()")
+                raise IllegalOperationError("these results are limited already; filter before limit()")
             both = predicate if query.predicate == Always(True) else And((*_terms(query.predicate), *_terms(predicate)))
             query = Query(both, query.stages)
         if stage is not None:
@@ -115,7 +116,7 @@ class Results(Sequence[T]):
         ``$0``, ``$1`` … stand for ``arguments``, ``$K0`` for a key path: ``dogs.filter("age > $0 SORT(name ASC)", 3)``.
 
         Raises QuerySyntaxError, QueryTypeError, QueryArgumentError and InvalidPropertyError, which point at the place
-        in the text, and QueryError for results that are limited already.
+        in the text, and IllegalOperationError for results that are limited already.
         """
         query = bind(parse(rql), arguments)
         results = self if query.predicate == Always(True) and query.stages else self._with(predicate=query.predicate)
@@ -262,6 +263,19 @@ class Results(Sequence[T]):
         if place is None or place not in range(*slice(start, stop).indices(len(self))):
             raise ValueError(f"{value!r} is not in these results")
         return place
+
+    def index_of(self, condition: Condition | str, *arguments: Any) -> int:
+        """The place of the first object that meets a condition (an expression, or a text as of :meth:`filter`).
+
+        Raises ValueError if none does, and what :meth:`filter` raises for a text that makes no sense.
+        """
+        node = bind(parse(condition), arguments).predicate if isinstance(condition, str) else condition.node
+        both = And((*_terms(self._query.predicate), *_terms(node)))
+        matching = set(Results[T](self._binding, Query(both), self._source)._all_keys())
+        for place, key in enumerate(self._all_keys()):
+            if key in matching:
+                return place
+        raise ValueError(f"no {self._binding.name} among these results meets {to_rql(node)}")
 
     def count(self, value: Any = None) -> int:
         """The number of objects; with ``value`` how often that object is among them."""
