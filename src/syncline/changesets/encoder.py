@@ -13,6 +13,7 @@ from uuid import UUID
 
 from mypy_extensions import i64
 
+from syncline.changesets.batches import BatchColumn, ObjectBatch, instruction_count
 from syncline.changesets.changeset import Changeset
 from syncline.changesets.describe import describe
 from syncline.changesets.instructions import (
@@ -23,6 +24,7 @@ from syncline.changesets.instructions import (
     ARRAY_INSERT,
     ARRAY_MOVE,
     CLEAR,
+    CREATE_OBJECT,
     ERASE_COLUMN,
     SET_INSERT,
     UPDATE,
@@ -53,6 +55,11 @@ from syncline.turns import let_others_run
 from syncline.values import Decimal128, GlobalKey, Key, Link, ObjectId, Timestamp, kinds
 
 __all__ = ["encode", "encode_detached_key", "encode_integer", "encode_recorded"]
+
+#: After so many objects of a batch their pieces are put together.
+_ROWS_PER_PIECE: Final = 32
+#: After so many objects of a batch other threads get a turn.
+_ROWS_PER_TURN: Final = 512
 
 #: After so many records their pieces are put together: few enough that the memory of the pieces is used again.
 _RECORDS_PER_PIECE: Final = 100
@@ -95,9 +102,12 @@ def encode_recorded(instructions: Sequence[Instruction], embedded_classes: Mappi
     Raises MalformedChangesetError for an instruction that no peer could read.
     """
     encoder = _Encoder()
-    encoder.check_number(len(instructions))
+    encoder.check_number(sum([instruction_count(instruction) for instruction in instructions]))
     try:
         for number, instruction in enumerate(instructions):
+            if isinstance(instruction, ObjectBatch):
+                encoder.batch(instruction)
+                continue
             if embedded_classes and number in embedded_classes:
                 encoder.string(embedded_classes[number])
             encoder.recorded(instruction)
@@ -163,6 +173,8 @@ _SHORT: Final[list[bytes]] = [
     *[bytes((value,)) for value in range(0x40)],
     *[bytes((0x80 | (value & 0x7F), value >> 7)) for value in range(0x40, _TWO_BYTES)],
 ]
+_CREATE: Final = _SHORT[CREATE_OBJECT]
+_UPDATE: Final = _SHORT[UPDATE]
 #: Integers below this take at most eight bytes.
 _EIGHT_BYTES: Final = 1 << 55
 
@@ -184,6 +196,11 @@ def _text_bytes(text: str) -> bytes:
     if len(raw) > MAX_STRING_SIZE:
         raise ChangesetLimitError(f"a string of {len(raw)} bytes, more than {MAX_STRING_SIZE}")
     return raw
+
+
+def _text_payload(text: str) -> bytes:
+    raw = _text_bytes(text)
+    return b"\x03" + encode_integer(len(raw)) + raw
 
 
 class _Encoder:
@@ -253,6 +270,76 @@ class _Encoder:
         if self.definitions:
             body[start:start] = self.definitions
             self.definitions = []
+
+    def batch(self, batch: ObjectBatch) -> None:
+        """Append what a batch stands for, in the recording style."""
+        if not batch.keys:
+            return
+        for instruction in batch.instructions_of(0):  # defines the names
+            self.recorded(instruction)
+        fields = [self.whole_field(column.field) for column in batch.columns]
+        payloads = [self.column_payloads(column) for column in batch.columns]
+        places = range(len(fields))
+        table = self.string(batch.table)
+        body = self.body
+        self.last_object = b""
+        for row in range(1, len(batch.keys)):
+            target = table + self.key(batch.keys[row])
+            if self.definitions:
+                self.write_definitions()
+            body.append(_CREATE)
+            body.append(target)
+            target = _UPDATE + target
+            for place in places:
+                column = payloads[place]
+                if column is None:
+                    values = batch.columns[place]
+                    payload = self.link_payload(values, row)
+                    if self.definitions:
+                        self.write_definitions()
+                else:
+                    payload = column[row]
+                body.append(target)
+                body.append(fields[place])
+                body.append(payload)
+            if row % _ROWS_PER_PIECE == 0:
+                self.finished.append(b"".join(body))
+                body.clear()
+                if row % _ROWS_PER_TURN == 0:
+                    let_others_run()
+
+    def write_definitions(self) -> None:
+        """Append the definitions of the strings that the next instruction needs."""
+        self.body.extend(self.definitions)
+        self.definitions = []
+
+    def column_payloads(self, column: BatchColumn) -> list[bytes] | None:
+        """The payloads of a column with what follows them; None for links, which may define strings."""
+        end = b"\x01" if column.is_default else b"\x00"
+        kind = column.kind
+        kinds_by_row = column.kinds
+        if kinds_by_row is None and kind == kinds.INT:
+            return [b"\x01" + encode_integer(cast(int, value)) + end for value in column.values]
+        if kinds_by_row is None and kind == kinds.DOUBLE:
+            return [b"\x07" + _DOUBLE.pack(value) + end for value in column.values]
+        if kinds_by_row is None and kind == kinds.STRING:
+            return [_text_payload(cast(str, value)) + end for value in column.values]
+        if kind == kinds.LINK or (kinds_by_row is not None and kinds.LINK in kinds_by_row):
+            return None
+        return [self.one_payload(column, row) + end for row in range(len(column.values))]
+
+    def one_payload(self, column: BatchColumn, row: int) -> bytes:
+        """One payload of a column."""
+        body = self.body
+        self.body = []
+        self.payload(column.kind_at(row), column.values[row])
+        written = b"".join(self.body)
+        self.body = body
+        return written
+
+    def link_payload(self, column: BatchColumn, row: int) -> bytes:
+        """One payload of a column of links, with what follows it."""
+        return self.one_payload(column, row) + (b"\x01" if column.is_default else b"\x00")
 
     def instruction(self, instruction: Instruction) -> None:
         """Append ``instruction``."""

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from syncline.errors import (
     IllegalOperationError,
+    InvalidatedObjectError,
     MissingPrimaryKeyError,
     ObjectTypeMismatchError,
     TypeMismatchError,
 )
 from syncline.realm.attributes import Attribute
+from syncline.realm.by_key import ByKey
 from syncline.realm.converters import Converter, describe
 from syncline.realm.models import Model
 from syncline.realm.plans import NO_DEFAULTS, Initial, Plan, default_of
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from syncline.realm.binding import Binding
     from syncline.realm.context import Context
 
-__all__ = ["Assigner", "UpdateMode"]
+__all__ = ["Assigner", "UpdateMode", "no_key", "same"]
 
 
 class UpdateMode(Enum):
@@ -59,7 +61,7 @@ class Assigner:
     def run_create(self, binding: Binding, values: Mapping[str, Any]) -> Model:
         """``realm.create``."""
         if self.mode is not UpdateMode.NEVER and binding.plan().key is None:
-            raise _no_key(binding)
+            raise no_key(binding)
         previous = self.context.assign_with(self)
         try:
             return binding.object_at(self.create(binding, values))
@@ -75,7 +77,7 @@ class Assigner:
         try:
             binding = self.context.classes.of(type(obj))
             if self.mode is not UpdateMode.NEVER and binding.plan().key is None:
-                raise _no_key(binding)
+                raise no_key(binding)
             self.add(obj)
         finally:
             self.context.assign_with(previous)
@@ -121,9 +123,21 @@ class Assigner:
         return ObjectRef(binding.info.id, key)
 
     def add_mapping(self, target: str, values: Mapping[str, Any]) -> ObjectRef:
-        """The row of a new object of the class of that stored name, or an updated one."""
+        """The row of a new object of the class of that stored name, or an updated one, or of the one with a key."""
         info = self.context.reader().catalogue.classes[target]
+        if isinstance(values, ByKey):
+            return ObjectRef(info.id, self._keyed(self.context.classes.binding(info.id), values.key))
         return ObjectRef(info.id, self.create(self.context.classes.binding(info.id), values))
+
+    def _keyed(self, binding: Binding, key: Any) -> int:
+        """The object with that primary key, which exists. Raises InvalidatedObjectError, MissingPrimaryKeyError."""
+        attribute = binding.plan().key
+        if attribute is None:
+            raise MissingPrimaryKeyError(f"{binding.name} has no primary key, so no link can name one of its objects")
+        found = self.context.writing().find(binding.info, attribute.converter.store(key, self.context))
+        if found is None:
+            raise InvalidatedObjectError(f"there is no {binding.name} with the primary key {key!r} to link to")
+        return found
 
     def _adopt(self, binding: Binding, obj: Model, key: int) -> None:
         self._added[id(obj)] = ObjectRef(binding.info.id, key)
@@ -208,7 +222,7 @@ class Assigner:
         if built_in_place(place, value):
             return False
         stored = converter.store(value, self.context)
-        return type(stored) is type(present) and (stored is present or _same(stored, present))
+        return type(stored) is type(present) and (stored is present or same(stored, present))
 
     def store(self, spot: Spot, converter: Converter, place: PropertyInfo, value: Any) -> None:
         """Put a value of any form into a spot that holds values of ``place``."""
@@ -302,7 +316,7 @@ class Assigner:
             return
         present = tx.list_slice(reference)
         for index, (new, old) in enumerate(zip(stored, present, strict=False)):
-            if not (type(new) is type(old) and _same(new, old)):
+            if not (type(new) is type(old) and same(new, old)):
                 tx.list_set(reference, index, new)
         tx.list_erase_range(reference, len(stored), len(present))
         tx.list_extend(reference, stored[len(present) :])
@@ -332,11 +346,13 @@ class Assigner:
             self.store(DictionarySpot(tx, reference, key), converter, place, value)
 
 
-def _no_key(binding: Binding) -> MissingPrimaryKeyError:
+def no_key(binding: Binding) -> MissingPrimaryKeyError:
+    """The error of an update in a class without primary key."""
     return MissingPrimaryKeyError(
         f"{binding.name} has no primary key, so there is nothing to update; leave out update="
     )
 
 
-def _same(stored: Any, present: Any) -> bool:
+def same(stored: Any, present: Any) -> bool:
+    """Whether two stored values of one type are equal (spec/sdk.md §1.11.1)."""
     return stored == present if isinstance(stored, ObjectRef | CollectionRef) else equal(stored, present)

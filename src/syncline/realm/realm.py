@@ -37,6 +37,7 @@ from syncline.realm.converters import describe
 from syncline.realm.deleting import clear, delete
 from syncline.realm.delivery import Scheduler, ThreadScheduler, current_scheduler
 from syncline.realm.dynamic import schema_of
+from syncline.realm.exchange import RealmExchange
 from syncline.realm.models import Model, ModelMeta
 from syncline.realm.observers import CHANGE, REFRESH_REQUIRED, SCHEMA
 from syncline.realm.opening import Admission, admit, admit_anyway, configuration_of, fit, open_file
@@ -98,7 +99,7 @@ class Transaction:
                 raise error
 
 
-class Realm:
+class Realm(RealmExchange):
     """An open Realm. It belongs to the thread, or to the event loop, on which it was opened.
 
     It sees one version of the file, which moves when :meth:`refresh` is called, when a write transaction begins, and
@@ -494,11 +495,6 @@ class Realm:
             raise TypeMismatchError(f"add: expected an object of a model class, got {describe(obj)}")
         Assigner(context, update).run_add(obj)
         return obj
-
-    def add_all(self, objects: Iterable[Model], *, update: UpdateMode = UpdateMode.NEVER) -> None:
-        """:meth:`add` for each."""
-        for obj in objects:
-            self.add(obj, update=update)
 
     def delete(self, objects: Model | Iterable[Model]) -> None:
         """Delete an object, or all objects in a list, results or any other iterable. Links to them become null.

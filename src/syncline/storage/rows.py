@@ -10,6 +10,7 @@ keys of a whole changeset are looked up in batches (:meth:`ClassRows.prefetch`).
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import repeat
 from typing import Final, cast
 
 import apsw
@@ -183,6 +184,33 @@ class ClassRows:
         self._keys[k] = key
         return k
 
+    def add_many(self, keys: list[Key], cells: dict[int, list[SqlValue]]) -> int:
+        """New objects with those keys, which no object has, written at once; the number of the first.
+
+        ``cells``: their values by column number, one for each object; other properties are zero or null.
+        """
+        self.flush()  # an object that goes may have one of the keys
+        first = self.next_key
+        self.next_key = first + len(keys)
+        numbers = list(range(first, self.next_key))
+        columns: list[Iterable[SqlValue]] = [numbers]
+        prop = self.info.primary_key
+        for slot in range(1, len(self._template)):
+            values: list[SqlValue] | None = cells.get(slot)
+            if values is not None:
+                columns.append(values)
+            elif prop is None and slot <= 2:
+                columns.append([cast(GlobalKey, key)[slot - 1] for key in keys])
+            elif prop is not None and slot == prop.slot:
+                columns.append([key_to_columns(key)[0] for key in keys])
+            else:
+                columns.append(repeat(self._template[slot]))
+        self._cursor.executemany(self.info.insert_sql, zip(*columns, strict=False))
+        self._by_key.update(zip(keys, numbers, strict=True))
+        self._keys.update(zip(numbers, keys, strict=True))
+        self._trim()
+        return first
+
     def reserve(self, lo: int) -> None:
         """A GlobalKey of this file with that low part exists: new objects must not get it again."""
         if lo >= self.next_key:
@@ -274,6 +302,10 @@ class ClassRows:
             self.new.clear()
         if self.changed:
             self._flush_changed()
+        self._trim()
+
+    def _trim(self) -> None:
+        """Forget the keys when there are too many; nothing waits."""
         if len(self._keys) > self._keys_max:
             self._keys.clear()
             self._by_key.clear()

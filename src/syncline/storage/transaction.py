@@ -278,7 +278,7 @@ class WriteTransaction(CollectionWriter):
                 raise SchemaError(f"objects of the embedded class {info.name!r} live inside others: create them there")
             check_key(info.name, info.primary_key, key)
             k = rows.find(key)
-        prepared = [self._prepare_single(cls, prop, value) for prop, value, _ in values] if values else []
+        prepared = [self.prepare_single(cls, prop, value) for prop, value, _ in values] if values else []
         created = k < 0
         if created:
             k = workspace.create(info, key)
@@ -343,12 +343,13 @@ class WriteTransaction(CollectionWriter):
         rows = self.workspace.rows(cls.id)
         if rows.info is not cls:
             prop = self.workspace.current(cls, prop)
-        prepared = self._prepare_single(cls, prop, value)
+        prepared = self.prepare_single(cls, prop, value)
         if not rows.exists(k):
             raise missing(cls, k)
         self._write(rows, k, prop, prepared, is_default)
 
-    def _prepare_single(self, cls: ClassInfo, prop: PropertyInfo, value: Value) -> Prepared:
+    def prepare_single(self, cls: ClassInfo, prop: PropertyInfo, value: Value) -> Prepared:
+        """Check a value for a property as :meth:`set` does: its cell, its kind, and what is recorded of it."""
         if type(value) is prop.exact_type:  # most of all values
             return (encode_scalar(prop.type, value),), prop.type, value
         if prop.collection != SINGLE_COLLECTION:
