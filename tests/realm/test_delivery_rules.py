@@ -404,9 +404,9 @@ def test_rule_11_where_nothing_can_be_observed(realm: Realm) -> None:
         with pytest.raises(InvalidatedObjectError):
             observe(Log())
     with pytest.raises(InvalidatedObjectError, match=r"is in no Realm"):
-        Dog(name="x").observe(Log())
+        Dog(name="x").observe(Log())  # type: ignore[call-arg]
     with pytest.raises(InvalidatedObjectError, match=r"is in no Realm"):
-        Dog(name="x").changes()
+        Dog(name="x").changes()  # type: ignore[call-arg]
 
 
 def test_rule_12_one_added_in_a_callback_is_called_in_a_later_round(realm: Realm) -> None:
