@@ -223,6 +223,8 @@ ARGUMENTS: list[tuple[str, tuple[Any, ...], str]] = [
     ("age == $2", (1, 2), "argument 2 is missing: 2 arguments given"),
     ("name == $0", (5,), "string cannot be compared with int 5"),
     ("age == $0", ("5",), "int cannot be compared with str '5'"),
+    ("m.@type == $0", (5,), "@type is compared with the name of a type"),
+    ("m.@type == $0", ("lizard",), "there is no type 'lizard'"),
     ("age == ANY $0", (5,), r"ANY \$0 needs a list, not int"),
     ("age BETWEEN {$0, 5}", ([1],), r"\$0 is a list here"),
     ("age IN {1, $0}", ([1],), r"\$0 is a list here"),

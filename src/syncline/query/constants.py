@@ -80,8 +80,12 @@ class Constants:
     def single(self, constant: Constant, other: Operand) -> Constant:
         """A constant that is compared with ``other``. Raises Misfit."""
         value = constant.value
-        text_number = not constant.given and isinstance(value, str)
-        stored = self._coerced(value, other, text_number)
+        try:
+            stored = self._coerced(value, other, parse_text=not constant.given)
+        except Misfit as misfit:
+            if constant.given:
+                misfit.error = QueryArgumentError
+            raise
         if stored is not None and not goes_with(kind_of_value(stored), kind_of(other)):
             raise Misfit(
                 f"{_described(other)} cannot be compared with {_type_of(value)} {value!r}",
