@@ -61,11 +61,15 @@ def parse_key_paths(
 
 def incoming_steps(paths: Sequence[KeyPath] | None) -> bool:
     """Whether one of the paths goes against a link."""
-    return any(
-        isinstance(step, Incoming) or (further is not None and incoming_steps([further]))
-        for path in paths or ()
-        for step, further in path.steps.items()
-    )
+    todo, seen = list(paths or ()), set[int]()
+    while todo:
+        path = todo.pop()
+        if id(path) not in seen:
+            seen.add(id(path))
+            if any(isinstance(step, Incoming) for step in path.steps):
+                return True
+            todo += [further for further in path.steps.values() if further is not None]
+    return False
 
 
 class _Parser:
