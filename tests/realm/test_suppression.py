@@ -13,12 +13,12 @@ from syncline import (
     Dictionary,
     DictionaryChange,
     Field,
+    IllegalOperationError,
     List,
     Model,
     NotificationToken,
     ObjectChange,
     Realm,
-    RealmError,
     Set,
 )
 from syncline.realm.observers import CHANGE
@@ -176,7 +176,7 @@ def test_tokens_must_be_of_the_realm(realm: Realm, open_realm: OpenRealm) -> Non
     other = open_realm(Dog)
     with other.objects(Dog).observe(Log()) as token:
         for foreign in (token, NotificationToken()):
-            with pytest.raises(RealmError, match=r"tokens of observers of the same Realm"):
+            with pytest.raises(IllegalOperationError, match=r"tokens of observers of the same Realm"):
                 realm.write(without_notifying=[foreign]).__enter__()
             foreign.invalidate()
         assert not realm.in_write

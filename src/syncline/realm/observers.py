@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from weakref import ref
 
-from syncline.errors import InvalidPropertyError, RealmError, WrongThreadError, WrongTransactionStateError
+from syncline.errors import IllegalOperationError, InvalidPropertyError, WrongThreadError, WrongTransactionStateError
 from syncline.realm.affected import Affected
 from syncline.realm.changes import RealmChange
 from syncline.realm.delivery import ThreadScheduler
@@ -342,11 +342,11 @@ class Observers:
     # --- leaving out, and ending --------------------------------------------------------------------------------------
 
     def own(self, tokens: Iterable[NotificationToken]) -> list[NotificationToken]:
-        """The tokens, if they are of this Realm. Raises RealmError otherwise."""
+        """The tokens, if they are of this Realm. Raises IllegalOperationError otherwise."""
         found = list(tokens)
         for token in found:
             if not isinstance(token, ObserverToken | _RealmToken) or token.owner is not self:
-                raise RealmError("without_notifying takes tokens of observers of the same Realm")
+                raise IllegalOperationError("without_notifying takes tokens of observers of the same Realm")
         return found
 
     def skip(self, tokens: Iterable[NotificationToken]) -> None:

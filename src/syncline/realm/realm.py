@@ -384,8 +384,8 @@ class Realm(RealmExchange):
         most ``timeout`` seconds. The observers of the tokens ``without_notifying`` are not told of this commit, as they
         know already; what comes after it they are told as ever (spec/sdk.md §5.2).
 
-        Raises WriteTimeoutError, WrongTransactionStateError (in one already), DiskFullError (at the end), RealmError
-        (tokens of another Realm).
+        Raises WriteTimeoutError, WrongTransactionStateError (in one already), DiskFullError (at the end),
+        IllegalOperationError (tokens of another Realm).
         """
         return Transaction(self, timeout, without_notifying)
 
