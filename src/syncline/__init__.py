@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from syncline.realm import (
         AsymmetricModel,
         AsyncOpenTask,
+        Backlinks,
         Changes,
         CollectionChange,
         Counter,
@@ -86,6 +87,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AsymmetricModel",
     "AsyncOpenTask",
+    "Backlinks",
     "Changes",
     "ClientResetDiagnostics",
     "ClientResetMode",

@@ -230,16 +230,16 @@ def test_abstract_bases_give_their_properties() -> None:
 
 def test_a_class_may_be_named_before_it_exists() -> None:
     class Owner(Model):
-        pet: Pet | None
+        pet: Parrot | None
 
-    with pytest.raises(SchemaError, match=r"Owner.pet: 'Pet' is not defined; define or import it"):
+    with pytest.raises(SchemaError, match=r"Owner.pet: 'Parrot' is not defined; define or import it"):
         Owner()
 
-    class Pet(Model):
+    class Parrot(Model):
         age: int
 
     assert str(Owner.pet.age) == "pet.age"
-    assert Owner(pet=Pet(age=3)).pet is not None
+    assert Owner(pet=Parrot(age=3)).pet is not None
 
 
 def test_a_misspelt_class_is_reported() -> None:

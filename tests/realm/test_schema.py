@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from syncline import ObjectSchema, Property, SchemaError
-from syncline.realm.schema import PropertyType, validate
+from syncline.realm.schema import PropertyType
+from syncline.realm.validation import validate
 from syncline.values import kinds
 
 INT, LINK, MIXED, STRING = kinds.INT, kinds.LINK, kinds.MIXED, kinds.STRING

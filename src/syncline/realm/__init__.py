@@ -2,6 +2,7 @@
 
 from syncline.realm.assigning import UpdateMode
 from syncline.realm.async_open import AsyncOpenTask
+from syncline.realm.backlinks import Backlinks
 from syncline.realm.changes import CollectionChange, DictionaryChange, ObjectChange, RealmChange
 from syncline.realm.configuration import RealmConfiguration
 from syncline.realm.declarations import Counter, Field
@@ -18,6 +19,7 @@ from syncline.realm.tokens import NotificationToken
 __all__ = [
     "AsymmetricModel",
     "AsyncOpenTask",
+    "Backlinks",
     "Changes",
     "CollectionChange",
     "Counter",

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
-from syncline.errors import ModifyPrimaryKeyError
+from syncline.errors import ModifyPrimaryKeyError, ReadOnlyPropertyError
 from syncline.query.ast import Path
 from syncline.query.expression import ClassRef, Expr, PropertyRef
 from syncline.realm.converters import Converter, Loader
@@ -21,7 +21,7 @@ from syncline.values import kinds
 if TYPE_CHECKING:
     from syncline.realm.models import Model
 
-__all__ = ["Attribute", "make_attribute"]
+__all__ = ["Attribute", "BacklinksAttribute", "make_attribute"]
 
 
 class Attribute:
@@ -183,6 +183,45 @@ class CollectionAttribute(Attribute):
         if self.property.type.collection == kinds.SET_COLLECTION:
             return set(elements)
         return dict(elements)
+
+
+class BacklinksAttribute:
+    """Descriptor of backlinks: on the class an expression, on an object live results (spec/sdk.md §1.13)."""
+
+    def __init__(self, owner: str, prop: Property, source: Callable[[], ClassRef]) -> None:
+        assert prop.type.origin is not None
+        self.name = prop.name
+        self.property = prop
+        self.where = f"{owner}.{prop.name}"
+        self.source = source
+        self.origin = prop.type.origin
+        #: the query engine finds the way by the name (query.paths.Names)
+        self.reference = PropertyRef(prop.name, source, kinds.LIST_COLLECTION)
+        self.expression = Expr(Path((prop.name,)), source, plural=True)
+
+    def elements(self) -> tuple[str, str, str]:
+        """The property as a path of stored names: ``@links.Person.dogs``."""
+        source: Any = self.source()
+        return "@links", source.stored_name, source.property_ref(self.origin).stored_name
+
+    def __get__(self, obj: Model | None, owner: type | None = None) -> Any:
+        if obj is None:
+            return self.expression
+        if obj._binding is None:
+            return ()
+        return obj._binding.backlinks(obj, *self.elements()[1:])
+
+    def __set__(self, obj: Model, value: Any) -> None:
+        raise self.read_only()
+
+    def __delete__(self, obj: Model) -> None:
+        raise self.read_only()
+
+    def read_only(self) -> ReadOnlyPropertyError:
+        """The error of an assignment."""
+        return ReadOnlyPropertyError(
+            f"{self.where}: backlinks follow from the links; change {self.origin!r} of the objects that link here"
+        )
 
 
 def make_attribute(

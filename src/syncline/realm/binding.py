@@ -12,12 +12,13 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 from weakref import ref
 
-from syncline.errors import InvalidatedObjectError, RealmError, SchemaError
+from syncline.errors import InvalidatedObjectError, QueryError, RealmError, SchemaError
 from syncline.realm.attributes import Attribute
-from syncline.realm.models import Model, ModelMeta
+from syncline.realm.models import Model, ModelMeta, unknown_property
 from syncline.realm.plans import Plan
 from syncline.realm.spots import built_in_place
 from syncline.storage.catalogue import Catalogue, ClassInfo, PropertyInfo
+from syncline.storage.refs import ObjectRef
 from syncline.values import kinds
 
 if TYPE_CHECKING:
@@ -251,6 +252,33 @@ class Binding:
         with self.context.lock:
             owner, _ = reader.owner(self.info, obj._key)
         return self.context.object_at(owner)
+
+    def backlinks(self, obj: Model, source: str, prop: str) -> Any:
+        """The objects of the class of that stored name that link to ``obj`` through a property (stored name)."""
+        self.check_valid(obj)
+        catalogue = self.context.reader().catalogue
+        origin = catalogue.classes[source]
+        return self.context.backlinks(origin, origin.properties[prop], ObjectRef(self.info.id, obj._key))
+
+    def linking_objects(self, obj: Model, source: Any, prop: str) -> Any:
+        """See :meth:`Model.linking_objects`."""
+        self.check_valid(obj)
+        origin = self.context.classes.of(source)
+        known = origin.model._info.attributes
+        attribute = known.get(prop) or next((a for a in known.values() if a.property.stored_name == prop), None)
+        if attribute is None:
+            raise unknown_property(origin.name, prop, known)
+        place = origin.places[attribute.place]
+        if place.type != kinds.MIXED and place.target != self.info.name:
+            raise QueryError(f"{origin.name}.{prop} does not link to {self.name}")
+        return self.context.backlinks(origin.info, place, ObjectRef(self.info.id, obj._key))
+
+    def count_links(self, obj: Model) -> int:
+        """See :meth:`Model.linking_objects_count`."""
+        self.check_valid(obj)
+        reader = self.context.reader()
+        with self.context.lock:
+            return sum(len(reader.backlinks(self.info, obj._key, prop)) for prop in reader.incoming(self.info))
 
     # --- writing ------------------------------------------------------------------------------------------------------
 

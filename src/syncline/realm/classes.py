@@ -109,8 +109,10 @@ class Classes:
         known = self._known.items()
         return Names(
             {model._info.public_name: stored for stored, model in known},
-            {
-                stored: {a.name: a.property.stored_name for a in model._info.attributes.values()}
-                for stored, model in known
-            },
+            {stored: _names(model._info) for stored, model in known},
         )
+
+
+def _names(info: ModelInfo) -> dict[str, str | tuple[str, ...]]:
+    names: dict[str, str | tuple[str, ...]] = {a.name: a.property.stored_name for a in info.attributes.values()}
+    return names | {name: computed.elements() for name, computed in info.computed.items()}

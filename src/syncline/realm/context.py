@@ -25,6 +25,7 @@ from syncline.errors import (
 )
 from syncline.query.ast import ClassLike
 from syncline.realm.assigning import Assigner, UpdateMode
+from syncline.realm.backlinks import Backlinks
 from syncline.realm.classes import Classes
 from syncline.realm.converters import Converter, describe
 from syncline.realm.dictionaries import Dictionary
@@ -34,7 +35,7 @@ from syncline.realm.models import Model, ModelMeta
 from syncline.realm.observers import Observers
 from syncline.realm.schema import PropertyType
 from syncline.realm.sets import Set
-from syncline.storage.catalogue import Catalogue
+from syncline.storage.catalogue import Catalogue, ClassInfo, PropertyInfo
 from syncline.storage.changes import ChangeLog
 from syncline.storage.file import FileLease, RealmFile
 from syncline.storage.reader import Reader
@@ -299,6 +300,10 @@ class Context:
     def make_collection(self, reference: CollectionRef, converter: Converter) -> LiveCollection:
         """The live collection at ``reference``."""
         return _COLLECTIONS[reference.kind]._make(self, reference, converter)
+
+    def backlinks(self, origin: ClassInfo, prop: PropertyInfo, target: ObjectRef) -> Backlinks[Any]:
+        """The objects of the class ``origin`` that link to ``target`` through ``prop``."""
+        return Backlinks(self.classes.binding(origin.id), source=(prop, target))
 
     def reference(self, value: Any, target: str | None, where: str, expected: str = "an object") -> ObjectRef:
         """The row of an object under a link; an unmanaged object or a mapping is added first.

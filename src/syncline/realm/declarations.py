@@ -19,7 +19,21 @@ from uuid import UUID
 from syncline.realm.schema import MISSING
 from syncline.values import Float32, ObjectId, Timestamp, kinds
 
-__all__ = ["AnnotationReader", "Counter", "Declared", "Field", "FieldInfo", "Misdeclared", "Unresolved"]
+__all__ = [
+    "BACKLINKS",
+    "AnnotationReader",
+    "Counter",
+    "Declared",
+    "Field",
+    "FieldInfo",
+    "Misdeclared",
+    "Origin",
+    "Unresolved",
+]
+
+
+#: What ``Backlinks`` is among the collections of annotations: none that is stored.
+BACKLINKS: Final = -1
 
 
 class Counter(int):
@@ -110,7 +124,7 @@ def Field(
 
 @dataclass(frozen=True)
 class Declared:
-    """An annotation understood. ``target`` is the model class of a link."""
+    """An annotation understood. ``target`` is the model class of a link, or that backlinks come from."""
 
     kind: int
     nullable: bool = False
@@ -118,6 +132,14 @@ class Declared:
     target: Any = None
     counter: bool = False
     exact: bool = False
+    backlinks: bool = False
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What ``Backlinks.of`` was given: the property that links here."""
+
+    name: str
 
 
 @dataclass(frozen=True)
@@ -193,6 +215,8 @@ class AnnotationReader:
             return self._optional(annotation)
         if origin is typing.Annotated:
             return self._read(get_args(annotation)[0])
+        if origin is not None and self.collections.get(origin) == BACKLINKS:
+            return self._backlinks(annotation)
         if origin in self.collections or annotation in self.collections:
             return self._collection(annotation, self.collections[origin or annotation])
         if self.is_model(annotation):
@@ -215,6 +239,12 @@ class AnnotationReader:
         if inner.counter:
             return Declared(inner.kind, True, counter=True)
         return Declared(inner.kind, True, inner.collection, inner.target, exact=inner.exact)
+
+    def _backlinks(self, annotation: Any) -> Declared:
+        source = self._evaluate(get_args(annotation)[0])
+        if not self.is_model(source):
+            raise Misdeclared(f"{_shown(annotation)}: backlinks come from a model class")
+        return Declared(kinds.LINK, collection=kinds.LIST_COLLECTION, target=source, backlinks=True)
 
     def _collection(self, annotation: Any, collection: int) -> Declared:
         arguments = list(get_args(annotation))

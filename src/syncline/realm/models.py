@@ -17,24 +17,28 @@ import weakref
 from collections import ChainMap
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn, Self, cast, dataclass_transform, get_origin
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn, Self, TypeVar, cast, dataclass_transform, get_origin
 
 from syncline.errors import InvalidatedObjectError, InvalidPropertyError, SchemaError
 from syncline.query.ast import LinkLiteral, ObjectLiteral, Path
 from syncline.query.expression import ClassRef, Expr, PropertyRef, backlinks
-from syncline.realm.attributes import Attribute, make_attribute
-from syncline.realm.declarations import AnnotationReader, Declared, Field, FieldInfo, Misdeclared, Unresolved
-from syncline.realm.schema import MISSING, ObjectSchema, Property, PropertyType, class_problems, schema_error
+from syncline.realm.attributes import Attribute, BacklinksAttribute, make_attribute
+from syncline.realm.declarations import AnnotationReader, Declared, Field, FieldInfo, Misdeclared, Origin, Unresolved
+from syncline.realm.schema import MISSING, ObjectSchema, Property, PropertyType, schema_error
+from syncline.realm.validation import class_problems
 from syncline.values import kinds
 
 if TYPE_CHECKING:
     from syncline.realm.binding import Binding
     from syncline.realm.changes import ObjectChange
     from syncline.realm.realm import Realm
+    from syncline.realm.results import Results
     from syncline.realm.streams import Changes
     from syncline.realm.tokens import NotificationToken
 
 __all__ = ["AsymmetricModel", "EmbeddedModel", "Model", "ModelInfo", "collection_annotations", "model_of_schema"]
+
+M = TypeVar("M")
 
 #: Annotations that declare collections: Python's own, and ours, which their modules add.
 collection_annotations: Final[dict[Any, int]] = {
@@ -70,6 +74,7 @@ class ModelInfo:
         self.public_name = model.__name__
         self.stored_name = stored_name
         self.attributes: dict[str, Attribute] = {}
+        self.computed: dict[str, BacklinksAttribute] = {}
         self._schema: ObjectSchema | None = None
 
     @property
@@ -80,7 +85,7 @@ class ModelInfo:
     def property_ref(self, name: str) -> PropertyRef:
         """The property of that name, for expressions. Raises InvalidPropertyError."""
         self.finish(strict=True)
-        attribute = self.attributes.get(name)
+        attribute = self.attributes.get(name) or self.computed.get(name)
         if attribute is None:
             raise unknown_property(self.public_name, name, self.attributes)
         return attribute.reference
@@ -107,6 +112,10 @@ class ModelInfo:
                 if not strict:
                     return ObjectSchema(self.public_name, ())
                 problems.append(f"{self.public_name}.{name}: {declared.name!r} is not defined; define or import it")
+            elif declared is not None and declared.backlinks != isinstance(field.default, Origin):
+                problems.append(
+                    f'{self.public_name}.{name}: backlinks are declared as Backlinks["Person"] = Backlinks.of("dogs")'
+                )
             elif declared is not None:
                 properties.append(_property(name, declared, field))
                 targets[name] = declared.target
@@ -127,6 +136,11 @@ class ModelInfo:
             slot += not prop.type.is_collection
             self.attributes[prop.name] = attribute
             type.__setattr__(self.model, prop.name, attribute)
+        for prop in schema.computed:
+            computed = BacklinksAttribute(self.public_name, prop, targets[prop.name])
+            computed.expression._owner = self
+            self.computed[prop.name] = computed
+            type.__setattr__(self.model, prop.name, computed)
         self._schema = schema
 
 
@@ -136,6 +150,8 @@ def _target(model: ModelMeta) -> Callable[[], ClassRef]:
 
 def _property(name: str, declared: Declared, field: FieldInfo) -> Property:
     target = declared.target._info.stored_name if declared.target is not None else None
+    if isinstance(field.default, Origin):
+        return Property.backlinks(name, target or "", field.default.name)
     return Property(
         name,
         PropertyType(declared.kind, declared.nullable, declared.collection, target),
@@ -198,7 +214,8 @@ class ModelMeta(type):
         info = cls.__dict__.get("_info")
         if not name.startswith("_") and info is not None and info._schema is None and name in info.declared:
             info.finish(strict=True)
-            expression: Expr = info.attributes[name].expression
+            attribute = info.attributes.get(name) or info.computed[name]
+            expression: Expr = attribute.expression
             return expression
         known = info.attributes if info is not None else {}
         near = get_close_matches(name, known, n=1)
@@ -280,6 +297,7 @@ def _names_around(cls: type, frame: Any) -> Mapping[str, Any]:
 
 _RESERVED: Final = frozenset(
     {"realm", "is_valid", "is_managed", "is_frozen", "observe", "changes", "freeze", "same_object"}
+    | {"linking_objects", "linking_objects_count"}
 )
 
 
@@ -330,6 +348,8 @@ class Model(metaclass=ModelMeta):
         for name, value in values.items():
             attribute = info.attributes.get(name)
             if attribute is None:
+                if name in info.computed:
+                    raise info.computed[name].read_only()
                 raise unknown_property(info.public_name, name, info.attributes)
             attribute.set_unmanaged(self, value)
 
@@ -365,6 +385,25 @@ class Model(metaclass=ModelMeta):
         if mine is None or theirs is None:
             return self is other
         return self._key == other._key and mine.identity == theirs.identity
+
+    def linking_objects(self, source: type[M] | str, prop: str) -> Results[M]:
+        """The objects of the class ``source`` that link here through their property ``prop``, live and in the order of
+        creation; one that links twice occurs twice (spec/sdk.md §1.13). No declaration is needed.
+
+        Raises NoSuchTableError, InvalidPropertyError; QueryError for a property that cannot link here;
+        InvalidatedObjectError for an object that was deleted or is in no Realm.
+        """
+        found: Results[M] = self._managed("linking_objects").linking_objects(self, source, prop)
+        return found
+
+    def linking_objects_count(self) -> int:
+        """How many links lead here, from all classes, those inside Mixed values included."""
+        return self._managed("linking_objects_count").count_links(self)
+
+    def _managed(self, what: str) -> Binding:
+        if self._binding is None:
+            raise InvalidatedObjectError(f"{what}: {self!r} is in no Realm; add it to one first")
+        return self._binding
 
     def observe(
         self,
@@ -508,16 +547,17 @@ class DynamicObject(Model):
         abstract = True
 
     def __getitem__(self, name: str) -> Any:
-        attribute = type(self)._info.attributes.get(name)
-        if attribute is None:
-            raise unknown_property(type(self).__name__, name, type(self)._info.attributes)
-        return attribute.__get__(self)
+        return self._attribute(name).__get__(self)
 
     def __setitem__(self, name: str, value: Any) -> None:
-        attribute = type(self)._info.attributes.get(name)
+        self._attribute(name).__set__(self, value)
+
+    def _attribute(self, name: str) -> Attribute | BacklinksAttribute:
+        info = type(self)._info
+        attribute = info.attributes.get(name) or info.computed.get(name)
         if attribute is None:
-            raise unknown_property(type(self).__name__, name, type(self)._info.attributes)
-        attribute.__set__(self, value)
+            raise unknown_property(info.public_name, name, info.attributes)
+        return attribute
 
 
 def model_of_schema(schema: ObjectSchema, find: Callable[[str], ClassRef]) -> ModelMeta:
@@ -532,7 +572,8 @@ def model_of_schema(schema: ObjectSchema, find: Callable[[str], ClassRef]) -> Mo
     model = type.__new__(ModelMeta, schema.name, (DynamicObject,), {"__slots__": (), "__module__": __name__})
     info = ModelInfo(model, {}, {}, schema.kind, schema.stored_name)
     model._info = info
-    targets = {p.name: p.type.target for p in schema.properties if p.type.kind == kinds.LINK and p.type.target}
+    links = [*schema.properties, *schema.computed]
+    targets = {p.name: p.type.target for p in links if p.type.kind == kinds.LINK and p.type.target}
     info.install(schema, {name: _lookup(find, target) for name, target in targets.items()})
     return model
 

@@ -76,6 +76,8 @@ class Plan:
         renamed = {self.public_names.get(name, name): value for name, value in values.items()}
         for name in renamed:
             if name not in known:
+                if name in self.binding.model._info.computed:
+                    raise self.binding.model._info.computed[name].read_only()
                 raise unknown_property(self.binding.name, name, known)
         return renamed
 

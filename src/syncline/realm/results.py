@@ -30,9 +30,9 @@ from syncline.realm.converters import describe
 from syncline.realm.deleting import delete_keys
 from syncline.realm.models import Model
 from syncline.storage import query_run
-from syncline.storage.catalogue import Catalogue, PropertyInfo
+from syncline.storage.catalogue import Catalogue
 from syncline.storage.connection import translating
-from syncline.storage.refs import CollectionRef
+from syncline.storage.refs import ObjectRef
 
 if TYPE_CHECKING:
     from syncline.realm.changes import CollectionChange
@@ -53,10 +53,10 @@ class Results(Sequence[T]):
     Iterating goes over the objects that match when the loop starts; those deleted meanwhile are left out.
     """
 
-    def __init__(
-        self, binding: Binding, query: Query = _ALL, source: tuple[PropertyInfo, CollectionRef] | None = None
-    ) -> None:
-        """Not for applications: use ``realm.objects()``. ``source``: the collection of links that is looked at."""
+    def __init__(self, binding: Binding, query: Query = _ALL, source: query_run.Source = None) -> None:
+        """Not for applications: use ``realm.objects()``. ``source``: the collection of links, or the object linked to,
+        that is looked at.
+        """
         self._binding = binding
         self._context = binding.context
         self._query = query
@@ -185,16 +185,19 @@ class Results(Sequence[T]):
         return keys
 
     def _check_source(self) -> None:
-        if not self._source_exists():
-            raise InvalidatedObjectError(f"the object whose list these {self._binding.name} were in was deleted")
+        if self._source is not None and not self._source_exists():
+            what = "that these {} link to" if isinstance(self._source[1], ObjectRef) else "whose list these {} were in"
+            raise InvalidatedObjectError(f"the object {what.format(self._binding.name)} was deleted")
 
     def _source_exists(self) -> bool:
-        """Whether the collection that is looked at still has its owner."""
+        """Whether the collection that is looked at still has its owner, or the object that is linked to exists."""
         if self._source is None:
             return True
-        reader = self._context.reader()
+        reader, place = self._context.reader(), self._source[1]
         with self._context.lock:
-            return reader.collection_exists(self._source[1])
+            if isinstance(place, ObjectRef):
+                return reader.exists(reader.catalogue.by_id[place.class_id], place.object_key)
+            return reader.collection_exists(place)
 
     def __len__(self) -> int:
         context = self._context

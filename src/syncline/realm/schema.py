@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from syncline.errors import SchemaError, SchemaValidationError
 from syncline.values import kinds
 
-__all__ = ["MISSING", "ObjectSchema", "Property", "PropertyType", "schema_error", "validate"]
+__all__ = ["MISSING", "ObjectSchema", "Property", "PropertyType", "schema_error"]
 
 #: Names of the types in the short notation (spec/sdk.md §1.1).
 TYPE_NAMES: Final[dict[str, int]] = {
@@ -42,14 +42,6 @@ _BRACKETS: Final = {
 _BRACKETS_OF: Final = {collection: text for text, collection in _BRACKETS.items()}
 _NOTATION: Final = re.compile(r"(?P<base>[^\[\]<>{}?]+)(?P<optional>\??)(?P<brackets>(\[\]|<>|\{\})?)")
 
-CLASS_NAME_MAX_BYTES: Final = 57
-PROPERTY_NAME_MAX_BYTES: Final = 63
-
-_KEY_TYPES: Final = frozenset({kinds.INT, kinds.STRING, kinds.OBJECT_ID, kinds.UUID})
-_INDEXABLE: Final = frozenset(
-    {kinds.INT, kinds.BOOL, kinds.STRING, kinds.TIMESTAMP, kinds.OBJECT_ID, kinds.UUID, kinds.MIXED}
-)
-
 
 class _Missing:
     """The type of :data:`MISSING`."""
@@ -69,12 +61,16 @@ MISSING: Final = _Missing()
 class PropertyType:
     """What a property holds: ``kind`` of ``values.kinds``, whether the value (in a collection: the element) may be
     null, which ``collection`` it is, and for links the stored name of the ``target`` class.
+
+    ``origin``: nothing is stored; these are the objects of the class ``target`` whose property of that name links here
+    (spec/sdk.md §1.13).
     """
 
     kind: int
     nullable: bool = False
     collection: int = kinds.SINGLE_COLLECTION
     target: str | None = None
+    origin: str | None = None
 
     @classmethod
     def parse(cls, text: str) -> PropertyType:
@@ -97,7 +93,14 @@ class PropertyType:
         """Whether this is a list, set or dictionary."""
         return self.collection != kinds.SINGLE_COLLECTION
 
+    @property
+    def is_computed(self) -> bool:
+        """Whether these are backlinks, of which nothing is stored."""
+        return self.origin is not None
+
     def __str__(self) -> str:
+        if self.is_computed:
+            return "linkingObjects"
         base = self.target or "object" if self.kind == kinds.LINK else _NAME_OF[self.kind]
         optional = "?" if self.nullable and self.kind not in (kinds.MIXED, kinds.LINK) else ""
         return base + optional + _BRACKETS_OF[self.collection]
@@ -151,6 +154,11 @@ class Property:
         for attribute, value in values.items():
             object.__setattr__(self, attribute, value)
 
+    @classmethod
+    def backlinks(cls, name: str, target: str, origin: str) -> Property:
+        """The objects of the class ``target`` that link here through their property ``origin``; nothing is stored."""
+        return cls(name, PropertyType(kinds.LINK, False, kinds.LIST_COLLECTION, target, origin))
+
     @property
     def has_default(self) -> bool:
         """Whether the model gives a value to new objects that are created without one."""
@@ -164,22 +172,40 @@ class Property:
 
 @dataclass(frozen=True)
 class ObjectSchema:
-    """One class: its public name, its properties in the order of declaration, and its kind of ``values.kinds``."""
+    """One class: its public name, its properties in the order of declaration, and its kind of ``values.kinds``.
+
+    ``properties`` are those that are stored, ``computed`` its backlinks.
+    """
 
     name: str
     properties: tuple[Property, ...]
+    computed: tuple[Property, ...]
     kind: int = kinds.TOP_LEVEL
     stored_name: str = ""
     by_name: Mapping[str, Property] = field(init=False, repr=False, compare=False)
+    named_key: str | None = field(init=False, repr=False, compare=False)
 
     def __init__(
-        self, name: str, properties: Iterable[Property], *, kind: int = kinds.TOP_LEVEL, stored_name: str | None = None
+        self,
+        name: str,
+        properties: Iterable[Property],
+        *,
+        kind: int = kinds.TOP_LEVEL,
+        stored_name: str | None = None,
+        primary_key: str | None = None,
     ) -> None:
+        """``primary_key`` names it, where no property says ``primary_key=True`` itself."""
         object.__setattr__(self, "name", name)
-        object.__setattr__(self, "properties", tuple(properties))
+        declared = tuple(
+            replace(prop, primary_key=True) if primary_key is not None and prop.name == primary_key else prop
+            for prop in properties
+        )
+        object.__setattr__(self, "named_key", primary_key)
+        object.__setattr__(self, "properties", tuple(prop for prop in declared if not prop.type.is_computed))
+        object.__setattr__(self, "computed", tuple(prop for prop in declared if prop.type.is_computed))
         object.__setattr__(self, "kind", kind)
         object.__setattr__(self, "stored_name", stored_name or name)
-        object.__setattr__(self, "by_name", {prop.name: prop for prop in self.properties})
+        object.__setattr__(self, "by_name", {prop.name: prop for prop in declared})
 
     @property
     def primary_key(self) -> Property | None:
@@ -194,141 +220,3 @@ def schema_error(problems: Iterable[str]) -> SchemaValidationError:
         return SchemaValidationError(listed[0], listed)
     text = "\n".join(f"- {problem}" for problem in listed)
     return SchemaValidationError(f"the schema has {len(listed)} problems:\n{text}", listed)
-
-
-def validate(classes: Iterable[ObjectSchema]) -> None:
-    """Check that the classes can live together in one Realm.
-
-    Raises SchemaError with every problem found (spec/sdk.md §1.7, V1–V12).
-    """
-    schemas = list(classes)
-    known = {schema.stored_name: schema for schema in schemas}
-    problems = [f"the class name {name!r} is used twice" for name in _repeated(s.stored_name for s in schemas)]
-    for schema in schemas:
-        problems += _class_problems(schema, known)
-    if not problems:
-        problems = _embedded_cycles(known)
-    if problems:
-        raise schema_error(problems)
-
-
-def class_problems(schema: ObjectSchema) -> list[str]:
-    """What is wrong with one class by itself, without looking at the classes it links to."""
-    where = schema.name
-    problems = _name_problems(where, "class", schema.stored_name, CLASS_NAME_MAX_BYTES)
-    problems += [f"{where}.{name}: declared twice" for name in _repeated(prop.name for prop in schema.properties)]
-    stored = [prop.stored_name for prop in schema.properties]
-    problems += [f"{where}: two properties are stored as {name!r}" for name in _repeated(stored)]
-    for prop in schema.properties:
-        if prop.name != prop.stored_name and any(
-            p.stored_name == prop.name for p in schema.properties if p is not prop
-        ):
-            problems.append(f"{where}.{prop.name}: another property is stored under this name; choose another one")
-        problems += _property_problems(f"{where}.{prop.name}", prop)
-    keys = [prop.name for prop in schema.properties if prop.primary_key]
-    if len(keys) > 1:
-        problems.append(f"{where}: two primary keys, {' and '.join(keys)}; a class has at most one")
-    if keys and schema.kind == kinds.EMBEDDED:
-        problems.append(f"{where}.{keys[0]}: embedded objects have no primary key; they belong to their parent")
-    if schema.kind == kinds.ASYMMETRIC and not keys:
-        problems.append(f"{where}: a class of asymmetric objects needs a primary key")
-    return problems
-
-
-def _property_problems(where: str, prop: Property) -> list[str]:
-    kind, single = prop.type.kind, not prop.type.is_collection
-    problems = _name_problems(where, "property", prop.stored_name, PROPERTY_NAME_MAX_BYTES)
-    if kind == kinds.LINK and single and not prop.type.nullable:
-        problems.append(
-            f"{where}: a link can always be null, because its target may be deleted: declare it as "
-            f"'{prop.type.target} | None'"
-        )
-    if (
-        kind == kinds.LINK
-        and prop.type.nullable
-        and prop.type.collection in (kinds.LIST_COLLECTION, kinds.SET_COLLECTION)
-    ):
-        problems.append(f"{where}: a list or set of objects cannot hold None: declare it as '{prop.type.target}'")
-    if prop.primary_key and (kind not in _KEY_TYPES or not single):
-        problems.append(f"{where}: a primary key is an int, str, ObjectId or UUID, not {prop.type}")
-    if prop.index == "fulltext":
-        if kind != kinds.STRING or not single:
-            problems.append(f"{where}: a full-text index needs a str property, not {prop.type}")
-    elif prop.index not in (True, False):
-        problems.append(f"{where}: index is True, False or 'fulltext', not {prop.index!r}")
-    elif prop.index and not (kind in _INDEXABLE and (single or _list_of_strings(prop.type))):
-        problems.append(f"{where}: a property of type {prop.type} cannot be indexed")
-    return problems
-
-
-def _list_of_strings(type: PropertyType) -> bool:
-    return type.kind == kinds.STRING and type.collection == kinds.LIST_COLLECTION
-
-
-def _name_problems(where: str, what: str, name: str, limit: int) -> list[str]:
-    problems = []
-    size = len(name.encode("utf-8", "surrogatepass"))
-    if not name or size > limit:
-        problems.append(f"{where}: the {what} name {name!r} has {size} bytes; it may have 1 to {limit}")
-    if "\0" in name or not name.isprintable():
-        problems.append(f"{where}: the {what} name {name!r} holds characters that cannot be printed")
-    return problems
-
-
-def _class_problems(schema: ObjectSchema, known: Mapping[str, ObjectSchema]) -> list[str]:
-    problems = class_problems(schema)
-    for prop in schema.properties:
-        if prop.type.kind != kinds.LINK:
-            continue
-        target = known.get(prop.type.target or "")
-        where = f"{schema.name}.{prop.name}"
-        if target is None:
-            problems.append(
-                f"{where}: links to {prop.type.target}, which is not in the schema; add it to the schema list"
-            )
-        elif target.kind == kinds.ASYMMETRIC:
-            problems.append(f"{where}: nothing can link to {target.name}, whose objects are asymmetric")
-        elif target.kind == kinds.EMBEDDED and prop.type.collection == kinds.SET_COLLECTION:
-            problems.append(f"{where}: a set cannot hold embedded objects; use a list")
-    if schema.kind == kinds.ASYMMETRIC:
-        problems.append(f"{schema.name}: asymmetric objects need a Realm with flexible sync")
-    return problems
-
-
-def _embedded_cycles(known: Mapping[str, ObjectSchema]) -> list[str]:
-    """Embedded classes that can only contain each other without end (V12)."""
-    leads_to = {
-        name: [
-            p.type.target for p in schema.properties if p.type.kind == kinds.LINK and _embedded(known, p.type.target)
-        ]
-        for name, schema in known.items()
-        if schema.kind == kinds.EMBEDDED
-    }
-    problems = []
-    for start in leads_to:
-        reached: set[str] = set()
-        todo = list(leads_to[start])
-        while todo:
-            name = todo.pop()
-            if name is not None and name not in reached:
-                reached.add(name)
-                todo += leads_to[name]
-        if start in reached:
-            problems.append(
-                f"{known[start].name}: an embedded object cannot contain one of its own class, even indirectly"
-            )
-    return problems
-
-
-def _embedded(known: Mapping[str, ObjectSchema], name: str | None) -> bool:
-    return name is not None and known[name].kind == kinds.EMBEDDED
-
-
-def _repeated(names: Iterable[str]) -> list[str]:
-    seen: set[str] = set()
-    twice: dict[str, None] = {}
-    for name in names:
-        if name in seen:
-            twice[name] = None
-        seen.add(name)
-    return list(twice)

@@ -11,7 +11,8 @@ from typing import Final
 
 from syncline.errors import SchemaError
 from syncline.realm.models import Model, ModelInfo, ModelMeta, model_of_schema
-from syncline.realm.schema import ObjectSchema, Property, PropertyType, schema_error, validate
+from syncline.realm.schema import ObjectSchema, Property, PropertyType, schema_error
+from syncline.realm.validation import validate
 from syncline.storage.catalogue import FULL_TEXT_INDEX, GENERAL_INDEX, NOT_INDEXED, Catalogue, ClassInfo, PropertyInfo
 from syncline.storage.file import RealmFile
 from syncline.storage.transaction import WriteTransaction

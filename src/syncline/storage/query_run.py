@@ -16,12 +16,12 @@ from syncline.storage.catalogue import ClassInfo, PropertyInfo
 from syncline.storage.query_objects import StoredObjects
 from syncline.storage.query_sql import Sql, compile_query, count_query
 from syncline.storage.reader import Reader
-from syncline.storage.refs import CollectionRef
+from syncline.storage.refs import CollectionRef, ObjectRef
 
 __all__ = ["Source", "count", "find", "find_among"]
 
-#: The collection of links that is looked at instead of a whole class.
-Source: TypeAlias = "tuple[PropertyInfo, CollectionRef] | None"
+#: What is looked at instead of a whole class: a collection of links, or what links to an object through a property.
+Source: TypeAlias = "tuple[PropertyInfo, CollectionRef | ObjectRef] | None"
 
 
 def find(reader: Reader, query: Query, cls: ClassInfo, source: Source = None) -> array[int]:

@@ -58,7 +58,7 @@ from syncline.storage.query_leaves import (
     negate,
     pair_test,
 )
-from syncline.storage.refs import CollectionRef
+from syncline.storage.refs import CollectionRef, ObjectRef
 from syncline.values import kinds
 
 __all__ = ["Compiled", "NotInSql", "Sql", "compile_query", "count_query", "keys_query"]
@@ -85,7 +85,9 @@ Test: TypeAlias = Callable[[Place], Sql]
 
 @dataclass(frozen=True)
 class _Source:
-    """Where the objects come from: all of a class, or the elements of one list, set or dictionary of links."""
+    """Where the objects come from: all of a class, the elements of one list, set or dictionary of links, or the objects
+    that link to one object.
+    """
 
     tables: str
     condition: Sql
@@ -93,7 +95,7 @@ class _Source:
 
 
 def compile_query(
-    query: Query, cls: ClassInfo, collection: tuple[PropertyInfo, CollectionRef] | None = None
+    query: Query, cls: ClassInfo, collection: tuple[PropertyInfo, CollectionRef | ObjectRef] | None = None
 ) -> Compiled:
     """A resolved query in SQL, as far as that goes; see :func:`keys_query`."""
     try:
@@ -123,11 +125,14 @@ def _superset(compiler: _Compiler, node: Predicate) -> tuple[Sql, Predicate]:
                 return TRUE, node
 
 
-def keys_query(query: Query, cls: ClassInfo, collection: tuple[PropertyInfo, CollectionRef] | None = None) -> Sql:
+def keys_query(
+    query: Query, cls: ClassInfo, collection: tuple[PropertyInfo, CollectionRef | ObjectRef] | None = None
+) -> Sql:
     """SQL that gives the keys of the objects a resolved query finds, in its order. Raises NotInSql.
 
     ``cls`` is the class of the objects; ``collection`` limits them to the elements of one collection of links, each as
-    often and in the order that it occurs there.
+    often and in the order that it occurs there; or to the objects that link to one object through a property, each as
+    often as it does.
     """
     compiler = _Compiler()
     stages = _Stages(compiler, _source(cls, collection), compiler.predicate(query.predicate), cls)
@@ -136,7 +141,9 @@ def keys_query(query: Query, cls: ClassInfo, collection: tuple[PropertyInfo, Col
     return stages.keys()
 
 
-def count_query(query: Query, cls: ClassInfo, collection: tuple[PropertyInfo, CollectionRef] | None = None) -> Sql:
+def count_query(
+    query: Query, cls: ClassInfo, collection: tuple[PropertyInfo, CollectionRef | ObjectRef] | None = None
+) -> Sql:
     """SQL that gives the number of objects a resolved query finds."""
     if any(not isinstance(stage, Sort) for stage in query.stages):
         keys = keys_query(query, cls, collection)
@@ -146,14 +153,35 @@ def count_query(query: Query, cls: ClassInfo, collection: tuple[PropertyInfo, Co
     return Sql(f"SELECT count(*) FROM {source.tables} WHERE {where.text}", where.parameters)
 
 
-def _source(cls: ClassInfo, collection: tuple[PropertyInfo, CollectionRef] | None) -> _Source:
+def _source(cls: ClassInfo, collection: tuple[PropertyInfo, CollectionRef | ObjectRef] | None) -> _Source:
     if collection is None:
         return _Source(f"{cls.table} c", TRUE, "c.k")
     prop, ref = collection
+    if isinstance(ref, ObjectRef):
+        return _Source(f"({_linking(prop, ref)}) s, {cls.table} c", Sql("(c.k = s.o)"), "c.k")
     assert prop.table is not None
     table = prop.table
     condition = Sql(f"(s.{table.owner} = ? AND c.k = s.{table.value})", (ref.owner,))
     return _Source(f"{table.name} s, {cls.table} c", condition, f"s.{table.place}")
+
+
+def _linking(prop: PropertyInfo, target: ObjectRef) -> str:
+    """SQL that gives as ``o`` the owner of each link to an object through one property (spec/sdk.md §13.5)."""
+    row, cls = target.object_key, target.class_id
+    mixed = prop.type == kinds.MIXED
+    if prop.table is None:
+        of_class = f"l{prop.id} = {cls} AND " if mixed else ""
+        links = [f"SELECT k AS o FROM c{prop.class_id} WHERE {of_class}p{prop.id} = {row}"]
+    else:
+        table, of_class = prop.table, f"l = {cls} AND " if mixed else ""
+        links = [f"SELECT {table.owner} AS o FROM {table.name} WHERE {of_class}{table.value} = {row}"]
+    if mixed:
+        links += [
+            f"SELECT n.owner AS o FROM {nodes} m CROSS JOIN rlm_node n ON n.id = m.node "
+            f"WHERE m.l = {cls} AND m.p = {row} AND n.prop = {prop.id}"
+            for nodes in ("n_list", "n_dict")
+        ]
+    return " UNION ALL ".join(links)
 
 
 def _merged(stages: Iterable[Stage]) -> list[Stage]:
