@@ -139,7 +139,8 @@ def test_v2_property_names() -> None:
 
 def test_v3_backlinks() -> None:
     def found(target: str, origin: str) -> tuple[str, ...]:
-        return errors(ObjectSchema("Dog", [Property("n", "int"), Property.backlinks("x", target, origin)]), person, PAL)
+        dog = ObjectSchema("Dog", [Property("n", "int"), Property.backlinks("x", target, origin)])
+        return errors(dog, person, ObjectSchema("Pal", []))
 
     person = ObjectSchema("Person", [Property("dogs", "Dog[]"), Property("n", "int"), Property("pal", "Pal")])
     assert found("Person", "dogs") == ()
