@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.query.strategies import CLASSES, KEYS, predicates, schemas, stages, values
@@ -92,7 +91,6 @@ def check(results: Results[Any]) -> None:
     assert len(counted) == len(expected), results.description
 
 
-@pytest.mark.filterwarnings("ignore:Generating overly large repr")
 @settings(
     max_examples=EXAMPLES,
     deadline=None,
