@@ -29,7 +29,6 @@ from syncline import (
     NoSuchTableError,
     Realm,
     RealmConfiguration,
-    SchemaError,
     TypeMismatchError,
     WriteTimeoutError,
     WrongThreadError,
@@ -155,8 +154,7 @@ def test_read_only(open_realm: OpenRealm) -> None:
     assert reader.objects(Note)[0].text == "x"
     with pytest.raises(WrongTransactionStateError, match=r"was opened read-only"):
         reader.begin_write()
-    with pytest.raises(SchemaError, match=r"lacks classes or properties of the schema, and was opened read-only"):
-        open_realm(Dog, read_only=True)
+    assert len(open_realm(Dog, read_only=True).objects(Dog)) == 0  # a class may be missing
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------

@@ -28,8 +28,9 @@ from syncline.errors import OperationAbortedError, OperationCancelledError
 from syncline.realm.backend import SyncDownload, sync_backend
 from syncline.realm.callbacks import Workers, call_on, courier_to, guarded
 from syncline.realm.configuration import RealmConfiguration
-from syncline.realm.opening import Admission, admit, fit, open_file
-from syncline.realm.schema_update import models_by_name
+from syncline.realm.migration import MakeRealm
+from syncline.realm.opening import Admission, admit, open_file
+from syncline.realm.schema_update import fit, models_by_name
 from syncline.realm.tokens import NotificationToken
 from syncline.storage.file import FileLease
 
@@ -54,6 +55,7 @@ class AsyncOpenTask:
         self,
         configuration: RealmConfiguration,
         open_realm: Callable[[RealmConfiguration], Realm],
+        make_realm: MakeRealm,
         *,
         timeout: float | None = None,
         on_complete: Callable[[Realm | None, Exception | None], Any] | None = None,
@@ -67,6 +69,7 @@ class AsyncOpenTask:
             raise TypeError("a coroutine function as on_complete needs an event loop")
         self._configuration = configuration
         self._open_realm = open_realm
+        self._make_realm = make_realm
         self._timeout = timeout
         self._on_complete = on_complete
         self._loop = loop
@@ -229,7 +232,7 @@ class AsyncOpenTask:
             return
         try:
             if config.schema is not None:
-                fit(lease.file, models_by_name(config.schema), config)
+                fit(lease.file, models_by_name(config.schema), config, self._make_realm)
         finally:
             lease.close()
 

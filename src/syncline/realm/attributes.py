@@ -68,6 +68,8 @@ class Attribute:
             self.set_unmanaged(obj, value)
             return
         if self.property.primary_key:
+            if binding.assign_key(obj, self, value):
+                return
             raise ModifyPrimaryKeyError(
                 f"{self.converter.where}: a primary key cannot be changed; create another object"
             )

@@ -12,9 +12,14 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 from weakref import ref
 
-from syncline.errors import InvalidatedObjectError, QueryError, RealmError, SchemaError
+from syncline.errors import (
+    InvalidatedObjectError,
+    InvalidExternalSchemaChangeError,
+    QueryError,
+    RealmError,
+)
 from syncline.realm.attributes import Attribute
-from syncline.realm.models import Model, ModelMeta, unknown_property
+from syncline.realm.models import DynamicObject, Model, ModelMeta, unknown_property
 from syncline.realm.plans import Plan
 from syncline.realm.spots import built_in_place
 from syncline.storage.catalogue import Catalogue, ClassInfo, PropertyInfo
@@ -27,7 +32,7 @@ if TYPE_CHECKING:
     from syncline.realm.streams import Changes
     from syncline.realm.tokens import NotificationToken
 
-__all__ = ["Binding"]
+__all__ = ["Binding", "misfit"]
 
 #: The epoch of an object whose row was never read, and of one that was deleted through this handle: such an object
 #: stays invalid even if the transaction is rolled back (spec/sdk.md §5.1).
@@ -73,16 +78,12 @@ class Binding:
     def bind(self, catalogue: Catalogue) -> None:
         """Find the class and its properties in (another version of) the file's schema.
 
-        Raises SchemaError if something the model needs is gone.
+        Raises InvalidExternalSchemaChangeError if something the model needs is gone.
         """
         schema = self.model._info.schema
         info = catalogue.find(schema.stored_name)
-        missing = [p.stored_name for p in schema.properties if info is None or p.stored_name not in info.properties]
-        if info is None or missing:
-            raise SchemaError(
-                f"the file no longer has {', '.join(f'{self.name}.{name}' for name in missing) or self.name}: somebody "
-                "changed its schema; close the Realm and open it with models that fit"
-            )
+        if info is None or any(prop.stored_name not in info.properties for prop in schema.properties):
+            raise misfit(self.name, self.context.file.path)
         self.info = info
         self.identity = (self.context.file.path, info.id)
         self.is_missing = False
@@ -95,6 +96,21 @@ class Binding:
             self._arrange = _picker(order)
         else:
             self._arrange = lambda row: [row[index] for index in order]
+
+    def fits(self, info: ClassInfo) -> bool:
+        """Whether ``info``, the class as somebody left it, can stand for the one that was bound (spec/sdk.md §2.3).
+
+        A class that the file alone describes must be the same; one that the application has a model for may have more
+        properties, and other indexes.
+        """
+        before, key, old_key = self.info, info.primary_key, self.info.primary_key
+        if info.kind != before.kind or (key and key.name) != (old_key and old_key.name):
+            return False
+        if issubclass(self.model, DynamicObject) and len(info.properties) != len(before.properties):
+            return False
+        shapes = [(p.type, p.nullable, p.collection, p.target) for p in self.places]
+        now = [info.properties.get(place.name) for place in self.places]
+        return shapes == [p and (p.type, p.nullable, p.collection, p.target) for p in now]
 
     def plan(self) -> Plan:
         """How to create objects of the class."""
@@ -303,6 +319,19 @@ class Binding:
             context.changes += 1
             obj._row[attribute.slot] = value
 
+    def assign_key(self, obj: Model, attribute: Attribute, value: Any) -> bool:
+        """Change the primary key; False outside of migrations, where it never changes."""
+        context = self.context
+        if context.assign_key is None:
+            return False
+        context.writing()
+        self.check_valid(obj)
+        converter = attribute.converter
+        key = value if type(value) is converter.exact else converter.store(value, context)
+        context.assign_key(self.info, obj._key, key)
+        context.touch()
+        return True
+
     def add_integer(self, obj: Model, attribute: Attribute, by: int) -> None:
         """Increment an int property so that concurrent increments add up."""
         tx = self.context.writing()
@@ -336,6 +365,14 @@ class Binding:
         self.check_valid(obj)
         observers = self.context.observers
         return observers.stream(lambda inbox: observers.observe_object(self, obj, inbox, key_paths), frozen=frozen)
+
+
+def misfit(name: str, path: str) -> InvalidExternalSchemaChangeError:
+    """What to raise when somebody else changed a class so that it does not fit its model any more."""
+    return InvalidExternalSchemaChangeError(
+        f"somebody changed {name} in {path} so that it does not fit the model any more; close the Realm and open it "
+        "with models that fit"
+    )
 
 
 def _picker(order: list[int]) -> Callable[[Sequence[Any]], list[Any]]:

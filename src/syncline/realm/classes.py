@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from syncline.errors import NoSuchTableError, TypeMismatchError
 from syncline.query.paths import Names
-from syncline.realm.binding import Binding
+from syncline.realm.binding import Binding, misfit
 from syncline.realm.converters import describe
 from syncline.realm.dynamic import dynamic_model
 from syncline.realm.models import Model, ModelInfo, ModelMeta
+from syncline.realm.schema_changes import Change, compare
 from syncline.storage.catalogue import Catalogue
 
 if TYPE_CHECKING:
@@ -19,28 +20,69 @@ if TYPE_CHECKING:
 
 __all__ = ["Classes"]
 
+#: What others may do to a class that a model stands for.
+_HARMLESS: Final = {Change.REMOVE_PROPERTY, Change.CHANGE_INDEX}
+
 
 class Classes:
     """Bindings by class, made when a class is first used. ``models`` by stored name; None: the Realm is dynamic."""
 
-    def __init__(self, context: Context, models: Mapping[str, ModelMeta] | None) -> None:
+    def __init__(self, context: Context, models: Mapping[str, ModelMeta] | None, *, by_name: bool = False) -> None:
+        """``by_name``: other models of the same stored names stand for those of the application (a migration)."""
         self.context = context
+        self._by_name = by_name
         self.models = models
         self._known: dict[str, ModelMeta] = dict(models or {})
         self._bindings: dict[int, Binding] = {}
         self._by_class: dict[type[Model] | str, Binding] = {}
         self._missing: dict[str, Binding] = {}
+        self._catalogue: Catalogue | None = None
 
     def follow(self, catalogue: Catalogue) -> None:
-        """The version that is read may have another schema. Raises SchemaError if a class in use is gone."""
+        """The version that is read may have another schema.
+
+        Raises InvalidExternalSchemaChangeError if a class in use is gone or became another one, unless only the file
+        says what it is: then it is looked up again, and its objects are invalid.
+        """
+        before = self._catalogue
+        if before is not None and before.counter == catalogue.counter:
+            return
+        if before is not None:
+            self._verify_unused(before, catalogue)
         for name, binding in list(self._missing.items()):
             info = catalogue.find(name)
             if info is not None:
                 binding.bind(catalogue)
                 self._bindings[info.id] = self._missing.pop(name)
-        for binding in self._bindings.values():
-            if catalogue.find(binding.info.name) is not binding.info:
+        for binding in list(self._bindings.values()):
+            info = catalogue.find(binding.info.name)
+            if info is binding.info:
+                continue
+            if info is None or not binding.fits(info):
+                self._lose(binding)
+            else:
                 binding.bind(catalogue)
+        self._catalogue = catalogue
+
+    def _verify_unused(self, before: Catalogue, now: Catalogue) -> None:
+        """Models that nothing was asked of yet must fit as well as before."""
+        bound = {binding.info.name for binding in self._bindings.values()}
+        for name, model in (self.models or {}).items():
+            if name in bound or before.find(name) is None:
+                continue
+            known = {each.change for each in compare(before, [model._info.schema])}
+            if not {each.change for each in compare(now, [model._info.schema])} <= known | _HARMLESS:
+                raise misfit(model.__name__, self.context.file.path)
+
+    def _lose(self, binding: Binding) -> None:
+        """The class of a binding is not what it was."""
+        name = binding.info.name
+        if name in (self.models or ()):
+            raise misfit(binding.name, self.context.file.path)
+        binding.forget_all()
+        self._known.pop(name, None)
+        self._bindings = {id: other for id, other in self._bindings.items() if other is not binding}
+        self._by_class = {cls: other for cls, other in self._by_class.items() if other is not binding}
 
     def binding(self, class_id: int) -> Binding:
         """The class of that number in the file."""
@@ -77,7 +119,7 @@ class Classes:
             name = self._stored_name(cls)
         elif isinstance(cls, ModelMeta):
             name = cls._info.stored_name
-            if self._known.get(name) is not cls:
+            if self._known.get(name) is not cls and not (self._by_name and name in self._known):
                 raise NoSuchTableError(
                     f"{cls.__name__} is not in the schema of this Realm; open it with "
                     f"RealmConfiguration(schema=[{', '.join([*self.names(), cls.__name__])}])"

@@ -42,7 +42,7 @@ from syncline.storage.reader import Reader
 from syncline.storage.refs import CollectionRef, ObjectRef
 from syncline.storage.snapshot import Snapshot
 from syncline.storage.transaction import WriteTransaction
-from syncline.values import kinds
+from syncline.values import Key, kinds
 
 if TYPE_CHECKING:
     from syncline.realm.backend import SyncHandle
@@ -123,6 +123,10 @@ class Context:
         #: the version that is read, or was read last; and its classes and properties
         self.seen = _NOTHING
         self.catalogue: Catalogue | None = None
+        #: in a migration: assigns primary keys, which never change otherwise
+        self.assign_key: Callable[[ClassInfo, int, Key], None] | None = None
+        #: the transaction is somebody else's, who ends it
+        self.is_guest = False
         self._idle_lock = self.lock
         self._reader: Reader | None = None
         self._assigner: Assigner | None = None
@@ -256,9 +260,28 @@ class Context:
         if old is not None:
             old.release()
 
+    def join(self, tx: WriteTransaction) -> None:
+        """Write in a transaction that somebody else has begun and will end, until :meth:`leave`."""
+        self.is_guest = True
+        self._arrive(tx.version)
+        self.tx, self._reader, self.lock = tx, tx, self._idle_lock
+        self.classes.follow(tx.catalogue)
+
+    def leave(self) -> None:
+        """The opposite of :meth:`join`."""
+        self.is_guest = False
+        self.assign_key = None
+        self.tx = None
+        self._lose_version()
+
+    def _check_ends(self) -> None:
+        if self.is_guest:
+            raise WrongTransactionStateError("this transaction ends with the function; raise an exception to undo it")
+
     def commit(self) -> bool:
         """End the write transaction; whether there is a new version. On an error nothing of it is kept."""
         tx = self.writing()
+        self._check_ends()
         version = tx.version
         self.tx = self.pins.tx = None
         try:
@@ -276,6 +299,7 @@ class Context:
     def rollback(self) -> None:
         """Undo the write transaction."""
         tx = self.writing()
+        self._check_ends()
         self.tx = self.pins.tx = None
         self._lose_version()
         self.file.rollback(tx)

@@ -5,21 +5,24 @@ While a Realm is open, its file cannot be opened in another way (spec/sessions.m
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet, WeakValueDictionary
 
-from syncline.errors import MismatchedConfigError, RealmError, TypeMismatchError
+from syncline.errors import FileError, MismatchedConfigError, RealmError, TypeMismatchError
 from syncline.realm.backend import sync_backend
 from syncline.realm.configuration import RealmConfiguration
 from syncline.realm.converters import describe
-from syncline.realm.models import ModelMeta
-from syncline.realm.schema_update import apply_schema
+from syncline.realm.schema_update import needs_reset
 from syncline.storage.file import RealmFile
 
-__all__ = ["Admission", "admit", "admit_anyway", "configuration_of", "fit", "open_file"]
+if TYPE_CHECKING:
+    from syncline.realm.realm import Realm
+
+__all__ = ["Admission", "admit", "admit_anyway", "configuration_of", "open_file"]
 
 
 def configuration_of(given: Any, options: Mapping[str, Any]) -> RealmConfiguration:
@@ -45,11 +48,15 @@ class _Coordinator:
     def __init__(self) -> None:
         self.configuration: RealmConfiguration | None = None
         self.admissions: WeakSet[Admission] = WeakSet()
+        #: the last Realm that each thread or event loop has opened
+        self.realms: WeakValueDictionary[object, Realm] = WeakValueDictionary()
 
     def admit(self, configuration: RealmConfiguration, path: str) -> Admission:
         present = self.configuration
         if present is not None and any(one.is_valid for one in self.admissions):
             _check(present, configuration, path)
+            if present.schema is None:
+                self.configuration = configuration
         else:
             self.configuration = configuration
         return Admission(self)
@@ -63,6 +70,25 @@ class Admission:
         self.is_valid = True
         with _guard:
             coordinator.admissions.add(self)
+
+    def known(self, configuration: RealmConfiguration) -> Realm | None:
+        """The Realm that this thread or event loop has open already; this admission has ended then.
+
+        Raises MismatchedConfigError if it has other classes than ``configuration`` asks for (spec/sdk.md §3.2).
+        """
+        realm = self._coordinator.realms.get(_here())
+        if realm is None or realm.is_closed:
+            return None
+        self.end()
+        if configuration.schema is not None and realm.config.schema != configuration.schema:
+            raise MismatchedConfigError(
+                f"{realm.path} is open on this thread with other classes; use cache=False for a Realm of its own"
+            )
+        return realm
+
+    def remember(self, realm: Realm) -> None:
+        """It is what :meth:`known` finds from now on."""
+        self._coordinator.realms[_here()] = realm
 
     def again(self) -> Admission:
         """For one more Realm that is opened in the same way."""
@@ -79,9 +105,12 @@ _guard = threading.RLock()
 
 def admit(configuration: RealmConfiguration) -> Admission:
     """Let a Realm be opened. Raises MismatchedConfigError if one of the file is open in another way."""
-    if configuration.in_memory:  # has no path, and excludes all that could differ
+    if configuration.in_memory is True:
         return admit_anyway()
-    path = os.path.realpath(configuration.file_path)
+    if configuration.in_memory:
+        path = f"the Realm {configuration.in_memory!r} in memory"
+    else:
+        path = os.path.realpath(configuration.file_path)
     with _guard:
         coordinator = _coordinators.get(path)
         if coordinator is None:
@@ -103,8 +132,22 @@ def _check(present: RealmConfiguration, wanted: RealmConfiguration, path: str) -
         raise MismatchedConfigError(f"{path} is open {state}: it cannot be opened {way} until it is closed")
     if present.encryption_key != wanted.encryption_key:
         raise MismatchedConfigError(f"{path} is open in this process with another encryption key, or with none")
+    if present.mode is not wanted.mode:
+        raise MismatchedConfigError(f"{path} is open in the schema mode {present.mode.name}, not {wanted.mode.name}")
+    if None not in (present.schema, wanted.schema) and present.schema_version != wanted.schema_version:
+        raise MismatchedConfigError(
+            f"{path} is open with schema version {present.schema_version}, not {wanted.schema_version}"
+        )
     if wanted.sync is not None:
         sync_backend().check_match(present.sync, wanted.sync, path)
+
+
+def _here() -> object:
+    """The running event loop, or the thread."""
+    try:
+        return id(asyncio.get_running_loop()), threading.get_ident()
+    except RuntimeError:
+        return threading.get_ident()
 
 
 def _forget_inherited() -> None:
@@ -119,13 +162,31 @@ if hasattr(os, "register_at_fork"):
 
 
 def open_file(config: RealmConfiguration) -> RealmFile:
-    """The file of a configuration, made if need be; its schema is not looked at.
+    """The file of a configuration, made, copied from its seed, deleted and made anew, or compacted if need be.
 
-    What is read-only of a synced Realm is the Realm: what is downloaded has to be written.
+    Its schema is not changed. What is read-only of a synced Realm is the Realm: what is downloaded has to be written.
     """
     if config.in_memory:
         return RealmFile.in_memory(config.in_memory if isinstance(config.in_memory, str) else None, history=False)
     path = config.file_path
+    if config.seed_file is not None and not os.path.exists(path):
+        _plant(config, path)
+    file = _open(config, path)
+    try:
+        if config.mode.resets and config.schema is not None and needs_reset(file, config.schema, config):
+            file.close()
+            RealmFile.delete(path)
+            file = _open(config, path)
+        asked = config.should_compact
+        if asked is not None and not file.read_only and not file.is_shared and asked(*file.space()):
+            file.compact()
+        return file
+    except BaseException:
+        file.close()
+        raise
+
+
+def _open(config: RealmConfiguration, path: str) -> RealmFile:
     read_only = config.read_only and config.sync is None
     if config.sync is not None:
         history: bool | None = True
@@ -136,7 +197,14 @@ def open_file(config: RealmConfiguration) -> RealmFile:
     )
 
 
-def fit(file: RealmFile, models: Mapping[str, ModelMeta], config: RealmConfiguration) -> None:
-    """Add to the file what it lacks of the models, where the configuration allows it. Raises SchemaError."""
-    schemas = [model._info.schema for model in models.values()]
-    apply_schema(file, schemas, config.read_only, classes_may_come=config.sync is not None)
+def _plant(config: RealmConfiguration, path: str) -> None:
+    """Copy the seed to where the Realm is to be; somebody else may do so at the same time."""
+    assert config.seed_file is not None
+    seed = RealmFile.open(config.seed_file, encryption_key=config.encryption_key, read_only=True)
+    try:
+        seed.write_copy(path, encryption_key=config.encryption_key)
+    except FileError:
+        if not os.path.exists(path):
+            raise
+    finally:
+        seed.close()

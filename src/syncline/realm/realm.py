@@ -22,6 +22,7 @@ import apsw
 
 from syncline.errors import (
     ClosedRealmError,
+    LimitExceededError,
     MissingPrimaryKeyError,
     RealmError,
     TypeMismatchError,
@@ -38,18 +39,21 @@ from syncline.realm.deleting import clear, delete
 from syncline.realm.delivery import Scheduler, ThreadScheduler, current_scheduler
 from syncline.realm.dynamic import schema_of
 from syncline.realm.exchange import RealmExchange
+from syncline.realm.maintenance import RealmMaintenance
 from syncline.realm.models import Model, ModelMeta
 from syncline.realm.observers import CHANGE, REFRESH_REQUIRED, SCHEMA
-from syncline.realm.opening import Admission, admit, admit_anyway, configuration_of, fit, open_file
+from syncline.realm.opening import Admission, admit, admit_anyway, configuration_of, open_file
 from syncline.realm.results import Results
 from syncline.realm.schema import ObjectSchema
-from syncline.realm.schema_update import models_by_name
+from syncline.realm.schema_changes import SchemaMode
+from syncline.realm.schema_update import fit, models_by_name
 from syncline.realm.streams import Changes
 from syncline.realm.tokens import NotificationToken
 from syncline.storage.catalogue import Catalogue
 from syncline.storage.connection import translating
 from syncline.storage.dump import content_hash
 from syncline.storage.file import FileLease, RealmFile
+from syncline.storage.snapshot import Snapshot
 
 __all__ = ["Realm", "Transaction"]
 
@@ -99,7 +103,7 @@ class Transaction:
                 raise error
 
 
-class Realm(RealmExchange):
+class Realm(RealmExchange, RealmMaintenance):
     """An open Realm. It belongs to the thread, or to the event loop, on which it was opened.
 
     It sees one version of the file, which moves when :meth:`refresh` is called, when a write transaction begins, and
@@ -133,7 +137,13 @@ class Realm(RealmExchange):
         InvalidDatabaseError, NewerFormatError, DecryptionFailedError.
         """
         config = configuration_of(configuration, options)
-        return cls._open(config, admit(config))
+        admission, realm = admit(config), None
+        if config.cache:
+            realm = admission.known(config)
+        if realm is None:
+            realm = cls._open(config, admission)
+            admission.remember(realm)
+        return realm
 
     @classmethod
     def open_async(
@@ -171,29 +181,7 @@ class Realm(RealmExchange):
         given the Realm: outside of an event loop and without ``on_complete``.
         """
         config = configuration_of(configuration, options)
-        return AsyncOpenTask(config, cls.open, timeout=timeout, on_complete=on_complete, executor=executor)
-
-    @classmethod
-    def exists(cls, configuration: RealmConfiguration | str | os.PathLike[str] | Any = None, /, **options: Any) -> bool:
-        """Whether the file of a configuration is there. Takes what :meth:`open` takes; opens nothing."""
-        config = configuration_of(configuration, options)
-        return not config.in_memory and RealmFile.exists(config.file_path)
-
-    @classmethod
-    def delete_files(
-        cls, configuration: RealmConfiguration | str | os.PathLike[str] | Any = None, /, **options: Any
-    ) -> bool:
-        """Delete the file of a configuration and all that belongs to it; whether it was there.
-
-        Takes what :meth:`open` takes. What a synced Realm has not uploaded is lost with it. Raises RealmInUseError
-        while it is open, in any process, and of a synced Realm while its session still uploads.
-        """
-        config = configuration_of(configuration, options)
-        if config.in_memory:
-            return False
-        if config.sync is None:
-            return RealmFile.delete(config.file_path)
-        return sync_backend().delete_files(config.sync, config.file_path, config.encryption_key)
+        return AsyncOpenTask(config, cls.open, cls._beside, timeout=timeout, on_complete=on_complete, executor=executor)
 
     @classmethod
     def _open_for_session(cls, config: RealmConfiguration) -> Realm:
@@ -207,7 +195,7 @@ class Realm(RealmExchange):
             models = None if config.schema is None else models_by_name(config.schema)
             file = open_file(config)
             if models is not None:
-                fit(file, models, config)
+                fit(file, models, config, cls._beside)
             return cls._make(config, file, models, admission, is_attached)
         except BaseException:
             if file is not None:
@@ -227,14 +215,17 @@ class Realm(RealmExchange):
         self = cls.__new__(cls)
         pins = Pins(FileLease(file), admission)
         self._config = config
-        self._auto_refresh = True
+        is_followed = config.mode is not SchemaMode.IMMUTABLE
+        self._auto_refresh = is_followed
         self._context = context = Context(self, pins, models)
         self._sync = None
         self.on_callback_error = None
         me = weakref.ref(self)
         self._scheduler = current_scheduler(lambda: _run(me))
         context.observers.wake = self._scheduler.wake
-        pins.detach = [self._scheduler.close, file.on_commit(lambda version: _committed(me))]
+        pins.detach = [self._scheduler.close]
+        if is_followed:
+            pins.detach.append(file.on_commit(lambda version: _committed(me)))
         if config.sync is not None and is_attached:
             try:
                 self._sync = sync_backend().attach(config.sync, pins.lease, config)
@@ -244,6 +235,28 @@ class Realm(RealmExchange):
                 raise
             pins.sync = self._sync
         weakref.finalize(context, pins.release, True).atexit = False
+        if not is_followed:
+            context.reader()  # what is seen is what the file was when it was opened
+        return self
+
+    @classmethod
+    def _beside(
+        cls,
+        config: RealmConfiguration,
+        file: RealmFile,
+        models: Mapping[str, ModelMeta] | None,
+        snapshot: Snapshot | None = None,
+    ) -> Realm:
+        """One more Realm of an open file, for a function that takes part in opening it; at one version if frozen."""
+        self = cls.__new__(cls)
+        pins = Pins(FileLease(file.share()), admit_anyway(), snapshot)
+        self._config = config
+        self._auto_refresh = False
+        self._context = Context(self, pins, models)
+        self._sync = None
+        self.on_callback_error = None
+        self._scheduler = ThreadScheduler()
+        weakref.finalize(self._context, pins.release, True).atexit = False
         return self
 
     def close(self) -> None:
@@ -399,6 +412,7 @@ class Realm(RealmExchange):
             raise WrongTransactionStateError(f"{self.path} was opened read-only")
         if context.tx is not None:
             raise WrongTransactionStateError("this Realm is in a write transaction already; transactions do not nest")
+        self._check_versions()
         for _ in range(_BEGIN_ATTEMPTS):
             self._catch_up()
             context.check()
@@ -408,6 +422,15 @@ class Realm(RealmExchange):
                 return
             context.rollback()  # somebody was quicker: tell what he did first
         context.begin(timeout)
+
+    def _check_versions(self) -> None:
+        """Raise LimitExceededError if more versions are alive than the configuration allows."""
+        most = self._config.max_active_versions
+        if most is not None and (alive := self.number_of_versions) > most:
+            raise LimitExceededError(
+                f"{alive} versions of {self.path} are alive, more than max_active_versions = {most}: close frozen "
+                "Realms, and refresh those that lag behind"
+            )
 
     def _catch_up(self) -> None:
         """Before a write transaction: move to the newest version and tell observers (spec/sdk.md §9.4)."""
@@ -543,6 +566,8 @@ class Realm(RealmExchange):
         """
         context = self._context
         context.check()
+        if self._config.mode is SchemaMode.IMMUTABLE:
+            raise WrongTransactionStateError("an immutable Realm has no newer version; open it with read_only=True")
         if context.frozen or context.tx is not None or context.observers.in_round:
             return False
         moved, errors = self._follow()
@@ -641,15 +666,9 @@ class Realm(RealmExchange):
 
 def _freeze(realm: Realm) -> Realm:
     context = realm._context
-    pins = Pins(FileLease(context.file.share()), context.pins.admission.again(), context.pinned())
-    frozen = Realm.__new__(Realm)
-    frozen._config = realm._config
-    frozen._auto_refresh = False
-    frozen._context = Context(frozen, pins, context.classes.models)
+    frozen = Realm._beside(realm._config, context.file, context.classes.models, context.pinned())
+    frozen._context.pins.admission = context.pins.admission.again()
     frozen._sync = realm._sync
-    frozen.on_callback_error = None
-    frozen._scheduler = ThreadScheduler()
-    weakref.finalize(frozen._context, pins.release, True).atexit = False
     return frozen
 
 

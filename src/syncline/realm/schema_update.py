@@ -1,26 +1,32 @@
-"""Making a file fit the models it is opened with: what is missing is added, what contradicts is refused (spec/sdk.md
-§2.3).
+"""Making a file fit the models it is opened with, as the schema mode says (spec/sdk.md §2.2).
 
-Classes and properties that the models do not mention stay as they are: another application may need them.
+Classes that the models do not mention stay as they are: another application may need them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
 
-from syncline.errors import SchemaError
+from syncline.errors import (
+    InvalidSchemaChangeError,
+    InvalidSchemaVersionError,
+    SchemaError,
+    SchemaMismatchError,
+)
+from syncline.realm.configuration import RealmConfiguration
+from syncline.realm.migration import MakeRealm, Work, work_in
 from syncline.realm.models import Model, ModelInfo, ModelMeta, model_of_schema
-from syncline.realm.schema import ObjectSchema, Property, PropertyType, schema_error
+from syncline.realm.schema import ObjectSchema, schema_error
+from syncline.realm.schema_changes import APPLIED, Change, SchemaChange, SchemaMode, compare, refused
+from syncline.realm.schema_writing import add_missing
 from syncline.realm.validation import validate
-from syncline.storage.catalogue import FULL_TEXT_INDEX, GENERAL_INDEX, NOT_INDEXED, Catalogue, ClassInfo, PropertyInfo
 from syncline.storage.file import RealmFile
-from syncline.storage.transaction import WriteTransaction
+from syncline.storage.reader import Reader
+from syncline.storage.schema_version import schema_version, set_schema_version
 from syncline.values import kinds
 
-__all__ = ["apply_schema", "models_by_name"]
-
-_KINDS: Final = {kinds.TOP_LEVEL: "ordinary", kinds.EMBEDDED: "embedded", kinds.ASYMMETRIC: "asymmetric"}
+__all__ = ["fit", "models_by_name", "needs_reset"]
 
 
 def models_by_name(schema: Iterable[type[Model] | ObjectSchema]) -> dict[str, ModelMeta]:
@@ -48,133 +54,125 @@ def _schema(model: type[Model]) -> ObjectSchema:
     return info.schema
 
 
-def apply_schema(
-    file: RealmFile, schemas: Sequence[ObjectSchema], read_only: bool, *, classes_may_come: bool = False
-) -> None:
-    """Add to the file what it lacks; if ``read_only``, nothing.
+class _State(NamedTuple):
+    """What a version of a file is, seen with the models."""
 
-    ``classes_may_come``: a read-only file may lack classes, which have no objects until somebody else adds them
-    (spec/sdk.md §2.2, READ_ONLY). Raises SchemaError that lists everything in the file that contradicts the schemas, or
-    (``read_only``) is missing.
+    version: int | None
+    #: whether no class was ever made in it
+    is_new: bool
+    changes: list[SchemaChange]
+
+    @classmethod
+    def of(cls, reader: Reader, schemas: Sequence[ObjectSchema]) -> _State:
+        version = schema_version(reader)
+        return cls(version, version is None and not reader.catalogue.classes, compare(reader.catalogue, schemas))
+
+
+def fit(file: RealmFile, models: Mapping[str, ModelMeta], config: RealmConfiguration, make_realm: MakeRealm) -> None:
+    """Make the file's schema and its version those of the configuration, where its mode allows it.
+
+    ``make_realm``: for the functions of the application that take part. Raises SchemaMismatchError,
+    InvalidSchemaVersionError, InvalidSchemaChangeError, MigrationFailedError, and whatever these functions raise: the
+    file is unchanged then.
     """
+    mode = _mode(file, config)
+    schemas = _without_orphans([model._info.schema for model in models.values()], config)
     with file.snapshot() as snapshot, snapshot.lock:
-        complete = _compare(snapshot.catalogue, schemas)
-        missing = _missing(snapshot.catalogue, schemas, classes_may_come) if read_only else []
-    if missing:
-        raise SchemaError(
-            "the file lacks classes or properties of the schema, and was opened read-only: " + ", ".join(missing)
-        )
-    if complete or read_only:
+        work = _work(mode, config, _State.of(snapshot.reader, schemas), file.path)
+    if work is Work.NOTHING:
         return
-    with file.write() as tx:
-        if not _compare(tx.catalogue, schemas):  # another process may have been faster
-            _add(tx, schemas)
+    with work_in(file, config, make_realm, models) as step:
+        state = _State.of(step.tx, schemas)  # somebody else may have been faster
+        work = _work(mode, config, state, file.path)
+        if work is Work.MIGRATE:
+            step.migrate(schemas, state.version or 0, by_hand=mode is SchemaMode.MANUAL)
+        elif work is Work.APPLY:
+            add_missing(step.tx, schemas)
+            if state.is_new and config.initial_data is not None and not mode.is_additive:
+                step.fill()
+        if work is not Work.NOTHING:
+            set_schema_version(step.tx, config.schema_version)
 
 
-def _compare(catalogue: Catalogue, schemas: Iterable[ObjectSchema]) -> bool:
-    """Whether the file has everything. Raises SchemaError for contradictions."""
-    problems: list[str] = []
-    complete = True
-    for schema in schemas:
-        info = catalogue.find(schema.stored_name)
-        if info is None:
-            complete = False
-            continue
-        problems += _contradictions(schema, info)
-        for prop in schema.properties:
-            present = info.properties.get(prop.stored_name)
-            complete = complete and present is not None and present.indexed == _index(prop)
-    if problems:
-        raise schema_error(problems)
-    return complete
+def needs_reset(file: RealmFile, schema: Iterable[type[Model] | ObjectSchema], config: RealmConfiguration) -> bool:
+    """Whether the mode of the configuration wants the file deleted (spec/sdk.md §2.2, SOFT_RESET and HARD_RESET)."""
+    schemas = [model._info.schema for model in models_by_name(schema).values()]
+    with file.snapshot() as snapshot, snapshot.lock:
+        state = _State.of(snapshot.reader, schemas)
+    if state.is_new:
+        return False
+    differs = state.changes if config.mode is SchemaMode.HARD_RESET else refused(config.mode, state.changes)
+    return bool(differs) or state.version != config.schema_version
 
 
-def _missing(catalogue: Catalogue, schemas: Iterable[ObjectSchema], classes_may_come: bool) -> list[str]:
-    """The classes and properties that the file lacks; indexes it may lack."""
-    found = []
-    for schema in schemas:
-        info = catalogue.find(schema.stored_name)
-        if info is not None:
-            found += [f"{schema.name}.{p.name}" for p in schema.properties if p.stored_name not in info.properties]
-        elif not classes_may_come:
-            found.append(schema.name)
-    return found
+def _mode(file: RealmFile, config: RealmConfiguration) -> SchemaMode:
+    """A file with a history belongs to a synced Realm, whoever opens it: what it has was or will be uploaded."""
+    if file.keeps_history and not config.mode.reads_only:
+        return config.mode if config.mode.is_additive else SchemaMode.ADDITIVE_EXPLICIT
+    return config.mode
 
 
-def _contradictions(schema: ObjectSchema, info: ClassInfo) -> list[str]:
-    problems = []
-    if info.kind != schema.kind:
-        problems.append(
-            f"{schema.name}: the file has it as an {_KINDS[info.kind]} class, the model is {_KINDS[schema.kind]}"
-        )
-    key = schema.primary_key
-    stored_key = info.primary_key.name if info.primary_key is not None else None
-    if (key.stored_name if key is not None else None) != stored_key:
-        problems.append(
-            f"{schema.name}: its primary key is {stored_key or 'none'} in the file and {key.name if key else 'none'} "
-            "in the model; the key of a class cannot change"
-        )
-    for prop in schema.properties:
-        present = info.properties.get(prop.stored_name)
-        if present is not None and _type_of(present) != prop.type:
-            problems.append(
-                f"{schema.name}.{prop.name}: the file has it as {_shown(present)}, the model as "
-                f"{_described(prop.type)}; give the property another name, or open another file"
-            )
-    return problems
+def _without_orphans(schemas: list[ObjectSchema], config: RealmConfiguration) -> list[ObjectSchema]:
+    """Embedded classes that no other class leads to are left out, or an error (spec/sdk.md §1.7, V13; §2.2)."""
+    if config.schema_mode is None or not config.schema_mode.is_additive:
+        return schemas
+    by_name = {schema.stored_name: schema for schema in schemas}
+    reached = {schema.stored_name for schema in schemas if schema.kind != kinds.EMBEDDED}
+    todo = list(reached)
+    while todo:
+        for prop in by_name[todo.pop()].properties:
+            if prop.type.target is not None and prop.type.target not in reached:
+                reached.add(prop.type.target)
+                todo.append(prop.type.target)
+    orphans = [schema.name for schema in schemas if schema.stored_name not in reached]
+    if orphans and config.schema_mode is SchemaMode.ADDITIVE_EXPLICIT:
+        raise schema_error(f"{name}: no class has embedded objects of this one; leave it out" for name in orphans)
+    return [schema for schema in schemas if schema.stored_name in reached]
 
 
-def _type_of(prop: PropertyInfo) -> PropertyType:
-    return PropertyType(prop.type, prop.nullable, prop.collection, prop.target)
+# --- what has to be done ----------------------------------------------------------------------------------------------
+
+#: What a file without version may lack: nobody has counted on it yet.
+_ADDITIONS: Final = frozenset({Change.ADD_CLASS, Change.ADD_PROPERTY, Change.CHANGE_INDEX})
 
 
-def _shown(prop: PropertyInfo) -> str:
-    return _described(_type_of(prop))
+def _work(mode: SchemaMode, config: RealmConfiguration, state: _State, path: str) -> Work:
+    """What the mode makes of the differences. Raises SchemaMismatchError and its like."""
+    wanted = config.schema_version
+    if mode.reads_only:
+        if mode is SchemaMode.IMMUTABLE and state.version != wanted:
+            raise _wrong_version(path, state.version, wanted, "is opened immutable, which needs the same version")
+        _refuse(InvalidSchemaChangeError, path, refused(mode, state.changes), f"which the mode {mode.name} refuses")
+        return Work.NOTHING
+    applied = any(each.change in APPLIED[mode] for each in state.changes)
+    if mode.is_additive:
+        _refuse(InvalidSchemaChangeError, path, refused(mode, state.changes), "where only additions are possible")
+        return Work.APPLY if applied or (state.version or 0) != wanted else Work.NOTHING
+    if state.version is None:
+        contradicting = [each for each in state.changes if each.change not in _ADDITIONS]
+        _refuse(SchemaMismatchError, path, contradicting, "and it has no schema version to migrate from")
+        return Work.APPLY
+    if state.version > wanted:
+        raise _wrong_version(path, state.version, wanted, "a version never goes back: open it with newer models")
+    if state.version < wanted:
+        return Work.MIGRATE
+    advice = f"which needs a migration: configure a schema_version above {wanted}"
+    _refuse(SchemaMismatchError, path, refused(mode, state.changes), advice)
+    return Work.APPLY if applied else Work.NOTHING
 
 
-def _described(type: PropertyType) -> str:
-    return f"'{type}'"
+def _wrong_version(path: str, old: int | None, new: int, why: str) -> InvalidSchemaVersionError:
+    has = "no schema version" if old is None else f"schema version {old}"
+    return InvalidSchemaVersionError(f"{path} has {has}, the configuration says {new}; {why}", old, new)
 
 
-def _index(prop: Property) -> int:
-    if prop.primary_key or not prop.index:
-        return NOT_INDEXED
-    return FULL_TEXT_INDEX if prop.index == "fulltext" else GENERAL_INDEX
-
-
-def _add(tx: WriteTransaction, schemas: Sequence[ObjectSchema]) -> None:
-    """Classes in the order of their names, then properties in the order of declaration (spec/changesets.md §8.1)."""
-    ordered = sorted(schemas, key=lambda schema: schema.stored_name.encode())
-    new = [schema for schema in ordered if tx.catalogue.find(schema.stored_name) is None]
-    for schema in new:
-        key = schema.primary_key
-        if key is None:
-            tx.add_class(schema.stored_name, kind=schema.kind)
-        else:
-            tx.add_class(
-                schema.stored_name,
-                kind=schema.kind,
-                primary_key=key.stored_name,
-                key_type=key.type.kind,
-                key_nullable=key.type.nullable,
-            )
-    for schema in [*new, *(each for each in ordered if each not in new)]:
-        for prop in schema.properties:
-            _add_property(tx, schema.stored_name, prop)
-
-
-def _add_property(tx: WriteTransaction, class_name: str, prop: Property) -> None:
-    info = tx.catalogue.classes[class_name]
-    present = info.properties.get(prop.stored_name)
-    if present is None:
-        tx.add_property(
-            info,
-            prop.stored_name,
-            prop.type.kind,
-            nullable=prop.type.nullable,
-            collection=prop.type.collection,
-            target=prop.type.target,
-            indexed=_index(prop),
-        )
-    elif present.indexed != _index(prop) and not prop.primary_key:
-        tx.set_index(info, present, _index(prop))
+def _refuse(
+    error: type[InvalidSchemaChangeError] | type[SchemaMismatchError],
+    path: str,
+    changes: Iterable[SchemaChange],
+    why: str,
+) -> None:
+    listed = [str(each) for each in changes]
+    if listed:
+        text = "\n".join(f"- {each}" for each in listed)
+        raise error(f"the models differ from {path}, {why}:\n{text}", listed)

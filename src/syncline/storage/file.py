@@ -222,6 +222,11 @@ class RealmFile:
                 self._temporary()
 
     @property
+    def is_shared(self) -> bool:
+        """Whether this process has more than one use for it."""
+        return self._references > 1
+
+    @property
     def is_closed(self) -> bool:
         """Whether the last reference was given back, or the process forked."""
         return not self._open

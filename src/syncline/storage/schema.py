@@ -131,8 +131,16 @@ def create_tables(connection: apsw.Connection, info: ClassInfo) -> None:
     elif info.keyless:
         columns += ["ghi INT", "glo INT"]
     for prop in info.singles:
-        columns += _definitions(prop)
+        columns += definitions(prop)
     connection.execute(f"CREATE TABLE {info.table}({', '.join(columns)})")
+    create_key_indexes(connection, info)
+    for prop in info.properties.values():
+        if not prop.is_primary_key:
+            _create_beside(connection, info, prop)
+
+
+def create_key_indexes(connection: apsw.Connection, info: ClassInfo) -> None:
+    """Create the indexes that find objects by key and keep keys unique."""
     key = info.primary_key
     if key is not None:
         column = key.columns[0]
@@ -141,16 +149,13 @@ def create_tables(connection: apsw.Connection, info: ClassInfo) -> None:
             connection.execute(f"CREATE UNIQUE INDEX un{info.id} ON {info.table}((1)) WHERE {column} IS NULL")
     elif info.keyless:
         connection.execute(f"CREATE UNIQUE INDEX u{info.id} ON {info.table}(ghi, glo)")
-    for prop in info.properties.values():
-        if not prop.is_primary_key:
-            _create_beside(connection, info, prop)
 
 
 def _create_beside(connection: apsw.Connection, info: ClassInfo, prop: PropertyInfo) -> None:
     """What a property has beside its columns: the table of a collection, indexes."""
     if prop.table is not None:
         _create_collection(connection, prop)
-    _index_links(connection, info, prop)
+    index_links(connection, info, prop)
     if prop.indexed == GENERAL_INDEX:
         _create_index(connection, info, prop)
 
@@ -176,7 +181,7 @@ def add_property(
     )
     if has_tables:
         if collection == SINGLE_COLLECTION:
-            for definition in _definitions(prop):
+            for definition in definitions(prop):
                 connection.execute(f"ALTER TABLE {info.table} ADD COLUMN {definition}")
         _create_beside(connection, info, prop)
     if type == LINK and not prop.embedded:
@@ -188,7 +193,7 @@ def add_property(
 
 def erase_property(connection: apsw.Connection, catalogue: Catalogue, info: ClassInfo, prop: PropertyInfo) -> Catalogue:
     """Remove a property with its columns or table, its indexes, and what is known of links through it."""
-    _drop_views(connection)
+    drop_views(connection)
     for index in (f"x{prop.id}", f"ix{prop.id}"):
         connection.execute(f"DROP INDEX IF EXISTS {index}")
     if prop.table is not None:
@@ -204,7 +209,7 @@ def erase_property(connection: apsw.Connection, catalogue: Catalogue, info: Clas
 
 def erase_class(connection: apsw.Connection, catalogue: Catalogue, info: ClassInfo) -> Catalogue:
     """Remove a class with its tables and what is known of links to and from it."""
-    _drop_views(connection)
+    drop_views(connection)
     for prop in info.properties.values():
         if prop.table is not None:
             connection.execute(f"DROP TABLE {prop.table.name}")
@@ -279,7 +284,7 @@ def _copy(prop: PropertyInfo, indexed: int | None = None) -> PropertyInfo:
     )
 
 
-def _definitions(prop: PropertyInfo) -> list[str]:
+def definitions(prop: PropertyInfo) -> list[str]:
     """Column definitions of a single property."""
     defaults = default_cell(prop)
     if prop.type == MIXED:
@@ -313,7 +318,7 @@ def _create_collection(connection: apsw.Connection, prop: PropertyInfo) -> None:
     connection.execute(f"CREATE TABLE {table.name}({definitions}, PRIMARY KEY(o, {table.place})) WITHOUT ROWID")
 
 
-def _index_links(connection: apsw.Connection, info: ClassInfo, prop: PropertyInfo) -> None:
+def index_links(connection: apsw.Connection, info: ClassInfo, prop: PropertyInfo) -> None:
     """The index that finds the links to an object."""
     name = info.table if prop.table is None else prop.table.name
     value = f"p{prop.id}" if prop.table is None else "v"
@@ -332,7 +337,7 @@ def _create_index(connection: apsw.Connection, info: ClassInfo, prop: PropertyIn
         connection.execute(f"CREATE INDEX ix{prop.id} ON {info.table}({column})")
 
 
-def _drop_views(connection: apsw.Connection) -> None:
+def drop_views(connection: apsw.Connection) -> None:
     """Views of a class would keep its columns from being dropped; they are made anew at the commit."""
     names = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'view'").fetchall()
     for (name,) in names:

@@ -31,7 +31,7 @@ from syncline.storage.reader import Reader
 from syncline.storage.refs import CollectionRef
 from syncline.storage.tables import Tables
 from syncline.storage.transaction import WriteTransaction
-from syncline.values import Key
+from syncline.values import GlobalKey, Key
 from syncline.values.kinds import (
     DICTIONARY_COLLECTION,
     GLOBAL_KEY,
@@ -42,7 +42,7 @@ from syncline.values.kinds import (
     SINGLE_COLLECTION,
 )
 
-__all__ = ["transfer"]
+__all__ = ["duplicate", "transfer"]
 
 #: A value in a form that is equal for equal values of both files.
 _Form: TypeAlias = object
@@ -346,6 +346,23 @@ class _Transfer:
     def _peer(self, prop: PropertyInfo) -> PropertyInfo:
         """The own property that corresponds to one of the source; an element of a Mixed is its own peer."""
         return prop if prop.id == 0 else self._classes[prop.class_id].properties[prop.name]
+
+
+def duplicate(tx: WriteTransaction, info: ClassInfo, k: int) -> int:
+    """Copy an object of a class without primary key, with all that it owns, inside one file: the copy's number."""
+    own = tx.workspace
+    copy = own.create(info, GlobalKey(tx.file_ident, own.rows(info.id).next_key))
+    within = _Transfer(tx, tx)
+    within._objects = _Same()
+    within._copy_object(info, k, info, copy)
+    return copy
+
+
+class _Same(dict[tuple[int, int], int]):
+    """Every object corresponds to itself."""
+
+    def __missing__(self, key: tuple[int, int]) -> int:
+        return key[1]
 
 
 #: Where a value lies: class and key of the object, the object's property, and the node around it (0: none).

@@ -1,0 +1,119 @@
+"""What is done with the file of a Realm as a whole (spec/sdk.md §2.1, §3.6, §3.7)."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, overload
+
+from syncline.errors import WrongTransactionStateError
+from syncline.realm.backend import sync_backend
+from syncline.realm.configuration import RealmConfiguration
+from syncline.realm.context import Context
+from syncline.realm.opening import configuration_of
+from syncline.storage.file import RealmFile
+from syncline.storage.schema_version import schema_version
+
+if TYPE_CHECKING:
+    pass
+
+__all__ = ["RealmMaintenance"]
+
+
+class _SchemaVersion:
+    """``realm.schema_version``, and ``Realm.schema_version(path)``, which needs no Realm."""
+
+    @overload
+    def __get__(self, obj: None, owner: type) -> _ReadVersion: ...
+    @overload
+    def __get__(self, obj: RealmMaintenance, owner: type) -> int | None: ...
+    def __get__(self, obj: RealmMaintenance | None, owner: type) -> _ReadVersion | int | None:
+        if obj is None:
+            return _ReadVersion()
+        context = obj._context
+        reader = context.reader()
+        with context.lock:
+            return schema_version(reader)
+
+
+class _ReadVersion:
+    """``Realm.schema_version``."""
+
+    def __call__(
+        self,
+        configuration: RealmConfiguration | str | os.PathLike[str] | Any = None,
+        encryption_key: bytes | None = None,
+        /,
+        **options: Any,
+    ) -> int | None:
+        """The schema version of the file of a configuration; None if there is no file, or no schema in it yet.
+
+        Takes what :meth:`Realm.open` takes; needs no models. Raises FileError, DecryptionFailedError.
+        """
+        if encryption_key is not None:
+            options["encryption_key"] = encryption_key
+        config = configuration_of(configuration, options)
+        if config.in_memory or not RealmFile.exists(config.file_path):
+            return None
+        file = RealmFile.open(config.file_path, encryption_key=config.encryption_key, read_only=True)
+        try:
+            with file.snapshot() as snapshot, snapshot.lock:
+                return schema_version(snapshot.reader)
+        finally:
+            file.close()
+
+
+class RealmMaintenance:
+    """The part of :class:`~syncline.Realm` that is about its file."""
+
+    _config: RealmConfiguration
+    _context: Context
+
+    #: Of a Realm: the schema version of the version it sees, None if it has none. Of the class: a function that reads
+    #: the version of a file without a schema, ``Realm.schema_version("dogs.realm")``.
+    schema_version = _SchemaVersion()
+
+    @property
+    def in_migration(self) -> bool:
+        """Whether this is the new Realm of a migration function that runs."""
+        return self._context.assign_key is not None
+
+    @classmethod
+    def exists(cls, configuration: RealmConfiguration | str | os.PathLike[str] | Any = None, /, **options: Any) -> bool:
+        """Whether the file of a configuration is there. Takes what :meth:`open` takes; opens nothing."""
+        config = configuration_of(configuration, options)
+        return not config.in_memory and RealmFile.exists(config.file_path)
+
+    @classmethod
+    def delete_files(
+        cls, configuration: RealmConfiguration | str | os.PathLike[str] | Any = None, /, **options: Any
+    ) -> bool:
+        """Delete the file of a configuration and all that belongs to it; whether it was there.
+
+        Takes what :meth:`open` takes. What a synced Realm has not uploaded is lost with it. Raises RealmInUseError
+        while it is open, in any process, and of a synced Realm while its session still uploads.
+        """
+        config = configuration_of(configuration, options)
+        if config.in_memory:
+            return False
+        if config.sync is None:
+            return RealmFile.delete(config.file_path)
+        return sync_backend().delete_files(config.sync, config.file_path, config.encryption_key)
+
+    def compact(self) -> bool:
+        """Rewrite the file without free pages; False, and nothing is done, while any other Realm has it open.
+
+        "Other" are also frozen Realms, the session of a synced one, and other processes (there: ``should_compact``).
+        Raises WrongTransactionStateError in a write transaction and for a Realm that cannot write.
+        """
+        context = self._context
+        context.check()
+        if context.frozen or self._config.read_only:
+            raise WrongTransactionStateError(
+                f"{context.file.path} was opened read-only, or is frozen: open it to write"
+            )
+        if context.tx is not None:
+            raise WrongTransactionStateError("a Realm cannot be compacted inside a write transaction; commit first")
+        if context.file.is_shared:
+            return False
+        context.invalidate()
+        return context.file.compact()
