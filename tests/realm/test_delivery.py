@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from syncline import CollectionChange, Field, Model, Realm, RealmConfiguration
-from syncline.realm.delivery import AsyncioScheduler, ThreadScheduler, current_scheduler
 from syncline.realm.observers import CHANGE, REFRESH_REQUIRED
+from syncline.realm.schedulers import AsyncioScheduler, ThreadScheduler, current_scheduler
 
 
 class Dog(Model):
@@ -122,7 +122,7 @@ def test_after_the_realm_or_the_loop_is_gone_nothing_happens(tmp_path: Path) -> 
 
     realm = asyncio.run(main())
     add_elsewhere(tmp_path, "a")
-    realm._scheduler.wake()
+    realm._delivery.wake()
     realm.close()
 
 
@@ -140,7 +140,7 @@ def test_a_plain_thread_waits_to_be_asked(tmp_path: Path) -> None:
 
 def test_the_scheduler_is_that_of_the_place() -> None:
     async def inside() -> object:
-        return current_scheduler(lambda: None)
+        return current_scheduler()
 
-    assert isinstance(current_scheduler(lambda: None), ThreadScheduler)
+    assert isinstance(current_scheduler(), ThreadScheduler)
     assert isinstance(asyncio.run(inside()), AsyncioScheduler)

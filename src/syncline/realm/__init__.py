@@ -7,10 +7,12 @@ from syncline.realm.changes import CollectionChange, DictionaryChange, ObjectCha
 from syncline.realm.configuration import RealmConfiguration
 from syncline.realm.declarations import Counter, Field
 from syncline.realm.dictionaries import Dictionary
+from syncline.realm.gui_schedulers import QtScheduler, TkScheduler
 from syncline.realm.lists import List
 from syncline.realm.models import AsymmetricModel, EmbeddedModel, Model
 from syncline.realm.realm import Realm
 from syncline.realm.results import Results
+from syncline.realm.schedulers import AsyncioScheduler, FrozenScheduler, Scheduler, ThreadScheduler
 from syncline.realm.schema import ObjectSchema, Property
 from syncline.realm.sets import Set
 from syncline.realm.streams import Changes
@@ -19,6 +21,7 @@ from syncline.realm.tokens import NotificationToken
 __all__ = [
     "AsymmetricModel",
     "AsyncOpenTask",
+    "AsyncioScheduler",
     "Backlinks",
     "Changes",
     "CollectionChange",
@@ -27,16 +30,21 @@ __all__ = [
     "DictionaryChange",
     "EmbeddedModel",
     "Field",
+    "FrozenScheduler",
     "List",
     "Model",
     "NotificationToken",
     "ObjectChange",
     "ObjectSchema",
     "Property",
+    "QtScheduler",
     "Realm",
     "RealmChange",
     "RealmConfiguration",
     "Results",
+    "Scheduler",
     "Set",
+    "ThreadScheduler",
+    "TkScheduler",
     "UpdateMode",
 ]

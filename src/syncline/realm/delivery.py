@@ -1,27 +1,15 @@
-"""Where notifications are delivered: on an asyncio loop by themselves, elsewhere when asked for (spec/sdk.md §4.3)."""
+"""Rounds of notifications in the context of a Realm: asked for often, run once (spec/sdk.md §4.2, §4.3)."""
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import threading
 from collections.abc import Callable
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
-__all__ = ["AsyncioScheduler", "Scheduler", "ThreadScheduler", "current_scheduler"]
+from syncline.realm.schedulers import AsyncioScheduler, Scheduler, ThreadScheduler
 
-
-class Scheduler(Protocol):
-    """Runs functions in the context that a Realm belongs to."""
-
-    def wake(self) -> None:
-        """Run the function given at creation soon, once, in the Realm's context. May be called on any thread."""
-
-    def report(self, error: Exception) -> None:
-        """An observer's callback raised, and nobody is there to catch it."""
-
-    def close(self) -> None:
-        """Run nothing any more."""
+__all__ = ["Delivery"]
 
 
 class _Unraisable:
@@ -36,37 +24,26 @@ class _Unraisable:
         self.exc_traceback = error.__traceback__
 
 
-class ThreadScheduler:
-    """A plain thread: nothing runs by itself; ``refresh``, ``pump`` and write transactions deliver."""
+class Delivery:
+    """``run`` in the context of one Realm, by its scheduler."""
 
-    def wake(self) -> None:
-        """Nothing to do."""
-
-    def report(self, error: Exception) -> None:
-        """Nobody can catch it here: it goes to :func:`sys.unraisablehook`."""
-        sys.unraisablehook(cast("sys.UnraisableHookArgs", _Unraisable(error)))
-
-    def close(self) -> None:
-        """Nothing to do."""
-
-
-class AsyncioScheduler:
-    """An event loop: a round runs as one of its callbacks."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, run: Callable[[], Any]) -> None:
-        self._loop = loop
+    def __init__(self, scheduler: Scheduler, run: Callable[[], Any]) -> None:
+        self.scheduler = scheduler
         self._run = run
         self._guard = threading.RLock()  # a finalizer may close it in the middle
         self._scheduled = False
         self._open = True
 
     def wake(self) -> None:
+        """Run it soon, once, where the scheduler can. May be called on any thread."""
+        if not self.scheduler.can_invoke():
+            return
         with self._guard:
             if self._scheduled or not self._open:
                 return
             self._scheduled = True
         try:
-            self._loop.call_soon_threadsafe(self._callback)
+            self.scheduler.invoke(self._callback)
         except RuntimeError:  # the loop was closed: nobody is left to deliver to
             self.close()
 
@@ -77,17 +54,24 @@ class AsyncioScheduler:
                 return
         self._run()
 
+    @property
+    def has_work(self) -> bool:
+        """Whether :meth:`drain` would run something."""
+        return isinstance(self.scheduler, ThreadScheduler) and self.scheduler.has_work
+
+    def drain(self) -> None:
+        """Run what waits on a scheduler that runs nothing by itself."""
+        if isinstance(self.scheduler, ThreadScheduler) and self.scheduler.has_work:
+            self.scheduler.run()
+
     def report(self, error: Exception) -> None:
-        self._loop.call_exception_handler({"message": "an observer of a Realm raised an exception", "exception": error})
+        """An observer's callback raised, and nobody is there to catch it."""
+        if isinstance(self.scheduler, AsyncioScheduler):
+            self.scheduler.loop.call_exception_handler({"message": _Unraisable.err_msg, "exception": error})
+        else:
+            sys.unraisablehook(cast("sys.UnraisableHookArgs", _Unraisable(error)))
 
     def close(self) -> None:
+        """Run nothing any more."""
         with self._guard:
             self._open = False
-
-
-def current_scheduler(run: Callable[[], Any]) -> Scheduler:
-    """The scheduler of where this is called: of the running event loop, or of the thread."""
-    try:
-        return AsyncioScheduler(asyncio.get_running_loop(), run)
-    except RuntimeError:
-        return ThreadScheduler()

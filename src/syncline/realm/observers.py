@@ -17,7 +17,6 @@ from weakref import ref
 from syncline.errors import IllegalOperationError, InvalidPropertyError, WrongThreadError, WrongTransactionStateError
 from syncline.realm.affected import Affected
 from syncline.realm.changes import RealmChange
-from syncline.realm.delivery import ThreadScheduler
 from syncline.realm.key_paths import KeyPath, parse_key_paths
 from syncline.realm.merging import merged
 from syncline.realm.observing import (
@@ -29,6 +28,7 @@ from syncline.realm.observing import (
     ResultsObserver,
     SetObserver,
 )
+from syncline.realm.schedulers import AsyncioScheduler
 from syncline.realm.streams import Changes, Inbox
 from syncline.realm.tokens import NotificationToken
 from syncline.storage.changes import ChangeLog
@@ -248,7 +248,7 @@ class Observers:
         Raises WrongThreadError where nothing would ever be delivered: the Realm does not belong to an event loop.
         """
         self._check()
-        if isinstance(self.context.realm._scheduler, ThreadScheduler):
+        if not isinstance(self.context.realm._delivery.scheduler, AsyncioScheduler):
             raise WrongThreadError(
                 f"the Realm {self.context.file.path} was opened outside of an event loop, so nothing arrives by "
                 "itself: open it inside the coroutine that waits for changes, or use observe() and realm.pump()"

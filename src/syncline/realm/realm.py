@@ -26,6 +26,7 @@ from syncline.errors import (
     MissingPrimaryKeyError,
     RealmError,
     TypeMismatchError,
+    WrongThreadError,
     WrongTransactionStateError,
 )
 from syncline.realm.assigning import Assigner, UpdateMode
@@ -36,7 +37,7 @@ from syncline.realm.configuration import RealmConfiguration
 from syncline.realm.context import Context, Pins
 from syncline.realm.converters import describe
 from syncline.realm.deleting import clear, delete
-from syncline.realm.delivery import Scheduler, ThreadScheduler, current_scheduler
+from syncline.realm.delivery import Delivery
 from syncline.realm.dynamic import schema_of
 from syncline.realm.exchange import RealmExchange
 from syncline.realm.maintenance import RealmMaintenance
@@ -44,6 +45,7 @@ from syncline.realm.models import Model, ModelMeta
 from syncline.realm.observers import CHANGE, REFRESH_REQUIRED, SCHEMA
 from syncline.realm.opening import Admission, admit, admit_anyway, configuration_of, open_file
 from syncline.realm.results import Results
+from syncline.realm.schedulers import FrozenScheduler, Scheduler, current_scheduler
 from syncline.realm.schema import ObjectSchema
 from syncline.realm.schema_changes import SchemaMode
 from syncline.realm.schema_update import fit, models_by_name
@@ -118,7 +120,8 @@ class Realm(RealmExchange, RealmMaintenance):
     _auto_refresh: bool
     _config: RealmConfiguration
     _context: Context
-    _scheduler: Scheduler
+    _delivery: Delivery
+    _releases: int
     _sync: SyncHandle | None
 
     def __init__(self) -> None:
@@ -127,21 +130,31 @@ class Realm(RealmExchange, RealmMaintenance):
     # --- opening and closing ------------------------------------------------------------------------------------------
 
     @classmethod
-    def open(cls, configuration: RealmConfiguration | str | os.PathLike[str] | Any = None, /, **options: Any) -> Realm:
+    def open(
+        cls,
+        configuration: RealmConfiguration | str | os.PathLike[str] | Any = None,
+        /,
+        *,
+        scheduler: Scheduler | None = None,
+        **options: Any,
+    ) -> Realm:
         """Open the Realm of a configuration; the file is created if need be, and what its schema lacks is added.
 
         A path with the options of :class:`RealmConfiguration` will do: ``Realm.open("dogs.realm", schema=[Dog])``. So
-        will a :class:`~syncline.SyncConfiguration`. Without arguments: ``RealmConfiguration.default``.
+        will a :class:`~syncline.SyncConfiguration`. Without arguments: ``RealmConfiguration.default``. ``scheduler``:
+        the context that the Realm belongs to, instead of the running event loop or the thread.
 
         Raises SchemaError (the models are wrong, or contradict the file), ConfigurationError, FileError,
-        InvalidDatabaseError, NewerFormatError, DecryptionFailedError.
+        InvalidDatabaseError, NewerFormatError, DecryptionFailedError, WrongThreadError (a scheduler of another thread).
         """
         config = configuration_of(configuration, options)
+        if scheduler is not None and not scheduler.is_on_thread():
+            raise WrongThreadError("a Realm is opened on the thread of its scheduler")
         admission, realm = admit(config), None
         if config.cache:
             realm = admission.known(config)
         if realm is None:
-            realm = cls._open(config, admission)
+            realm = cls._open(config, admission, scheduler=scheduler)
             admission.remember(realm)
         return realm
 
@@ -189,14 +202,21 @@ class Realm(RealmExchange, RealmMaintenance):
         return cls._open(config, admit_anyway(), is_attached=False)
 
     @classmethod
-    def _open(cls, config: RealmConfiguration, admission: Admission, *, is_attached: bool = True) -> Realm:
+    def _open(
+        cls,
+        config: RealmConfiguration,
+        admission: Admission,
+        *,
+        is_attached: bool = True,
+        scheduler: Scheduler | None = None,
+    ) -> Realm:
         file: RealmFile | None = None
         try:
             models = None if config.schema is None else models_by_name(config.schema)
             file = open_file(config)
             if models is not None:
                 fit(file, models, config, cls._beside)
-            return cls._make(config, file, models, admission, is_attached)
+            return cls._make(config, file, models, admission, is_attached, scheduler)
         except BaseException:
             if file is not None:
                 file.close()
@@ -211,6 +231,7 @@ class Realm(RealmExchange, RealmMaintenance):
         models: Mapping[str, ModelMeta] | None,
         admission: Admission,
         is_attached: bool,
+        scheduler: Scheduler | None = None,
     ) -> Realm:
         self = cls.__new__(cls)
         pins = Pins(FileLease(file), admission)
@@ -221,9 +242,10 @@ class Realm(RealmExchange, RealmMaintenance):
         self._sync = None
         self.on_callback_error = None
         me = weakref.ref(self)
-        self._scheduler = current_scheduler(lambda: _run(me))
-        context.observers.wake = self._scheduler.wake
-        pins.detach = [self._scheduler.close]
+        self._delivery = Delivery(scheduler or current_scheduler(), lambda: _run(me))
+        self._releases = 0
+        context.observers.wake = self._delivery.wake
+        pins.detach = [self._delivery.close]
         if is_followed:
             pins.detach.append(file.on_commit(lambda version: _committed(me)))
         if config.sync is not None and is_attached:
@@ -255,7 +277,8 @@ class Realm(RealmExchange, RealmMaintenance):
         self._context = Context(self, pins, models)
         self._sync = None
         self.on_callback_error = None
-        self._scheduler = ThreadScheduler()
+        self._delivery = Delivery(FrozenScheduler(), lambda: None)
+        self._releases = 0
         weakref.finalize(self._context, pins.release, True).atexit = False
         return self
 
@@ -461,7 +484,7 @@ class Realm(RealmExchange, RealmMaintenance):
         context.observers.skip(skipped)
         if self._sync is not None:
             self._sync.local_commit(context.version)
-        self._scheduler.wake()
+        self._delivery.wake()
         self._report(self._tell_realm(known, skipped))
 
     def cancel_write(self) -> None:
@@ -556,7 +579,7 @@ class Realm(RealmExchange, RealmMaintenance):
             raise WrongTransactionStateError("a frozen Realm does not change")
         self._auto_refresh = value
         if value:
-            self._scheduler.wake()
+            self._delivery.wake()
 
     def refresh(self) -> bool:
         """Move to the newest version and tell observers what changed; whether the version moved.
@@ -570,6 +593,7 @@ class Realm(RealmExchange, RealmMaintenance):
             raise WrongTransactionStateError("an immutable Realm has no newer version; open it with read_only=True")
         if context.frozen or context.tx is not None or context.observers.in_round:
             return False
+        self._delivery.drain()
         moved, errors = self._follow()
         if not context.closed:
             errors += context.observers.deliver()
@@ -597,15 +621,28 @@ class Realm(RealmExchange, RealmMaintenance):
 
     def pump(self, timeout: float | None = 0.0) -> bool:
         """Wait up to ``timeout`` seconds (None: without limit) for news, then :meth:`refresh`."""
-        if not self._context.pending:
-            self.wait_for_change(timeout)
+        if not self._context.pending and not self._delivery.has_work:
+            self._wait(timeout, lambda: self._delivery.has_work)
         return self.refresh()
 
     def wait_for_change(self, timeout: float | None = None) -> bool:
-        """Wait until a version newer than the one seen exists; False after ``timeout`` seconds. Does not move to it."""
+        """Wait until a version newer than the one seen exists; False after ``timeout`` seconds. Does not move to it.
+
+        :meth:`wait_for_change_release` on another thread ends the wait with False.
+        """
+        return self._wait(timeout, lambda: False)
+
+    def _wait(self, timeout: float | None, enough: Callable[[], bool]) -> bool:
         context = self._context
         context.check()
-        return context.file.wait_for_version(context.version, timeout) is not None
+        released = self._releases
+        found = context.file.wait_for_version(context.version, timeout, lambda: self._releases != released or enough())
+        return found is not None
+
+    def wait_for_change_release(self) -> None:
+        """End a :meth:`wait_for_change` or :meth:`pump` that waits now. May be called on any thread."""
+        self._releases += 1
+        self._context.file.wake_waiters()
 
     def observe(self, callback: Callable[[Realm, str], object], *, keep: bool = False) -> NotificationToken:
         """Call ``callback(realm, event)``: ``"change"`` whenever the version moved or this Realm committed,
@@ -656,12 +693,12 @@ class Realm(RealmExchange, RealmMaintenance):
         handler = self.on_callback_error
         for error in errors:
             if handler is None:
-                self._scheduler.report(error)
+                self._delivery.report(error)
                 continue
             try:
                 handler(error)
             except Exception as another:  # noqa: BLE001 - whatever the application's code raises
-                self._scheduler.report(another)
+                self._delivery.report(another)
 
 
 def _freeze(realm: Realm) -> Realm:
@@ -676,7 +713,7 @@ def _committed(me: weakref.ref[Realm]) -> None:
     """Somebody committed; called on any thread."""
     realm = me()
     if realm is not None:
-        realm._scheduler.wake()
+        realm._delivery.wake()
 
 
 def _run(me: weakref.ref[Realm]) -> None:

@@ -41,6 +41,7 @@ from syncline.errors import (
 from syncline.storage import catalogue, copies, watch
 from syncline.storage.changes import ChangeLog
 from syncline.storage.connection import page_key, translating
+from syncline.storage.lease import FileLease
 from syncline.storage.locks import delete_files
 from syncline.storage.opening import FileSettings, OpenParts, check_history, connect_reader, open_parts
 from syncline.storage.reader import Reader
@@ -450,10 +451,19 @@ class RealmFile:
         self._check_open()
         return self._bell.observe(callback)
 
-    def wait_for_version(self, after: int, timeout: float | None = None) -> int | None:
-        """Wait until a version newer than ``after`` exists and return it; None after ``timeout`` s, or when closed."""
+    def wait_for_version(
+        self, after: int, timeout: float | None = None, enough: Callable[[], bool] | None = None
+    ) -> int | None:
+        """Wait until a version newer than ``after`` exists and return it; None after ``timeout`` s, or when closed.
+
+        Or once ``enough()`` says so, which is asked now and then, and after :meth:`wake_waiters`.
+        """
         self._check_open()
-        return self._bell.wait(after, timeout)
+        return self._bell.wait(after, timeout, enough)
+
+    def wake_waiters(self) -> None:
+        """Whoever is in :meth:`wait_for_version` looks whether it is enough."""
+        self._bell.wake()
 
     def change_logs(self, after: int, up_to: int) -> list[ChangeLog] | None:
         """The change logs of the versions ``after`` + 1 … ``up_to``, in order.
@@ -570,28 +580,3 @@ def _forget_inherited() -> None:
 
 
 os.register_at_fork(after_in_child=_forget_inherited)
-
-
-class FileLease:
-    """A counted reference that can be given back once only, however often it is closed."""
-
-    def __init__(self, file: RealmFile) -> None:
-        """Take over the caller's reference."""
-        self._file: RealmFile | None = file
-
-    @property
-    def file(self) -> RealmFile:
-        """The open file. Raises ClosedRealmError after :meth:`close`."""
-        if self._file is None:
-            raise ClosedRealmError("this use of the Realm has ended")
-        return self._file
-
-    def share(self) -> FileLease:
-        """Another lease of the same file."""
-        return FileLease(self.file.share())
-
-    def close(self) -> None:
-        """Give the reference back. Calling it again does nothing."""
-        file, self._file = self._file, None
-        if file is not None:
-            file.close()

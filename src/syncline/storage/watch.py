@@ -64,8 +64,16 @@ class CommitBell:
         _watcher.add(self)
         return remove
 
-    def wait(self, after: int, timeout: float | None) -> int | None:
-        """Wait for a version newer than ``after``; None when ``timeout`` seconds went by, or the file was closed."""
+    def wake(self) -> None:
+        """Whoever waits looks around."""
+        with self._changed:
+            self._changed.notify_all()
+
+    def wait(self, after: int, timeout: float | None, enough: Callable[[], bool] | None = None) -> int | None:
+        """Wait for a version newer than ``after``; None when ``timeout`` seconds went by, or the file was closed.
+
+        None too when ``enough()`` is true.
+        """
         deadline = None if timeout is None else time.monotonic() + timeout
         while self._open:
             self.look()
@@ -73,7 +81,7 @@ class CommitBell:
                 if self._version > after:
                     return self._version
                 pause = _INTERVAL if deadline is None else min(_INTERVAL, deadline - time.monotonic())
-                if pause <= 0:
+                if pause <= 0 or (enough is not None and enough()):
                     return None
                 self._changed.wait(pause)
         return None
