@@ -23,6 +23,7 @@ help:
 	@echo "make recoveries 1,000 random recoveries of client resets, checked by an oracle: ARGS=--cases 5000"
 	@echo "make fuzz    the parser of changesets and applying them, fuzzed: SECONDS each (300)"
 	@echo "make coverage branch coverage of the codec and the merge by their own tests"
+	@echo "make pyright  the types of models, by pyright"
 	@echo "make check   lint, format, types, import contracts, documentation and its snippets"
 	@echo "make bench   the figures of docs/explanation/performance.md"
 
@@ -115,8 +116,14 @@ check: $(VENV)/.ready
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	$(VENV)/bin/mypy tests/typing
 	$(VENV)/bin/lint-imports
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --quiet --strict
+
+# What another type checker than mypy makes of models; it brings its own Node.js.
+pyright: $(VENV)/.ready
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check basedpyright
+	$(VENV)/bin/basedpyright --level error tests/typing/any_checker.py
 
 format: $(VENV)/.ready
 	$(VENV)/bin/ruff check --fix .

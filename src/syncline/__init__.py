@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         GeoPolygon,
         all_of,
         any_of,
+        field,
         km,
         miles,
     )
@@ -157,6 +158,7 @@ __all__ = [
     "__version__",
     "all_of",
     "any_of",
+    "field",
     "km",
     "miles",
     "session_for_realm",

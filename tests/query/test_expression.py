@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from syncline import InvalidPropertyError, List, Model, ObjectId, QueryError, all_of, any_of
+from syncline import InvalidPropertyError, List, Model, ObjectId, QueryError, all_of, any_of, field
 from syncline.query.ast import Always, And, Or
 
 
@@ -143,3 +143,11 @@ def test_values_that_cannot_be() -> None:
 def test_expressions_are_hashable_and_print() -> None:
     assert len({Dog.age, Dog.name, Dog.age}) == 2
     assert repr(Dog.best.age) == "<Expr best.age>"
+
+
+def test_properties_by_name() -> None:
+    assert text(field("best.age") > 3) == "best.age > 3"
+    assert field(Dog.age) is Dog.age
+    for wrong in (5, "", "a..b"):
+        with pytest.raises(QueryError, match=r"give the name of a property, or a property of a class such as Dog.age"):
+            field(wrong)

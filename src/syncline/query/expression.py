@@ -47,7 +47,7 @@ from syncline.query.geometry import GeoBox, GeoCircle, GeoPolygon, Shape
 from syncline.query.printing import operand_to_rql, to_rql
 from syncline.values import kinds
 
-__all__ = ["ClassRef", "Condition", "Expr", "Filtered", "PropertyRef", "all_of", "any_of", "backlinks"]
+__all__ = ["ClassRef", "Condition", "Expr", "Filtered", "PropertyRef", "all_of", "any_of", "backlinks", "field"]
 
 
 class ClassRef(Protocol):
@@ -473,6 +473,19 @@ class Expr(_NoTruth):
 
     def __repr__(self) -> str:
         return f"<Expr {self}>"
+
+
+def field(name: object) -> Expr:
+    """A property as an expression: ``field("best.age") > 3``, for names that are only known at run time.
+
+    Of an expression, itself: ``field(Dog.age) > 3`` satisfies type checkers that take ``Dog.age`` for what it is on an
+    object. Raises QueryError for anything else.
+    """
+    if isinstance(name, Expr):
+        return name
+    if not isinstance(name, str) or not all(name.split(".")):
+        raise QueryError(f"field({name!r}): give the name of a property, or a property of a class such as Dog.age")
+    return Expr(Path(tuple(name.split("."))))
 
 
 class Filtered:

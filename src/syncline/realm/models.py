@@ -310,7 +310,23 @@ def _check_names(owner: str, declared: Mapping[str, Any]) -> None:
         )
 
 
-class Model(metaclass=ModelMeta):
+if TYPE_CHECKING:
+
+    class _State:
+        """What an object keeps; declared apart from Model, whose annotations are properties to a type checker."""
+
+        _binding: Binding | None
+        _defaults: dict[str, Any]
+        _epoch: int
+        _key: int
+        _row: list[Any]
+        _values: Any
+
+else:
+    _State = object
+
+
+class Model(_State, metaclass=ModelMeta):
     """Base of the classes whose objects live in a Realm.
 
     Annotations declare the properties, :func:`Field` says more about them, ``class Meta`` may give the ``name`` under
@@ -324,14 +340,6 @@ class Model(metaclass=ModelMeta):
     #: an unmanaged object the defaults made for it. The others belong to managed objects, see
     #: :mod:`syncline.realm.binding`.
     __slots__ = ("__weakref__", "_binding", "_defaults", "_epoch", "_key", "_row", "_values")
-
-    if TYPE_CHECKING:
-        _binding: Binding | None
-        _defaults: dict[str, Any]
-        _epoch: int
-        _key: int
-        _row: list[Any]
-        _values: Any
 
     def __new__(cls, *args: Any, **values: Any) -> Self:
         if cls._info.abstract:
@@ -456,17 +464,19 @@ class Model(metaclass=ModelMeta):
         shown = [f"{name}={_shown(attribute, self)}" for name, attribute in info.attributes.items()]
         return f"<{' '.join([info.public_name, *shown])}>"
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        attribute = type(self)._info.attributes.get(name)
-        if attribute is not None:
-            attribute.__set__(self, value)
-        elif name.startswith("_") or hasattr(type(self), name):
-            object.__setattr__(self, name, value)
-        else:
-            raise unknown_property(type(self).__name__, name, type(self)._info.attributes)
+    if not TYPE_CHECKING:  # to a type checker an unknown name is a mistake
 
-    def __getattr__(self, name: str) -> NoReturn:
-        raise unknown_property(type(self).__name__, name, type(self)._info.attributes)
+        def __setattr__(self, name: str, value: Any) -> None:
+            attribute = type(self)._info.attributes.get(name)
+            if attribute is not None:
+                attribute.__set__(self, value)
+            elif name.startswith("_") or hasattr(type(self), name):
+                object.__setattr__(self, name, value)
+            else:
+                raise unknown_property(type(self).__name__, name, type(self)._info.attributes)
+
+        def __getattr__(self, name: str) -> NoReturn:
+            raise unknown_property(type(self).__name__, name, type(self)._info.attributes)
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
         raise TypeError(f"{type(self).__name__} objects cannot be pickled or copied; copy their values instead")

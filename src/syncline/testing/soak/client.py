@@ -80,7 +80,7 @@ class Tally(Model):
     """What was committed, counted: by one client, or by everybody."""
 
     id: str = Field(primary_key=True)
-    count: Counter = 0  # type: ignore[assignment]
+    count: Counter = 0
     numbers: List[int]
 
 
