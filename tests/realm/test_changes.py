@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from syncline import CollectionChange
-from syncline.realm.changes import compare_keys, compare_members, replay_list
+from syncline.realm import changes
+from syncline.realm.changes import compare_few, compare_keys, compare_members, replay_list
+from syncline.realm.patching import patch_sorted
 from syncline.storage.changes import LIST_CLEAR, LIST_ERASE, LIST_INSERT, LIST_MOVE, LIST_SET
 
 I, S, E, M, C = LIST_INSERT, LIST_SET, LIST_ERASE, LIST_MOVE, LIST_CLEAR
@@ -97,6 +99,38 @@ def test_what_changed_is_what_moved(
     assert compare_keys(array("q", old), array("q", new), modified, ordered=False).moves == moves
 
 
+@given(old=UNIQUE_KEYS, places=st.dictionaries(st.integers(0, 15), st.integers(-3, 12), max_size=5), data=st.data())
+def test_few_that_changed_among_many(old: list[int], places: dict[int, int], data: st.DataObject) -> None:
+    new = [key for key in old if key not in places]
+    for key, place in places.items():
+        if place >= 0:
+            new.insert(place % (len(new) + 1), key)
+    modified = data.draw(st.sets(st.integers(0, 15)))
+    change = compare_few(array("q", old), array("q", new), places.keys(), modified)
+    check_sound(old, change)
+    assert applied(old, new, change) == new
+    assert {old[source] for source, _ in change.moves} <= places.keys()
+    assert all(old[source] == new[target] for source, target in change.moves)
+    told = {new[index] for index in (*change.modifications_new, *change.insertions)}
+    assert modified & set(old) & set(new) <= told
+    assert {new[index] for index in change.modifications_new} <= modified
+
+
+@given(old=UNIQUE_KEYS, places=st.dictionaries(st.integers(0, 200), st.integers(-20, 300), max_size=6))
+def test_places_are_found_among_many(old: list[int], places: dict[int, int]) -> None:
+    """Results sorted by a rank of which only that of a few changed."""
+    rank = {key: 2 * number for number, key in enumerate([*old, *range(1000, 1000 + 200)])}
+    before = array("q", rank)
+    rank.update(places)
+    ordered = lambda keys: sorted((k for k in keys if rank.get(k, -1) >= 0), key=lambda k: (rank[k], k))  # noqa: E731
+    assert patch_sorted(before, set(places), ordered) == array("q", ordered(rank))
+
+
+def test_an_order_that_is_not_the_old_one_is_noticed() -> None:
+    assert patch_sorted(array("q", [1, 2, 3]), {9}, lambda keys: sorted(keys, reverse=True)) is None
+    assert patch_sorted(array("q", [1, 2, 3]), {9}, lambda keys: [9] if len(keys) == 1 else [1, 2, 3]) is None
+
+
 def test_a_long_sequence_is_compared_quickly() -> None:
     old = array("q", range(200_000))
     new = old[:100_000] + array("q", [500_000]) + old[100_001:]
@@ -157,6 +191,40 @@ def test_random_list_operations(size: int, steps: list[tuple[int, int, int]]) ->
     change = replay_list(size, operations)
     check_sound(old, change)
     assert applied(old, new, change) == new
+
+
+@given(
+    size=st.integers(0, 6),
+    steps=st.lists(st.tuples(st.sampled_from([I, I, S, E, C]), st.integers(0, 9)), max_size=10),
+    changed=st.sets(st.integers(0, 3)),
+)
+def test_few_operations_are_told_like_many(size: int, steps: list[tuple[int, int]], changed: set[int]) -> None:
+    operations, count = [], size
+    for kind, index in steps:
+        if kind == I:
+            index, count = index % (count + 1), count + 1
+        elif kind == C:
+            count = 0
+        elif not count:
+            continue
+        else:
+            index %= count
+            count -= kind == E
+        operations.append((kind, index, 0))
+    changed = {index for index in changed if index < count}
+    few = replay_list(size, operations, changed)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(changes, "_FEW_OPERATIONS", -1)
+        assert replay_list(size, operations, changed) == few
+
+
+def test_operations_that_do_not_fit() -> None:
+    for operation in (S, E):
+        for index in (2, -1):
+            with pytest.raises(IndexError):
+                replay_list(2, [(operation, index, 0)])
+    with pytest.raises(IndexError):
+        replay_list(2, [(I, 3, 0)])
 
 
 def test_objects_in_the_list_that_changed() -> None:

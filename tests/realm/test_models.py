@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import pickle
 from typing import Any
 
 import pytest
@@ -148,12 +146,6 @@ def test_repr_never_fails(open_realm: OpenRealm) -> None:
     realm.close()
     assert repr(bo) == "<Dog (closed)>"
     assert "name='Bo'" in repr(Dog(name="Bo", code=1))
-
-
-def test_objects_are_not_copied_by_accident() -> None:
-    for copier in (pickle.dumps, copy.copy, copy.deepcopy):
-        with pytest.raises(TypeError, match=r"Dog objects cannot be pickled or copied"):
-            copier(Dog(name="Rex"))
 
 
 def test_mixins_that_are_no_models() -> None:

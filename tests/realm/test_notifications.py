@@ -33,7 +33,7 @@ from syncline import (
 )
 from syncline.realm.merging import merged
 from syncline.realm.observers import CHANGE, SCHEMA
-from syncline.storage import watch, writer
+from syncline.storage import query_run, watch, writer
 
 
 class Dog(Model):
@@ -222,6 +222,56 @@ def test_without_logs_everything_is_compared(open_realm: OpenRealm, monkeypatch:
         a.numbers.append(1)
     realm.refresh()
     assert pairs[3][0].take() == [CollectionChange((), (6,))]
+    for _, token in pairs:
+        token.invalidate()
+
+
+# --- cost -------------------------------------------------------------------------------------------------------------
+
+
+def test_one_change_costs_little_in_many_objects(realm: Realm, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A change set is found from what was written: nothing is asked again as a whole, no list is read."""
+    with realm.write():
+        for number in range(2000):
+            realm.create(Dog, name=f"{number:04}", age=number % 50)
+        a = dog(realm, "a")
+        a.friends = list(realm.objects(Dog))  # type: ignore[assignment]
+        a.colours = {f"{number}" for number in range(2000)}  # type: ignore[assignment]
+        a.numbers = list(range(2000))  # type: ignore[assignment]
+    dogs = realm.objects(Dog)
+    results = [
+        dogs,
+        dogs.where(Dog.age > 10),
+        dogs.sort("age"),
+        dogs.where(Dog.age > 3).sort("name", descending=True),
+        dogs.sort("age", descending=True).sort("name"),
+    ]
+    pairs = [started(realm, observed) for observed in [*results, a.friends, a.numbers, a.colours]]
+    asked: list[int] = []
+    find_among = query_run.find_among
+
+    def counting(reader: Any, query: Any, cls: Any, candidates: Any) -> Any:
+        asked.append(len(list(candidates)))
+        return find_among(reader, query, cls, candidates)
+
+    def forbidden(*_: Any) -> Any:
+        raise AssertionError("everything was asked again")
+
+    changed = dog(realm, "1000")
+    monkeypatch.setattr(query_run, "find", forbidden)
+    monkeypatch.setattr(query_run, "find_among", counting)
+    monkeypatch.setattr("syncline.realm.observing._OwnedObserver.stored", forbidden)
+    with realm.write():
+        changed.age = 33
+        a.friends.append(a)
+        a.numbers[5] = 6
+    realm.refresh()
+    told = [log.take() for log, _ in pairs[:-2]]
+    assert [len(changes) for changes in told] == [1] * 6
+    assert len(told[1][0].insertions) == 1
+    assert told[2][0].moves
+    assert pairs[-2][0].take() == [CollectionChange((), (), (5,), (5,))]
+    assert sum(asked) < 1000
     for _, token in pairs:
         token.invalidate()
 

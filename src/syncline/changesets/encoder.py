@@ -198,9 +198,9 @@ def _text_bytes(text: str) -> bytes:
     return raw
 
 
-def _text_payload(text: str) -> bytes:
+def _sized_text(text: str) -> bytes:
     raw = _text_bytes(text)
-    return b"\x03" + encode_integer(len(raw)) + raw
+    return encode_integer(len(raw)) + raw
 
 
 class _Encoder:
@@ -277,9 +277,8 @@ class _Encoder:
             return
         for instruction in batch.instructions_of(0):  # defines the names
             self.recorded(instruction)
-        fields = [self.whole_field(column.field) for column in batch.columns]
-        payloads = [self.column_payloads(column) for column in batch.columns]
-        places = range(len(fields))
+        updates = [self.column_updates(column) for column in batch.columns]
+        places = range(len(updates))
         table = self.string(batch.table)
         body = self.body
         self.last_object = b""
@@ -287,21 +286,18 @@ class _Encoder:
             target = table + self.key(batch.keys[row])
             if self.definitions:
                 self.write_definitions()
-            body.append(_CREATE)
-            body.append(target)
+            body.append(_CREATE + target)
             target = _UPDATE + target
             for place in places:
-                column = payloads[place]
+                column = updates[place]
                 if column is None:
-                    values = batch.columns[place]
-                    payload = self.link_payload(values, row)
+                    update = self.one_update(batch.columns[place], row)
                     if self.definitions:
                         self.write_definitions()
                 else:
-                    payload = column[row]
+                    update = column[row]
                 body.append(target)
-                body.append(fields[place])
-                body.append(payload)
+                body.append(update)
             if row % _ROWS_PER_PIECE == 0:
                 self.finished.append(b"".join(body))
                 body.clear()
@@ -313,33 +309,34 @@ class _Encoder:
         self.body.extend(self.definitions)
         self.definitions = []
 
-    def column_payloads(self, column: BatchColumn) -> list[bytes] | None:
-        """The payloads of a column with what follows them; None for links, which may define strings."""
+    def column_updates(self, column: BatchColumn) -> list[bytes] | None:
+        """What follows class and key in the Updates of a column; None for links, which may define strings."""
+        field = self.whole_field(column.field)
         end = b"\x01" if column.is_default else b"\x00"
-        kind = column.kind
-        kinds_by_row = column.kinds
-        if kinds_by_row is None and kind == kinds.INT:
-            return [b"\x01" + encode_integer(cast(int, value)) + end for value in column.values]
-        if kinds_by_row is None and kind == kinds.DOUBLE:
-            return [b"\x07" + _DOUBLE.pack(value) + end for value in column.values]
-        if kinds_by_row is None and kind == kinds.STRING:
-            return [_text_payload(cast(str, value)) + end for value in column.values]
-        if kind == kinds.LINK or (kinds_by_row is not None and kinds.LINK in kinds_by_row):
+        if column.kinds is not None:
+            if kinds.LINK in column.kinds:
+                return None
+        elif column.kind == kinds.INT:
+            start = field + b"\x01"
+            return [start + encode_integer(cast(int, value)) + end for value in column.values]
+        elif column.kind == kinds.DOUBLE:
+            start = field + b"\x07"
+            return [start + _DOUBLE.pack(value) + end for value in column.values]
+        elif column.kind == kinds.STRING:
+            start = field + b"\x03"
+            return [start + _sized_text(cast(str, value)) + end for value in column.values]
+        elif column.kind == kinds.LINK:
             return None
-        return [self.one_payload(column, row) + end for row in range(len(column.values))]
+        return [self.one_update(column, row) for row in range(len(column.values))]
 
-    def one_payload(self, column: BatchColumn, row: int) -> bytes:
-        """One payload of a column."""
+    def one_update(self, column: BatchColumn, row: int) -> bytes:
+        """What follows class and key in one Update of a column."""
         body = self.body
         self.body = []
         self.payload(column.kind_at(row), column.values[row])
-        written = b"".join(self.body)
+        payload = b"".join(self.body)
         self.body = body
-        return written
-
-    def link_payload(self, column: BatchColumn, row: int) -> bytes:
-        """One payload of a column of links, with what follows it."""
-        return self.one_payload(column, row) + (b"\x01" if column.is_default else b"\x00")
+        return self.whole_field(column.field) + payload + (b"\x01" if column.is_default else b"\x00")
 
     def instruction(self, instruction: Instruction) -> None:
         """Append ``instruction``."""

@@ -123,21 +123,26 @@ class Assigner:
         return ObjectRef(binding.info.id, key)
 
     def add_mapping(self, target: str, values: Mapping[str, Any]) -> ObjectRef:
-        """The row of a new object of the class of that stored name, or an updated one, or of the one with a key."""
+        """The row of a new object of the class of that stored name, or an updated one."""
         info = self.context.reader().catalogue.classes[target]
-        if isinstance(values, ByKey):
-            return ObjectRef(info.id, self._keyed(self.context.classes.binding(info.id), values.key))
         return ObjectRef(info.id, self.create(self.context.classes.binding(info.id), values))
 
-    def _keyed(self, binding: Binding, key: Any) -> int:
-        """The object with that primary key, which exists. Raises InvalidatedObjectError, MissingPrimaryKeyError."""
-        attribute = binding.plan().key
+    def by_key(self, named: ByKey, target: str | None) -> ObjectRef:
+        """The row of an object that is named by its key; ``target``: the stored name of the class that is linked to.
+
+        Raises InvalidatedObjectError if there is none, MissingPrimaryKeyError, and TypeMismatchError for no key.
+        """
+        if target is not None:
+            binding = self.context.classes.binding(self.context.reader().catalogue.classes[target].id)
+        else:
+            binding = self.context.classes.of(named.target or "")
+        key, attribute = named.key, binding.plan().key
         if attribute is None:
             raise MissingPrimaryKeyError(f"{binding.name} has no primary key, so no link can name one of its objects")
         found = self.context.writing().find(binding.info, attribute.converter.store(key, self.context))
         if found is None:
             raise InvalidatedObjectError(f"there is no {binding.name} with the primary key {key!r} to link to")
-        return found
+        return ObjectRef(binding.info.id, found)
 
     def _adopt(self, binding: Binding, obj: Model, key: int) -> None:
         self._added[id(obj)] = ObjectRef(binding.info.id, key)

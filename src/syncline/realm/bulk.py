@@ -12,6 +12,7 @@ from itertools import groupby, islice
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from syncline.collector import COLLECTOR_PAUSED
 from syncline.errors import RealmError, TypeMismatchError
 from syncline.realm.assigning import Assigner, UpdateMode, no_key, same
 from syncline.realm.attributes import Attribute
@@ -75,16 +76,26 @@ class BulkWriter:
         """Create (or update) an object for each mapping; how many."""
         done = 0
         for batch in _batches(values):
-            for mapping in batch:
-                if not isinstance(mapping, Mapping):
-                    raise TypeMismatchError(f"create_many: expected mappings of values, got {describe(mapping)}")
-            for names, run in _runs(batch, tuple):
-                if not (len(run) >= _WORTHWHILE and self._write_run(names, run)):
-                    self._write_each(run)
+            if not self._write_alike(batch):
+                for names, run in _runs(batch, _names):
+                    if not (len(run) >= _WORTHWHILE and self._write_run(names, run)):
+                        self._write_each(run)
             done += len(batch)
             if progress is not None:
                 progress(done)
         return done
+
+    def _write_alike(self, batch: Sequence[Mapping[str, Any]]) -> bool:
+        """Whether all are dictionaries with the same names, and could be written by column."""
+        if len(batch) < _WORTHWHILE or set(map(type, batch)) != {dict}:
+            return False
+        names = tuple(batch[0])
+        if set(map(len, batch)) != {len(names)}:
+            return False
+        try:
+            return self._write_run(names, batch)
+        except KeyError:  # other names
+            return False
 
     def write_columns(self, columns: Mapping[str, list[Any]], count: int, progress: Progress | None = None) -> int:
         """The same for values by property, ``count`` of each."""
@@ -123,14 +134,15 @@ class BulkWriter:
         if not (self._is_simple and set(names) <= self._fast_names):
             return False
         for name in self._columns:
-            if name in names and any(isinstance(obj._values[name], ByKey | Mapping) for obj in run):
+            if name in names and any(isinstance(obj._values[name], Mapping) for obj in run):
                 return False
         columns = {name: [obj._values[name] for obj in run] for name in names}
         stored = self._stored(columns, len(run))
         return stored is not None and self._create(stored, len(run), run) is not None
 
     def _write_run(self, names: tuple[str, ...], run: Sequence[Mapping[str, Any]]) -> bool:
-        return self._write_part(names, {name: list(map(itemgetter(name), run)) for name in names}, len(run))
+        columns = {name: list(map(itemgetter(name), run)) for name in names}
+        return self._write_part(names, columns, len(run))
 
     # --- by column ----------------------------------------------------------------------------------------------------
 
@@ -138,6 +150,10 @@ class BulkWriter:
         """Whether the objects could be written by column; if not, nothing was done."""
         if not self._is_simple:
             return False
+        with COLLECTOR_PAUSED:
+            return self._write_simple(names, columns, count)
+
+    def _write_simple(self, names: tuple[str, ...], columns: Mapping[str, list[Any]], count: int) -> bool:
         given = set(names)
         if not given <= self._fast_names:
             if not self.ignore_unknown or given & set(self.binding.model._info.attributes) - self._fast_names:
@@ -355,6 +371,13 @@ def _add_each(context: Context, run: Sequence[Any], mode: UpdateMode) -> None:
         if not isinstance(obj, Model):
             raise TypeMismatchError(f"add: expected an object of a model class, got {describe(obj)}")
         Assigner(context, mode).run_add(obj)
+
+
+def _names(values: Any) -> tuple[str, ...]:
+    """The names in a mapping. Raises TypeMismatchError for anything else."""
+    if not isinstance(values, Mapping):
+        raise TypeMismatchError(f"create_many: expected mappings of values, got {describe(values)}")
+    return tuple(values)
 
 
 def _shape(obj: Any) -> tuple[Any, tuple[str, ...]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from syncline.realm.converters import Converter
@@ -12,25 +12,17 @@ from syncline.values import kinds
 __all__ = ["ByKey", "link_by_key", "links_by_key"]
 
 
-class ByKey(Mapping[str, Any]):
-    """The object of the linked class that has the primary key ``key``; it has to exist when it is assigned.
+class ByKey:
+    """The object that has the primary key ``key``; it has to exist when it is assigned.
 
-    Counts as a mapping, as everything does that stands for an object under a link.
+    ``target`` is the name of its class where the place does not tell it, in a Mixed value.
     """
 
-    __slots__ = ("key",)
+    __slots__ = ("key", "target")
 
-    def __init__(self, key: Any) -> None:
+    def __init__(self, key: Any, target: str | None = None) -> None:
         self.key = key
-
-    def __getitem__(self, name: str) -> Any:
-        raise KeyError(name)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(())
-
-    def __len__(self) -> int:
-        return 0
+        self.target = target
 
     def __repr__(self) -> str:
         return f"the object with the primary key {self.key!r}"
@@ -38,7 +30,7 @@ class ByKey(Mapping[str, Any]):
 
 def link_by_key(value: Any) -> Any:
     """A value under a link: objects, mappings and None stay, anything else is a primary key."""
-    return value if value is None or isinstance(value, Model | Mapping) else ByKey(value)
+    return value if value is None or isinstance(value, Model | Mapping | ByKey) else ByKey(value)
 
 
 def links_by_key(converter: Converter, value: Any) -> Any:

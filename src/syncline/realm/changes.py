@@ -11,7 +11,7 @@ from bisect import bisect_left
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, Final
 
 from syncline.storage.changes import LIST_CLEAR, LIST_ERASE, LIST_INSERT, LIST_MOVE, LIST_SET, ListOperation
 
@@ -20,6 +20,7 @@ __all__ = [
     "DictionaryChange",
     "ObjectChange",
     "RealmChange",
+    "compare_few",
     "compare_keys",
     "compare_members",
     "replay_list",
@@ -123,6 +124,9 @@ class RealmChange:
     initial: bool = False
 
 
+#: Up to so many keys are sought one by one.
+_SOUGHT: Final = 3
+
 # --- comparing sequences of object keys -------------------------------------------------------------------------------
 
 
@@ -147,6 +151,40 @@ def compare_keys(
     fresh = sorted([*outside, *change.modifications_new])
     stale = sorted([*(p if p < head else p + shift for p in outside), *change.modifications])
     return CollectionChange(change.deletions, change.insertions, tuple(stale), tuple(fresh), change.moves)
+
+
+def compare_few(
+    old: array[int], new: array[int], candidates: Collection[int], modified: Collection[int]
+) -> CollectionChange:
+    """The same where only ``candidates`` may have come, gone or moved: all others are in their old order. No key occurs
+    twice.
+    """
+    before, after = _places_of(old, {*candidates, *modified}), _places_of(new, {*candidates, *modified})
+    removed = sorted(before[key] for key in candidates if key in before)
+    added = sorted(after[key] for key in candidates if key in after)
+    kept = sorted((before[key], after[key]) for key in candidates if key in before and key in after)
+    level = [pair for pair in kept if pair[0] - bisect_left(removed, pair[0]) == pair[1] - bisect_left(added, pair[1])]
+    still = set(_longest_increasing([place for _, place in level]))
+    stay = {pair for pair in level if pair[1] in still}
+    moves = sorted((pair for pair in kept if pair not in stay), key=lambda move: move[1])
+    away, back = {source for source, _ in stay}, {target for _, target in stay}
+    moved = {source for source, _ in moves}
+    pairs = [(before[key], after[key]) for key in modified if key in before and key in after]
+    changed = [pair for pair in pairs if pair[0] not in moved]
+    return CollectionChange(
+        tuple(place for place in removed if place not in away),
+        tuple(place for place in added if place not in back),
+        tuple(sorted(source for source, _ in changed)),
+        tuple(sorted(target for _, target in changed)),
+        tuple(moves),
+    )
+
+
+def _places_of(keys: array[int], wanted: set[int]) -> dict[int, int]:
+    """Where the wanted keys are, if they are there."""
+    if len(wanted) <= _SOUGHT:
+        return {key: keys.index(key) for key in wanted if key in keys}
+    return {key: place for place, key in enumerate(keys) if key in wanted}
 
 
 def _common_prefix(left: array[int], right: array[int]) -> int:
@@ -260,7 +298,10 @@ def _longest_increasing(values: list[int]) -> list[int]:
 
 # --- lists and sets ---------------------------------------------------------------------------------------------------
 
-_NEW = -1
+_NEW: Final = -1
+
+#: Up to so many operations are replayed on runs of elements, more of them on a list of all elements.
+_FEW_OPERATIONS: Final = 100
 
 
 def replay_list(size: int, operations: Iterable[ListOperation], changed: Iterable[int] = ()) -> CollectionChange:
@@ -269,6 +310,9 @@ def replay_list(size: int, operations: Iterable[ListOperation], changed: Iterabl
     ``changed``: indexes in the new list of elements whose objects changed. Raises IndexError if the operations do not
     fit the size.
     """
+    operations = list(operations)
+    if len(operations) <= _FEW_OPERATIONS and all(operation[0] != LIST_MOVE for operation in operations):
+        return _replay_runs(size, operations, changed)
     elements = list(range(size))
     modified: set[int] = set()
     moved: set[int] = set()
@@ -290,6 +334,89 @@ def replay_list(size: int, operations: Iterable[ListOperation], changed: Iterabl
             cleared = True
     modified.update(elements[index] for index in changed if index < len(elements))
     return _from_elements(size, elements, modified, moved, cleared)
+
+
+class _Runs:
+    """A list as runs of elements that were next to each other before; its cost follows the changes, not the size."""
+
+    def __init__(self, size: int) -> None:
+        #: the old index of the first (``_NEW``: a new element), how many
+        self.runs: list[tuple[int, int]] = [(0, size)] if size else []
+
+    def _find(self, index: int) -> tuple[int, int]:
+        """The run that holds an index, and the place in it."""
+        if index < 0:
+            raise IndexError(index)
+        for number, (_, length) in enumerate(self.runs):
+            if index < length:
+                return number, index
+            index -= length
+        raise IndexError(index)
+
+    def source(self, index: int) -> int:
+        """The old index of an element, or ``_NEW``."""
+        number, offset = self._find(index)
+        start = self.runs[number][0]
+        return start if start == _NEW else start + offset
+
+    def erase(self, index: int) -> None:
+        number, offset = self._find(index)
+        start, length = self.runs[number]
+        rest = [(start, offset), (start if start == _NEW else start + offset + 1, length - offset - 1)]
+        self.runs[number : number + 1] = [run for run in rest if run[1]]
+
+    def insert(self, index: int) -> None:
+        if index == sum(length for _, length in self.runs):
+            self.runs.append((_NEW, 1))
+            return
+        number, offset = self._find(index)
+        start, length = self.runs[number]
+        rest = [(start, offset), (_NEW, 1), (start if start == _NEW else start + offset, length - offset)]
+        self.runs[number : number + 1] = [run for run in rest if run[1]]
+
+
+def _replay_runs(size: int, operations: Iterable[ListOperation], changed: Iterable[int]) -> CollectionChange:
+    """:func:`replay_list` without moves."""
+    elements = _Runs(size)
+    modified: set[int] = set()
+    cleared = False
+    for operation, index, _ in operations:
+        if operation == LIST_INSERT:
+            elements.insert(index)
+            cleared = False
+        elif operation == LIST_SET:
+            modified.add(elements.source(index))
+        elif operation == LIST_ERASE:
+            elements.erase(index)
+        elif operation == LIST_CLEAR:
+            elements.runs = []
+            cleared = True
+    modified.update(elements.source(index) for index in changed)
+    return _from_runs(size, elements.runs, sorted(modified), cleared)
+
+
+def _from_runs(size: int, runs: list[tuple[int, int]], modified: list[int], cleared: bool) -> CollectionChange:
+    deletions: list[int] = []
+    insertions: list[int] = []
+    stay: list[tuple[int, int]] = []
+    place = next_old = 0
+    for start, length in runs:
+        if start == _NEW:
+            insertions += range(place, place + length)
+        else:
+            deletions += range(next_old, start)
+            next_old = start + length
+            for source in modified[bisect_left(modified, start) : bisect_left(modified, next_old)]:
+                stay.append((source, place + source - start))
+        place += length
+    deletions += range(next_old, size)
+    return CollectionChange(
+        tuple(deletions),
+        tuple(insertions),
+        tuple(source for source, _ in stay),
+        tuple(target for _, target in stay),
+        cleared=cleared and bool(deletions),
+    )
 
 
 def _from_elements(

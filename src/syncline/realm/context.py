@@ -26,6 +26,7 @@ from syncline.errors import (
 from syncline.query.ast import ClassLike
 from syncline.realm.assigning import Assigner, UpdateMode
 from syncline.realm.backlinks import Backlinks
+from syncline.realm.by_key import ByKey
 from syncline.realm.classes import Classes
 from syncline.realm.converters import Converter, describe
 from syncline.realm.dictionaries import Dictionary
@@ -347,6 +348,8 @@ class Context:
                 )
             binding.check_valid(value)
             return ObjectRef(binding.info.id, value._key)
+        if isinstance(value, ByKey):
+            return self.assigner().by_key(value, target)
         if target is not None and isinstance(value, Mapping):
             return self.assigner().add_mapping(target, value)
         raise TypeMismatchError(f"{where}: expected {expected}, got {describe(value)}")

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
+from io import StringIO
+from typing import IO, TYPE_CHECKING, Any, Literal, TypeVar, overload
 
-from syncline.realm import bulk
-from syncline.realm.assigning import UpdateMode
+from syncline.errors import IllegalOperationError
+from syncline.realm import bulk, frames
+from syncline.realm.assigning import Assigner, UpdateMode
 from syncline.realm.bulk import Progress
+from syncline.realm.columns import Column, Columns, column_names
+from syncline.realm.copying import detached
+from syncline.realm.export import Exporter, write_json
+from syncline.realm.frames import from_frame
+from syncline.realm.importing import DocumentReader, Source, csv_rows, json_documents, json_lines
 from syncline.realm.models import Model
+from syncline.values import kinds
 
 if TYPE_CHECKING:
+    from syncline.query.expression import Expr
+    from syncline.realm.binding import Binding
     from syncline.realm.context import Context
 
-__all__ = ["RealmExchange"]
+__all__ = ["RealmExchange", "ResultsExchange"]
 
 M = TypeVar("M", bound=Model)
 
@@ -63,3 +74,221 @@ class RealmExchange:
         context = self._context
         context.writing()
         return bulk.BulkWriter(context, context.classes.of(cls), update, ignore_unknown).write(values, progress)
+
+    # --- documents and tables -----------------------------------------------------------------------------------------
+
+    def import_json(
+        self,
+        cls: type[Model] | str,
+        data: Any,
+        *,
+        update: UpdateMode = UpdateMode.NEVER,
+        ignore_unknown: bool = False,
+        progress: Progress | None = None,
+    ) -> int:
+        """Objects from JSON as :meth:`Results.to_json` writes it; how many.
+
+        ``data``: the text, a ``pathlib.Path``, an open file, or what was parsed already: a list of dictionaries or one.
+        Text becomes a date, decimal, identifier or binary data where the property is one. Objects under links are
+        created (or updated); ``{"$ref": [class, key]}`` and bare primary keys name objects that exist. Raises what
+        :meth:`create_many` raises, with a note which object is wrong; ValueError for text that is no JSON.
+        """
+        return self._import(cls, json_documents(data), update, ignore_unknown, progress)
+
+    def import_json_lines(
+        self,
+        cls: type[Model] | str,
+        source: Source,
+        *,
+        update: UpdateMode = UpdateMode.NEVER,
+        ignore_unknown: bool = False,
+        progress: Progress | None = None,
+    ) -> int:
+        """Objects from a file (its path, or open) with a JSON object on each line, read as it goes; see
+        :meth:`import_json`.
+        """
+        return self._import(cls, json_lines(source), update, ignore_unknown, progress)
+
+    def import_csv(
+        self,
+        cls: type[Model] | str,
+        source: Source,
+        *,
+        columns: Mapping[str, str | None] | None = None,
+        update: UpdateMode = UpdateMode.NEVER,
+        ignore_unknown: bool = False,
+        progress: Progress | None = None,
+        **options: Any,
+    ) -> int:
+        """Objects from a CSV file (its path, or open) whose first line names the columns, read as it goes; how many.
+
+        ``columns`` says which property a column is, where the names differ: ``{"Full name": "name", "notes": None}``;
+        None leaves a column out. Text is read as in :meth:`import_json`; an empty field is null, or empty text where
+        there is no null; links are named by primary keys; lists and the like are JSON. ``options`` go to
+        :func:`csv.reader`, such as ``delimiter=";"``.
+
+        Raises TypeMismatchError for fields that fit no property, with a note which line it is, and what
+        :meth:`create_many` raises.
+        """
+        context = self._context
+        context.writing()
+        binding = context.classes.of(cls)
+        rows = csv_rows(source, DocumentReader(context, binding), columns or {}, **options)
+        return bulk.BulkWriter(context, binding, update, ignore_unknown).write(rows, progress)
+
+    def from_dataframe(
+        self,
+        cls: type[Model] | str,
+        frame: Any,
+        *,
+        update: UpdateMode = UpdateMode.NEVER,
+        ignore_unknown: bool = False,
+        progress: Progress | None = None,
+    ) -> int:
+        """Objects from a pandas or polars data frame or a pyarrow table, one for each row; how many.
+
+        Columns are properties by their names; links are named by primary keys. Missing values are null. Raises
+        TypeMismatchError for anything that is no frame, and what :meth:`create_many` raises.
+        """
+        context = self._context
+        context.writing()
+        binding = context.classes.of(cls)
+        values, count = from_frame(binding, frame)
+        return bulk.BulkWriter(context, binding, update, ignore_unknown).write_columns(values, count, progress)
+
+    def _import(
+        self,
+        cls: type[Model] | str,
+        documents: Iterable[Any],
+        update: UpdateMode,
+        ignore_unknown: bool,
+        progress: Progress | None,
+    ) -> int:
+        context = self._context
+        context.writing()
+        binding = context.classes.of(cls)
+        rows = DocumentReader(context, binding).rows(documents)
+        return bulk.BulkWriter(context, binding, update, ignore_unknown).write(rows, progress)
+
+    # --- copies -------------------------------------------------------------------------------------------------------
+
+    def copy_to(self, obj: M, *, update: UpdateMode = UpdateMode.NEVER) -> M:
+        """A deep copy of an object, of another Realm or of none, in this Realm; ``obj`` stays what it is.
+
+        Everything it leads to is copied too, each object once. Raises what ``add`` raises, InvalidatedObjectError for
+        an object that was deleted.
+        """
+        context = self._context
+        context.writing()
+        copy: M = detached(obj)
+        Assigner(context, update).run_add(copy)
+        return copy
+
+    def copy_from(self, obj: M, depth: int | None = None) -> M:
+        """An unmanaged deep copy of an object of this Realm; see :meth:`Model.detach`.
+
+        Raises IllegalOperationError for an object of another Realm or of none.
+        """
+        self._context.check()
+        binding = obj._binding
+        if binding is None or binding.context is not self._context:
+            raise IllegalOperationError(f"copy_from: {obj!r} does not belong to this Realm")
+        copy: M = detached(obj, depth)
+        return copy
+
+
+class ResultsExchange:
+    """The part of :class:`~syncline.Results` that gives out values, documents and tables."""
+
+    _binding: Binding
+    _context: Context
+
+    if TYPE_CHECKING:
+
+        def _all_keys(self) -> array[int]: ...
+
+    def values(self, *names: str | Expr) -> list[dict[str, Any]]:
+        """The values of these properties as dictionaries, for all properties without names; one pass, no objects.
+
+        Names may lead through links: ``dogs.values("name", Dog.owner.name)``. A link is the primary key of its object
+        (or its number, where the class has none); collections are lists and dictionaries. Values are Python's, as
+        attributes give them. Raises InvalidPropertyError for an unknown name.
+        """
+        columns = self._read_columns(names)
+        paths = [column.name for column in columns]
+        return [dict(zip(paths, row, strict=True)) for row in zip(*map(_loaded, columns), strict=True)]
+
+    @overload
+    def values_list(self, *names: str | Expr, flat: Literal[False] = ...) -> list[tuple[Any, ...]]: ...
+    @overload
+    def values_list(self, *names: str | Expr, flat: Literal[True]) -> list[Any]: ...
+    def values_list(self, *names: str | Expr, flat: bool = False) -> list[Any]:
+        """The same as tuples; with ``flat`` the values of one property: ``dogs.values_list("name", flat=True)``."""
+        columns = [_loaded(column) for column in self._read_columns(names)]
+        if not flat:
+            return list(zip(*columns, strict=True))
+        if len(columns) != 1:
+            raise TypeError("values_list(flat=True) takes exactly one property")
+        return columns[0]
+
+    def _read_columns(self, names: Sequence[str | Expr]) -> list[Column]:
+        return Columns(self._binding, self._all_keys()).read(column_names(self._binding, names))
+
+    def to_dicts(self, depth: int | None = None, *, circular: str = "ref") -> list[dict[str, Any]]:
+        """The objects as dictionaries that JSON can hold; see :meth:`Model.to_dict`."""
+        return Exporter(self._context, depth, circular).dicts(self._binding, self._all_keys())
+
+    @overload
+    def to_json(self, fp: None = None, *, depth: int | None = ..., circular: str = ..., lines: bool = ...) -> str: ...
+    @overload
+    def to_json(self, fp: IO[str], *, depth: int | None = ..., circular: str = ..., lines: bool = ...) -> None: ...
+    def to_json(
+        self, fp: IO[str] | None = None, *, depth: int | None = None, circular: str = "ref", lines: bool = False
+    ) -> str | None:
+        """The objects as a JSON array, an object on a line; into an open text file, or as text.
+
+        ``lines``: JSON lines, without brackets and commas. Dates are ISO 8601 in UTC, binary data base64; decimals,
+        ObjectId, UUID, NaN and infinities are strings. Objects under links are written out, up to ``depth`` links away
+        and once for each line; elsewhere stands ``{"$ref": [class, key]}``. ``circular="null"`` leaves an object that
+        was written before out, ``"error"`` raises IllegalOperationError. A file is written in pieces.
+        """
+        into = StringIO() if fp is None else fp
+        write_json(self._context, self._binding, self._all_keys(), into, depth=depth, circular=circular, lines=lines)
+        return into.getvalue() if isinstance(into, StringIO) and fp is None else None
+
+    def to_pandas(self, columns: Sequence[str | Expr] | None = None) -> Any:
+        """A ``pandas.DataFrame`` with these columns, or with all properties; names may lead through links.
+
+        int is Int64, bool bool or boolean, float float64, dates ``datetime64[ns, UTC]``, text, binary data, decimals,
+        identifiers, lists and dictionaries objects; a link is the primary key of its object. Raises ImportError without
+        pandas (``pip install 'syncline[pandas]'``).
+        """
+        return frames.to_pandas(self._read_columns(columns or ()))
+
+    def to_polars(self, columns: Sequence[str | Expr] | None = None) -> Any:
+        """A ``polars.DataFrame``; as :meth:`to_pandas`, with polars' own types.
+
+        Decimals are Decimal(38, …), text where that is not enough; identifiers are text, Mixed values JSON.
+        """
+        return frames.to_polars(self._read_columns(columns or ()))
+
+    def to_arrow(self, columns: Sequence[str | Expr] | None = None) -> Any:
+        """A ``pyarrow.Table``; as :meth:`to_polars`, dictionaries as maps."""
+        return frames.to_arrow(self._read_columns(columns or ()))
+
+
+def _loaded(column: Column) -> list[Any]:
+    """The values as the application sees them."""
+    converter = column.attribute.converter if column.key is None else column.key.converter
+    load = converter.load
+    if load is None or converter.kind in (kinds.LINK, kinds.MIXED):
+        return column.values
+    context: Any = None  # scalars need none
+    if not column.attribute.property.type.is_collection:
+        return [load(value, context) for value in column.values]
+    return [
+        {name: load(each, context) for name, each in value.items()}
+        if isinstance(value, dict)
+        else [load(each, context) for each in value]
+        for value in column.values
+    ]

@@ -15,7 +15,7 @@ from syncline.query.expression import ClassRef
 from syncline.realm.models import ModelInfo, unknown_property
 
 if TYPE_CHECKING:
-    from syncline.realm.attributes import Attribute
+    from syncline.realm.attributes import Attribute, BacklinksAttribute
 
 __all__ = ["Incoming", "KeyPath", "Step", "incoming_steps", "parse_key_paths"]
 
@@ -99,11 +99,11 @@ class _Parser:
     def _read_all(self, owner: ModelInfo, names: tuple[str, ...]) -> KeyPath | None:
         rest = names[1:]
         steps: dict[Step, KeyPath | None] = {}
-        for attribute in owner.attributes.values():
-            target = _target(attribute)
+        ways = [(_step(attribute), _target(attribute)) for attribute in owner.attributes.values()]
+        for step, target in [*ways, *(_backlinks(computed) for computed in owner.computed.values())]:
             further = self._read(target, rest, strict=False) if rest and target is not None else None
             if further is not None or set(rest) <= {ALL}:
-                steps[_step(attribute)] = further
+                steps[step] = further
         return KeyPath(steps) if steps else None
 
     def _read_one(self, owner: ModelInfo, names: tuple[str, ...], strict: bool) -> KeyPath | None:
@@ -115,6 +115,9 @@ class _Parser:
         elif names[0] in owner.attributes:
             attribute = owner.attributes[names[0]]
             step, target = _step(attribute), _target(attribute)
+            rest = names[1:]
+        elif names[0] in owner.computed:
+            step, target = _backlinks(owner.computed[names[0]])
             rest = names[1:]
         elif strict:
             raise unknown_property(owner.public_name, names[0], owner.attributes)
@@ -149,6 +152,11 @@ class _Parser:
 
 def _step(attribute: Attribute) -> Step:
     return attribute.property.stored_name
+
+
+def _backlinks(attribute: BacklinksAttribute) -> tuple[Incoming, ModelInfo]:
+    _, origin, name = attribute.elements()
+    return Incoming(origin, name, attribute.name), cast("ModelInfo", attribute.source())
 
 
 def _target(attribute: Attribute) -> ModelInfo | None:

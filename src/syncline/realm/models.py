@@ -23,6 +23,7 @@ from syncline.errors import InvalidatedObjectError, InvalidPropertyError, Schema
 from syncline.query.ast import LinkLiteral, ObjectLiteral, Path
 from syncline.query.expression import ClassRef, Expr, PropertyRef, backlinks
 from syncline.realm.attributes import Attribute, BacklinksAttribute, make_attribute
+from syncline.realm.copies import ModelCopies
 from syncline.realm.declarations import AnnotationReader, Declared, Field, FieldInfo, Misdeclared, Origin, Unresolved
 from syncline.realm.schema import MISSING, ObjectSchema, Property, PropertyType, schema_error
 from syncline.realm.validation import class_problems
@@ -297,7 +298,7 @@ def _names_around(cls: type, frame: Any) -> Mapping[str, Any]:
 
 _RESERVED: Final = frozenset(
     {"realm", "is_valid", "is_managed", "is_frozen", "observe", "changes", "freeze", "same_object"}
-    | {"linking_objects", "linking_objects_count"}
+    | {"linking_objects", "linking_objects_count", "to_dict", "detach"}
 )
 
 
@@ -326,7 +327,7 @@ else:
     _State = object
 
 
-class Model(_State, metaclass=ModelMeta):
+class Model(ModelCopies, _State, metaclass=ModelMeta):
     """Base of the classes whose objects live in a Realm.
 
     Annotations declare the properties, :func:`Field` says more about them, ``class Meta`` may give the ``name`` under
@@ -477,9 +478,6 @@ class Model(_State, metaclass=ModelMeta):
 
         def __getattr__(self, name: str) -> NoReturn:
             raise unknown_property(type(self).__name__, name, type(self)._info.attributes)
-
-    def __reduce_ex__(self, protocol: Any) -> NoReturn:
-        raise TypeError(f"{type(self).__name__} objects cannot be pickled or copied; copy their values instead")
 
     # --- unmanaged objects ---
 

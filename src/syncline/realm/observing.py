@@ -19,6 +19,7 @@ from syncline.realm.changes import (
     CollectionChange,
     DictionaryChange,
     ObjectChange,
+    compare_few,
     compare_keys,
     compare_members,
     replay_list,
@@ -27,7 +28,9 @@ from syncline.realm.declarations import Counter
 from syncline.realm.key_paths import KeyPath, Step, incoming_steps
 from syncline.realm.live import LiveCollection
 from syncline.realm.models import Model
+from syncline.realm.patching import FEW, FEW_SORTED
 from syncline.realm.streams import Inbox, frozen_view
+from syncline.storage.backlinks import links_through
 from syncline.storage.changes import DICT_CLEAR, UNKNOWN, ListOperation
 from syncline.storage.refs import ObjectRef
 from syncline.values import kinds
@@ -54,8 +57,8 @@ Listener: TypeAlias = "Callable[[Any, Any], object] | Inbox"
 #: Values that :meth:`ObjectChange.old` does not give: by then they would not be what they were.
 _HOLDERS: Final = (Model, LiveCollection)
 
-#: Up to so many changed objects are looked up one by one; for more, the query is asked again as a whole.
-FEW = 500
+#: Up to so many changed objects of a collection are looked up one by one.
+FEW_ELEMENTS: Final = 100
 
 
 class Observer(ABC):
@@ -197,6 +200,7 @@ class ResultsObserver(CollectionObserver):
             return CollectionChange(deletions=tuple(range(len(self.keys))), root_deleted=True)
         old = self.keys
         query = results._resolve()
+        candidates: set[int] | None = None
         if self._membership_may_differ(query, affected):
             candidates = self._candidates(query, affected)
             if candidates is None:
@@ -206,6 +210,8 @@ class ResultsObserver(CollectionObserver):
         modified = affected.objects(results._binding.info, self.paths)
         if self.keys is old and not modified and modified is not None:
             return CollectionChange()
+        if candidates is not None and modified is not None and query.stages:
+            return compare_few(old, self.keys, candidates, modified)
         ordered = results._source is None and not any(isinstance(stage, Sort) for stage in query.stages)
         return compare_keys(old, self.keys, modified, ordered=ordered, unique=results._source is None)
 
@@ -227,11 +233,13 @@ class ResultsObserver(CollectionObserver):
     def _candidates(self, query: Query, affected: Affected) -> set[int] | None:
         """Keys of the few objects that may have come or gone; None if it takes a look at all of them to know.
 
-        Known where an object matches by its own properties alone and its place is that of its key: then the cost of a
-        change set follows the number of changes, not that of the results.
+        Known where an object matches by its own properties alone and its place is that of its key, or follows from its
+        own properties: then the cost of a change set follows the number of changes, not that of the results.
         """
         log = affected.log
-        if log is None or log.schema or query.stages or self.observed._source is not None:
+        if log is None or log.schema or self.observed._source is not None:
+            return None
+        if not all(isinstance(stage, Sort) for stage in query.stages):
             return None
         steps, looked_up = dependencies(query)
         if looked_up or any(step.target is not None for step in steps):
@@ -240,7 +248,8 @@ class ResultsObserver(CollectionObserver):
         ranges = log.inserted.get(own, [])
         gone = log.deleted.get(own, set())
         written = [log.modified.get(step.property.id, set()) for step in steps]
-        if sum(stop - first for first, stop in ranges) + len(gone) + sum(map(len, written)) > FEW:
+        count = sum(stop - first for first, stop in ranges) + len(gone) + sum(map(len, written))
+        if count > (FEW_SORTED if query.stages else FEW):
             return None
         return {*(key for first, stop in ranges for key in range(first, stop)), *gone}.union(*written)
 
@@ -272,6 +281,37 @@ class _OwnedObserver(CollectionObserver):
             if collection._reference.kind == kinds.SET_COLLECTION:
                 return list(reader.set_values(collection._reference))
             return list(reader.list_slice(collection._reference))
+
+    def written(self, affected: Affected) -> bool:
+        """Whether the collection itself may have been written."""
+        reference, log = self.observed._reference, affected.log
+        if log is None or not reference.property_id:
+            return True
+        return reference.owner in log.modified.get(reference.property_id, ())
+
+    def linked_places(self, affected: Affected) -> list[int] | None:
+        """Places of the links whose objects changed, found from those objects; in a set or dictionary the places say
+        nothing, only how many there are. None if the elements have to be looked at.
+        """
+        collection = self.observed
+        kind, reference = collection._converter.kind, collection._reference
+        if kind not in (kinds.LINK, kinds.MIXED):
+            return []
+        if affected.log is None or kind == kinds.MIXED or not reference.property_id:
+            return None
+        target = affected.catalogue.by_id[collection._place.target_id]
+        keys = affected.objects(target, self.paths)
+        if keys is None or len(keys) > FEW_ELEMENTS:
+            return None
+        reader, places = collection._read(), []
+        with collection._context.lock:
+            for key in keys:
+                for link in links_through(reader.tables, collection._place, target.id, key):
+                    if link.owner == reference.owner:
+                        places.append(
+                            reader.list_visible_index(reference, link.place) if isinstance(link.place, int) else 0
+                        )
+        return sorted(places)
 
     def affected_targets(self, affected: Affected, stored: list[Any]) -> list[int]:
         """Places of the links among ``stored`` whose objects changed."""
@@ -306,8 +346,9 @@ class ListObserver(_OwnedObserver):
             operations = affected.log.lists.get((reference.property_id, reference.owner), [])
         if operations is None or any(operation[0] == UNKNOWN for operation in operations):
             return self._replaced(old_size)
-        links = self.observed._converter.kind in (kinds.LINK, kinds.MIXED)
-        changed = self.affected_targets(affected, self.stored()) if links else []
+        changed = self.linked_places(affected)
+        if changed is None:
+            changed = self.affected_targets(affected, self.stored())
         try:
             change = replay_list(old_size, operations, changed)
         except IndexError:
@@ -333,6 +374,8 @@ class SetObserver(_OwnedObserver):
 
     def difference(self, affected: Affected) -> CollectionChange:
         old = self.members
+        if not self.written(affected) and self.linked_places(affected) == []:
+            return CollectionChange()
         stored = self.stored()
         self.members = [_member(value) for value in stored]
         modified = {self.members[place] for place in self.affected_targets(affected, stored)}
@@ -363,6 +406,8 @@ class DictionaryObserver(_OwnedObserver):
     def difference(self, affected: Affected) -> DictionaryChange:
         collection = self.observed
         reader, reference = collection._read(), collection._reference
+        if not self.written(affected) and self.linked_places(affected) == []:
+            return DictionaryChange()
         with collection._context.lock:
             items = reader.dict_items(reference)
         old, self.keys = self.keys, {key for key, _ in items}

@@ -28,6 +28,7 @@ from syncline.query.resolve import resolve
 from syncline.realm.binding import PAGE, Binding
 from syncline.realm.converters import describe
 from syncline.realm.deleting import delete_keys
+from syncline.realm.exchange import ResultsExchange
 from syncline.realm.models import Model
 from syncline.storage import query_run
 from syncline.storage.catalogue import Catalogue
@@ -47,7 +48,7 @@ V = TypeVar("V")
 _ALL: Final = Query()
 
 
-class Results(Sequence[T]):
+class Results(ResultsExchange, Sequence[T]):
     """Objects of one class that match a query, in its order; ``realm.objects(Dog)``.
 
     Iterating goes over the objects that match when the loop starts; those deleted meanwhile are left out.

@@ -16,7 +16,7 @@ from syncline.storage.catalogue import ClassInfo, PropertyInfo
 from syncline.storage.columns import INT_MAX, INT_MIN, MAX_KEY_LO, SqlValue, Value, check_key, encode_scalar
 from syncline.storage.transaction import WriteTransaction
 from syncline.values import GlobalKey, Key
-from syncline.values.kinds import DOUBLE, INT
+from syncline.values.kinds import DOUBLE, INT, STRING
 
 __all__ = ["BulkColumn", "create_batch", "find_all"]
 
@@ -87,10 +87,24 @@ def find_all(tx: WriteTransaction, cls: ClassInfo, keys: Sequence[Key]) -> list[
     Raises TypeMismatchError and LimitExceededError for what cannot be a key.
     """
     rows = tx.workspace.rows(cls.id)
-    for key in keys:
-        check_key(cls.name, cls.primary_key, key)
+    key_type = cls.primary_key.type if cls.primary_key is not None else 0
+    if key_type == INT and _are_integers(keys):
+        for key in (min(keys), max(keys)):  # type: ignore[type-var]
+            check_key(cls.name, cls.primary_key, key)
+    else:
+        for key in keys:
+            check_key(cls.name, cls.primary_key, key)
+    if key_type in (INT, STRING) and keys and rows.all_are_new(keys):
+        return [-1] * len(keys)
     rows.prefetch(keys)
     return [rows.find(key) for key in keys]
+
+
+def _are_integers(keys: Sequence[Key]) -> bool:
+    for key in keys:
+        if type(key) is not int:
+            return False
+    return len(keys) > 0
 
 
 def create_batch(

@@ -44,16 +44,13 @@ def count(reader: Reader, query: Query, cls: ClassInfo, source: Source = None) -
     return _keys(reader, sql)[0]
 
 
-def find_among(reader: Reader, query: Query, cls: ClassInfo, candidates: Iterable[int]) -> set[int]:
-    """Those of the ``candidates`` that the predicate of a query without stages lets through."""
-    compiled = compile_query(Query(query.predicate), cls)
-    listed = tuple(candidates)
-    marks = ",".join("?" * len(listed))
-    sql = Sql(f"SELECT k FROM ({compiled.keys.text}) WHERE k IN ({marks})", (*compiled.keys.parameters, *listed))
-    keys = _keys(reader, sql)
+def find_among(reader: Reader, query: Query, cls: ClassInfo, candidates: Iterable[int]) -> array[int]:
+    """Those of the ``candidates`` that a resolved query without limit and distinct finds, in its order."""
+    compiled = compile_query(query, cls, among=tuple(candidates))
+    keys = _keys(reader, compiled.keys)
     if compiled.residual is None:
-        return set(keys)
-    return set(evaluate(compiled.residual, cls, keys, StoredObjects(reader)))
+        return keys
+    return array("q", evaluate(compiled.residual, cls, keys, StoredObjects(reader)))
 
 
 def _keys(reader: Reader, sql: Sql) -> array[int]:

@@ -16,7 +16,7 @@ is :mod:`syncline.query.evaluator`; tests hold the two against each other. What 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple, TypeAlias, cast
 
@@ -95,14 +95,20 @@ class _Source:
 
 
 def compile_query(
-    query: Query, cls: ClassInfo, collection: tuple[PropertyInfo, CollectionRef | ObjectRef] | None = None
+    query: Query,
+    cls: ClassInfo,
+    collection: tuple[PropertyInfo, CollectionRef | ObjectRef] | None = None,
+    among: Sequence[int] | None = None,
 ) -> Compiled:
-    """A resolved query in SQL, as far as that goes; see :func:`keys_query`."""
+    """A resolved query in SQL, as far as that goes; see :func:`keys_query`. ``among``: only these of a whole class."""
+    source = _source(cls, collection)
+    if among is not None:
+        source = replace(source, condition=Sql(f"c.k IN ({','.join('?' * len(among))})", tuple(among)))
     try:
-        return Compiled(keys_query(query, cls, collection))
+        return Compiled(_keys_query(query, cls, source))
     except NotInSql:
         where, rest = _superset(_Compiler(), query.predicate)
-        keys = _Stages(_Compiler(), _source(cls, collection), where, cls).keys()
+        keys = _Stages(_Compiler(), source, where, cls).keys()
         return Compiled(keys, Query(rest, query.stages))
 
 
@@ -134,8 +140,12 @@ def keys_query(
     often and in the order that it occurs there; or to the objects that link to one object through a property, each as
     often as it does.
     """
+    return _keys_query(query, cls, _source(cls, collection))
+
+
+def _keys_query(query: Query, cls: ClassInfo, source: _Source) -> Sql:
     compiler = _Compiler()
-    stages = _Stages(compiler, _source(cls, collection), compiler.predicate(query.predicate), cls)
+    stages = _Stages(compiler, source, compiler.predicate(query.predicate), cls)
     for stage in _merged(query.stages):
         stages.add(stage)
     return stages.keys()

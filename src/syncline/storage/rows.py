@@ -9,7 +9,7 @@ keys of a whole changeset are looked up in batches (:meth:`ClassRows.prefetch`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import repeat
 from typing import Final, cast
 
@@ -89,6 +89,24 @@ class ClassRows:
         places = list(wanted)
         for start in range(0, len(places), _BATCH):
             self._prefetch_batch(wanted, places[start : start + _BATCH])
+
+    def all_are_new(self, keys: Sequence[Key]) -> bool:
+        """Whether all are integers, or all are strings, above every key of the class: then none of them is taken.
+
+        False says nothing.
+        """
+        key_type = type(keys[0])
+        if key_type is not int and key_type is not str:
+            return False
+        for key in keys:
+            if type(key) is not key_type:
+                return False
+        self.flush()
+        self._load_bound()
+        if self._bound_state == _NONE_STORED:
+            return True
+        lowest = min(keys)  # type: ignore[type-var]
+        return type(self._bound) is key_type and lowest > self._bound  # type: ignore[operator]
 
     def _prefetch_batch(self, wanted: dict[Cell, Key], places: list[Cell]) -> None:
         if len(places) < 4:
@@ -202,13 +220,15 @@ class ClassRows:
             elif prop is None and slot <= 2:
                 columns.append([cast(GlobalKey, key)[slot - 1] for key in keys])
             elif prop is not None and slot == prop.slot:
-                columns.append([key_to_columns(key)[0] for key in keys])
+                columns.append([key if type(key) is int else key_to_columns(key)[0] for key in keys])
             else:
                 columns.append(repeat(self._template[slot]))
         self._cursor.executemany(self.info.insert_sql, zip(*columns, strict=False))
-        self._by_key.update(zip(keys, numbers, strict=True))
-        self._keys.update(zip(numbers, keys, strict=True))
-        self._trim()
+        if self._by_key:
+            for key in keys:
+                self._by_key.pop(key, None)  # it was known not to exist
+        self._bound_state = _UNKNOWN
+        self._bounds_by_hi.clear()
         return first
 
     def reserve(self, lo: int) -> None:
@@ -302,10 +322,6 @@ class ClassRows:
             self.new.clear()
         if self.changed:
             self._flush_changed()
-        self._trim()
-
-    def _trim(self) -> None:
-        """Forget the keys when there are too many; nothing waits."""
         if len(self._keys) > self._keys_max:
             self._keys.clear()
             self._by_key.clear()

@@ -1,0 +1,181 @@
+"""Single values as JSON has them, and back (spec/sdk.md §12.7).
+
+Dates are ISO 8601 with nanoseconds, binary data is base64, ObjectId, UUID and decimals are strings, and so are NaN and
+the infinities. Reading goes by the type of the property, which JSON does not tell.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import math
+import re
+from collections.abc import Callable
+from typing import Any, Final
+from uuid import UUID
+
+from syncline.errors import TypeMismatchError
+from syncline.realm.converters import Converter, describe
+from syncline.values import Decimal128, ObjectId, Timestamp, kinds
+
+__all__ = ["from_json", "from_text", "timestamp_from_text", "timestamp_to_text", "to_json"]
+
+_NONFINITE: Final = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+
+
+def to_json(value: Any) -> Any:
+    """A stored scalar as JSON has it."""
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        if math.isfinite(value):
+            return float(value)
+        return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, Timestamp):
+        return timestamp_to_text(value)
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    return str(value)
+
+
+# --- dates ------------------------------------------------------------------------------------------------------------
+
+_DATE: Final = re.compile(
+    r"([+-]?\d{4,})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9})\d*)?)?\s*([Zz]|[+-]\d\d:?(?:\d\d)?)"
+)
+_DAY: Final = 86_400
+#: Days from the first of March of the year 0 to the first of January 1970.
+_EPOCH: Final = 719_468
+
+
+def timestamp_to_text(value: Timestamp) -> str:
+    """ISO 8601 in UTC, with nine digits after the point unless they are all zero; years beyond 9999 have a sign."""
+    seconds, nanoseconds = value
+    if nanoseconds < 0:
+        seconds, nanoseconds = seconds - 1, nanoseconds + 1_000_000_000
+    days, rest = divmod(seconds, _DAY)
+    year, month, day = _date_of(days)
+    date = f"{year:04d}" if 0 <= year <= 9999 else f"{year:+07d}"
+    fraction = f".{nanoseconds:09d}" if nanoseconds else ""
+    return f"{date}-{month:02d}-{day:02d}T{rest // 3600:02d}:{rest // 60 % 60:02d}:{rest % 60:02d}{fraction}Z"
+
+
+def timestamp_from_text(text: str) -> Timestamp:
+    """The moment that an ISO 8601 text with a time zone names. Raises ValueError."""
+    match = _DATE.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is no date and time with a time zone, such as 2020-02-29T12:00:00Z")
+    year, month, day, hour, minute, second = (int(part or 0) for part in match.groups()[:6])
+    days = _days_of(year, month, day)
+    if _date_of(days) != (year, month, day) or hour > 23 or minute > 59 or second > 60:
+        raise ValueError(f"there is no such day or time as {text!r}")
+    seconds = days * _DAY + hour * 3600 + minute * 60 + second - _offset(match[8])
+    nanoseconds = int((match[7] or "").ljust(9, "0"))
+    if seconds < 0 and nanoseconds:
+        seconds, nanoseconds = seconds + 1, nanoseconds - 1_000_000_000
+    return Timestamp(seconds, nanoseconds)
+
+
+def _offset(zone: str) -> int:
+    """Seconds that a time zone is ahead of UTC."""
+    if zone in "Zz":
+        return 0
+    digits = zone[1:].replace(":", "").ljust(4, "0")
+    offset = int(digits[:2]) * 3600 + int(digits[2:]) * 60
+    return -offset if zone[0] == "-" else offset
+
+
+def _date_of(days: int) -> tuple[int, int, int]:
+    """Year, month and day of the Gregorian calendar; ``datetime`` ends at the years 1 and 9999."""
+    era, day = divmod(days + _EPOCH, 146_097)
+    year = (day - day // 1460 + day // 36_524 - day // 146_096) // 365
+    day -= 365 * year + year // 4 - year // 100
+    month = (5 * day + 2) // 153
+    day -= (153 * month + 2) // 5
+    month += 3 if month < 10 else -9
+    return year + era * 400 + (month <= 2), month, day + 1
+
+
+def _days_of(year: int, month: int, day: int) -> int:
+    """Days since 1970."""
+    year -= month <= 2
+    era, year = divmod(year, 400)
+    of_year = (153 * (month - 3 if month > 2 else month + 9) + 2) // 5 + day - 1
+    return era * 146_097 + year * 365 + year // 4 - year // 100 + of_year - _EPOCH
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+def _double(value: Any) -> Any:
+    if isinstance(value, str):
+        return _NONFINITE[value] if value in _NONFINITE else float(value)
+    return value
+
+
+def _decimal(value: Any) -> Any:
+    return Decimal128.from_text(str(value)) if isinstance(value, str | float) else value
+
+
+def _binary(value: Any) -> Any:
+    return base64.b64decode(value, validate=True) if isinstance(value, str) else value
+
+
+def _timestamp(value: Any) -> Any:
+    return timestamp_from_text(value) if isinstance(value, str) else value
+
+
+def _object_id(value: Any) -> Any:
+    return ObjectId(value) if isinstance(value, str) else value
+
+
+def _uuid(value: Any) -> Any:
+    return UUID(value) if isinstance(value, str) else value
+
+
+_READERS: Final[dict[int, Callable[[Any], Any]]] = {
+    kinds.DOUBLE: _double,
+    kinds.FLOAT: _double,
+    kinds.DECIMAL: _decimal,
+    kinds.BINARY: _binary,
+    kinds.TIMESTAMP: _timestamp,
+    kinds.OBJECT_ID: _object_id,
+    kinds.UUID: _uuid,
+}
+
+
+def from_json(converter: Converter, value: Any) -> Any:
+    """What a JSON value means for a property of scalars; other values are for the property to judge.
+
+    Raises TypeMismatchError for text that says no such value.
+    """
+    read = _READERS.get(converter.kind)
+    if read is None or value is None:
+        return value
+    try:
+        return read(value)
+    except (ValueError, binascii.Error) as error:
+        raise TypeMismatchError(f"{converter.where}: {describe(value)}: {error}") from None
+
+
+_BOOLEANS: Final = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
+
+
+def from_text(converter: Converter, text: str) -> Any:
+    """What a field of a CSV file means for a property of scalars; an empty one is null where there is one.
+
+    Raises TypeMismatchError.
+    """
+    kind = converter.kind
+    if text == "" and (converter.nullable or kind != kinds.STRING):
+        return None
+    try:
+        if kind == kinds.INT:
+            return int(text)
+        if kind == kinds.BOOL:
+            return _BOOLEANS[text.strip().lower()]
+    except (ValueError, KeyError):
+        raise TypeMismatchError(
+            f"{converter.where}: {text!r} is no {'bool' if kind == kinds.BOOL else 'int'}"
+        ) from None
+    return from_json(converter, text)
