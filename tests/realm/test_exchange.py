@@ -487,7 +487,7 @@ _dogs = st.lists(
 )
 
 
-@settings(max_examples=int(os.environ.get("SYNCLINE_EXAMPLES", "10")), deadline=None)
+@settings(max_examples=int(os.environ.get("SYNCLINE_EXAMPLES", "6")), deadline=None)
 @given(dogs=_dogs, data=st.data())
 def test_anything_goes_round(dogs: list[dict[str, Any]], data: st.DataObject, tmp_path_factory: Any) -> None:
     folder = tmp_path_factory.mktemp("round")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from syncline.realm.binding import Binding
     from syncline.realm.context import Context
 
-__all__ = ["Column", "Columns", "column_names"]
+__all__ = ["Column", "Columns", "column_names", "loaded"]
 
 
 class Column:
@@ -187,3 +187,20 @@ class Columns:
         if isinstance(value, dict):
             return {name: self.plain(each) for name, each in value.items()}
         return load_mixed(value, self.context)
+
+
+def loaded(column: Column) -> list[Any]:
+    """The values as the application sees them."""
+    converter = column.attribute.converter if column.key is None else column.key.converter
+    load = converter.load
+    if load is None or converter.kind in (kinds.LINK, kinds.MIXED):
+        return column.values
+    context: Any = None  # scalars need none
+    if not column.attribute.property.type.is_collection:
+        return [load(value, context) for value in column.values]
+    return [
+        {name: load(each, context) for name, each in value.items()}
+        if isinstance(value, dict)
+        else [load(each, context) for each in value]
+        for value in column.values
+    ]

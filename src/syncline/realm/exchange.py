@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
+from html import escape
 from io import StringIO
 from typing import IO, TYPE_CHECKING, Any, Literal, TypeVar, overload
 
@@ -11,13 +12,13 @@ from syncline.errors import IllegalOperationError
 from syncline.realm import bulk, frames
 from syncline.realm.assigning import Assigner, UpdateMode
 from syncline.realm.bulk import Progress
-from syncline.realm.columns import Column, Columns, column_names
+from syncline.realm.columns import Column, Columns, column_names, loaded
 from syncline.realm.copying import detached
+from syncline.realm.display import ROWS, LiveTable, html_table, rich_table, table_of
 from syncline.realm.export import Exporter, write_json
 from syncline.realm.frames import from_frame
 from syncline.realm.importing import DocumentReader, Source, csv_rows, json_documents, json_lines
 from syncline.realm.models import Model
-from syncline.values import kinds
 
 if TYPE_CHECKING:
     from syncline.query.expression import Expr
@@ -216,7 +217,7 @@ class ResultsExchange:
         """
         columns = self._read_columns(names)
         paths = [column.name for column in columns]
-        return [dict(zip(paths, row, strict=True)) for row in zip(*map(_loaded, columns), strict=True)]
+        return [dict(zip(paths, row, strict=True)) for row in zip(*map(loaded, columns), strict=True)]
 
     @overload
     def values_list(self, *names: str | Expr, flat: Literal[False] = ...) -> list[tuple[Any, ...]]: ...
@@ -224,7 +225,7 @@ class ResultsExchange:
     def values_list(self, *names: str | Expr, flat: Literal[True]) -> list[Any]: ...
     def values_list(self, *names: str | Expr, flat: bool = False) -> list[Any]:
         """The same as tuples; with ``flat`` the values of one property: ``dogs.values_list("name", flat=True)``."""
-        columns = [_loaded(column) for column in self._read_columns(names)]
+        columns = [loaded(column) for column in self._read_columns(names)]
         if not flat:
             return list(zip(*columns, strict=True))
         if len(columns) != 1:
@@ -276,19 +277,23 @@ class ResultsExchange:
         """A ``pyarrow.Table``; as :meth:`to_polars`, dictionaries as maps."""
         return frames.to_arrow(self._read_columns(columns or ()))
 
+    # --- display ------------------------------------------------------------------------------------------------------
 
-def _loaded(column: Column) -> list[Any]:
-    """The values as the application sees them."""
-    converter = column.attribute.converter if column.key is None else column.key.converter
-    load = converter.load
-    if load is None or converter.kind in (kinds.LINK, kinds.MIXED):
-        return column.values
-    context: Any = None  # scalars need none
-    if not column.attribute.property.type.is_collection:
-        return [load(value, context) for value in column.values]
-    return [
-        {name: load(each, context) for name, each in value.items()}
-        if isinstance(value, dict)
-        else [load(each, context) for each in value]
-        for value in column.values
-    ]
+    def _repr_html_(self) -> str:
+        """For notebooks: the first twenty objects as a table."""
+        if self._context.closed:
+            return f"<code>{escape(repr(self))}</code>"
+        return html_table(table_of(self._binding, self._all_keys()))
+
+    def __rich__(self) -> Any:
+        """For :mod:`rich`: the first twenty objects as a table."""
+        return repr(self) if self._context.closed else rich_table(table_of(self._binding, self._all_keys()))
+
+    def live_table(self, rows: int = ROWS) -> LiveTable:
+        """Show the first ``rows`` objects in a notebook, and follow them: the table changes when they do.
+
+        Keep what is returned; its ``invalidate()`` ends it. On a notebook's event loop nothing else is needed. Raises
+        ImportError outside of IPython, WrongTransactionStateError inside a write transaction.
+        """
+        results: Any = self
+        return LiveTable(results, rows)
