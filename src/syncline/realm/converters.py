@@ -209,6 +209,13 @@ class Converter:
             return context.reference(value, None, self.where, ANYTHING)
         return stored
 
+    def store_scalar(self, value: Any) -> Any:
+        """The stored form of null or a scalar in a Mixed place. Raises TypeMismatchError, LimitExceededError."""
+        stored = self._scalar_in_mixed(value)
+        if stored is None and value is not None:
+            raise _mismatch(self.where, ANYTHING, value)
+        return stored
+
     def check(self, value: Any, is_object: Callable[[Any, str | None], bool]) -> None:
         """Raise TypeMismatchError or LimitExceededError if the place can never hold ``value``; needs no Realm.
 

@@ -85,6 +85,12 @@ class Counter(int):
         """Subtract ``by``; see :meth:`increment`."""
         self.increment(-by)
 
+    def set(self, value: int) -> None:
+        """Record the result: of concurrent ones the later wins. The same as assigning to the property."""
+        if self._owner is None:
+            raise TypeError("this Counter belongs to no object; assign a number to the property instead")
+        setattr(*self._owner, int(value))
+
     @property
     def value(self) -> int:
         """The plain number."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from syncline.errors import IllegalOperationError, TypeMismatchError
@@ -19,6 +19,8 @@ __all__ = ["clear", "delete", "delete_keys"]
 def delete(context: Context, objects: Iterable[Any]) -> None:
     """Delete live objects of this Realm; nothing is deleted if one of them cannot be."""
     keys: dict[Binding, list[int]] = {}
+    if isinstance(objects, Mapping):  # the objects in a dictionary
+        objects = [obj for obj in objects.values() if obj is not None]
     for obj in objects:
         if not isinstance(obj, Model):
             raise TypeMismatchError(f"delete: expected objects of a Realm, got {describe(obj)}")

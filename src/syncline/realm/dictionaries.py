@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from syncline.errors import KeyNotFoundError, TypeMismatchError
 from syncline.realm.converters import describe
+from syncline.realm.linked import delete_objects, results_of
 from syncline.realm.live import LiveCollection
 from syncline.realm.models import collection_annotations
 from syncline.realm.spots import DictionarySpot, built_in_place
 from syncline.values import kinds
 
 if TYPE_CHECKING:
+    from syncline.query.expression import Condition
     from syncline.realm.changes import DictionaryChange
+    from syncline.realm.results import Results
     from syncline.realm.streams import Changes
     from syncline.realm.tokens import NotificationToken
 
@@ -64,6 +67,18 @@ class Dictionary(LiveCollection, MutableMapping[str, T]):
 
     def _no_key(self, key: object) -> KeyNotFoundError:
         return KeyNotFoundError(f"{self._converter.where} has no key {key!r}")
+
+    def delete_all(self) -> None:
+        """Delete all objects in the dictionary from the Realm; the keys stay, with None as their values."""
+        delete_objects(self)
+
+    def where(self, *conditions: Condition | bool) -> Results[Any]:
+        """The objects in the dictionary that meet all ``conditions``, in the order of the keys."""
+        return results_of(self).where(*conditions)
+
+    def filter(self, rql: str, *arguments: Any) -> Results[Any]:
+        """The objects in the dictionary that match a text in the Realm Query Language (``Results.filter``)."""
+        return results_of(self).filter(rql, *arguments)
 
     def clear(self) -> None:
         """Remove all entries."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, MutableSequence, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
-from syncline.errors import IllegalOperationError, OutOfBoundsError, QueryError
+from syncline.errors import IllegalOperationError, OutOfBoundsError
 from syncline.realm.deleting import delete
+from syncline.realm.linked import delete_objects, results_of
 from syncline.realm.live import LiveCollection
 from syncline.realm.models import collection_annotations
 from syncline.realm.results import Results
@@ -231,25 +232,30 @@ class List(LiveCollection, MutableSequence[T]):
             )
         delete(self._context, [self[index]])
 
+    def delete_all(self) -> None:
+        """Delete all objects in the list from the Realm, and with them the entries."""
+        delete_objects(self)
+
+    def reverse(self) -> None:
+        """Turn the order around, by exchanging elements."""
+        self._write()
+        size = len(self)
+        for place in range(size // 2):
+            self.swap(place, size - 1 - place)
+
     # --- queries and observers ----------------------------------------------------------------------------------------
 
     def where(self, *conditions: Condition | bool) -> Results[Any]:
         """The objects in the list that meet all ``conditions``, in the order of the list."""
-        return self._as_results().where(*conditions)
+        return results_of(self).where(*conditions)
 
     def filter(self, rql: str, *arguments: Any) -> Results[Any]:
         """The objects in the list that match a text in the Realm Query Language (``Results.filter``), in its order."""
-        return self._as_results().filter(rql, *arguments)
+        return results_of(self).filter(rql, *arguments)
 
     def sort(self, *keys: SortKey | Expr | str, descending: bool = False) -> Results[Any]:
         """The objects in the list, sorted; the list itself stays as it is."""
-        return self._as_results().sort(*keys, descending=descending)
-
-    def _as_results(self) -> Results[Any]:
-        if self._converter.kind != kinds.LINK or not self._reference.property_id:
-            raise QueryError(f"{self._converter.where}: only lists of objects can be queried")
-        binding = self._context.classes.binding(self._place.target_id)
-        return Results(binding, source=(self._place, self._reference))
+        return results_of(self).sort(*keys, descending=descending)
 
     def observe(
         self,
