@@ -53,8 +53,8 @@ class ChangeLog:
 
     ``inserted``: class id → ranges of object keys (first, stop). ``deleted``: class id → object keys. ``modified``:
     property id → keys of the objects in which it changed, collections and everything inside a Mixed included. ``lists``
-    and ``dicts``: operations by (property id, owner), for collections inside a Mixed (0, node). Of a set only DICT_CLEAR
-    is listed, in ``dicts``: its order follows from its members.
+    and ``dicts``: operations by (property id, owner), for collections inside a Mixed (0, node). Of a set only that it
+    was cleared is listed, in ``dicts``: its order follows from its members.
     """
 
     def __init__(self) -> None:
