@@ -7,7 +7,6 @@ array; objects are read in pages when they are needed. When the Realm has moved 
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, overload
 
@@ -30,6 +29,7 @@ from syncline.realm.converters import describe
 from syncline.realm.deleting import delete_keys
 from syncline.realm.exchange import ResultsExchange
 from syncline.realm.models import Model
+from syncline.realm.patching import patch, patch_sorted
 from syncline.storage import query_run
 from syncline.storage.catalogue import Catalogue
 from syncline.storage.connection import translating
