@@ -170,18 +170,14 @@ class Results(ResultsExchange, Sequence[T]):
         return self._keys
 
     def _patch_keys(self, old: array[int], candidates: set[int]) -> array[int]:
-        """The matching keys now, in key order, if they were ``old`` and only ``candidates`` may have come or gone."""
+        """The matching keys now, if they were ``old`` and only ``candidates`` may have come, gone or moved."""
         if self._binding.is_missing:
             return old
-        matching = self._run(query_run.find_among, self._resolve(), candidates)
-        keys = old[:]
-        for key in candidates:
-            place = bisect_left(keys, key)
-            if place < len(keys) and keys[place] == key:
-                if key not in matching:
-                    del keys[place]
-            elif key in matching:
-                keys.insert(place, key)
+        query = self._resolve()
+        apply = patch_sorted if query.stages else patch
+        keys = apply(old, candidates, lambda some: self._run(query_run.find_among, query, some))
+        if keys is None:
+            return self._all_keys()
         self._keys, self._at = keys, self._context.changes
         return keys
 
