@@ -10,7 +10,7 @@ SOURCES := $(shell find src -name '*.py')
 # How many processes run the tests.
 JOBS ?= 2
 
-.PHONY: demo test test-pure test-docs test-interpreted test-compiled coverage vectors exhaustive simulate soak reset-crashes recoveries fuzz check format bench docs clean help
+.PHONY: demo test test-pure test-docs test-interpreted test-compiled coverage vectors exhaustive simulate soak reset-crashes recoveries fuzz check format bench bench-local docs clean help
 
 help:
 	@echo "make demo    a real data set through a real server, two devices, with the plug pulled"
@@ -26,6 +26,7 @@ help:
 	@echo "make pyright  the types of models, by pyright"
 	@echo "make check   lint, format, types, import contracts, documentation and its snippets"
 	@echo "make bench   the figures of docs/explanation/performance.md"
+	@echo "make bench-local the object database beside others, into the same page: half an hour and more; ARGS=--quick"
 
 $(VENV)/.ready: pyproject.toml setup.py
 	$(PYTHON) -m venv $(VENV)
@@ -132,6 +133,13 @@ format: $(VENV)/.ready
 bench: $(COMPILED)/.ready
 	$(COMPILED)/bin/python bench/whole.py
 	$(COMPILED)/bin/python bench/merge.py
+
+# Databases that do not install here are left out. Options: ARGS='--objects 100000 --only Syncline apsw', or --quick.
+bench-local: $(COMPILED)/.ready
+	@grep -v '^#' bench/requirements.txt | while read -r each; do \
+		$(COMPILED)/bin/pip install --quiet --disable-pip-version-check "$$each" || echo "absent: $$each"; \
+	done
+	$(COMPILED)/bin/python bench/local.py $(or $(ARGS),--page docs/explanation/performance.md)
 
 docs: $(VENV)/.ready
 	$(VENV)/bin/mkdocs serve
