@@ -153,7 +153,7 @@ class Binding:
         objects = self._objects
         objects[key] = ref(obj)
         if len(objects) > self._sweep_at:
-            self._objects = {k: known for k, known in objects.items() if known() is not None}
+            self._objects = {k: known for k, known in list(objects.items()) if known() is not None}
             self._sweep_at = max(1024, 2 * len(self._objects))
 
     def forget(self, key: int) -> None:

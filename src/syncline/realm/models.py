@@ -25,6 +25,7 @@ from syncline.query.expression import ClassRef, Expr, PropertyRef, backlinks
 from syncline.realm.attributes import Attribute, BacklinksAttribute, make_attribute
 from syncline.realm.copies import ModelCopies
 from syncline.realm.declarations import AnnotationReader, Declared, Field, FieldInfo, Misdeclared, Origin, Unresolved
+from syncline.realm.freezing import ModelFreezing
 from syncline.realm.schema import MISSING, ObjectSchema, Property, PropertyType, schema_error
 from syncline.realm.validation import class_problems
 from syncline.values import kinds
@@ -298,7 +299,7 @@ def _names_around(cls: type, frame: Any) -> Mapping[str, Any]:
 
 _RESERVED: Final = frozenset(
     {"realm", "is_valid", "is_managed", "is_frozen", "observe", "changes", "freeze", "same_object"}
-    | {"linking_objects", "linking_objects_count", "to_dict", "detach"}
+    | {"linking_objects", "linking_objects_count", "to_dict", "detach", "thaw"}
 )
 
 
@@ -327,7 +328,7 @@ else:
     _State = object
 
 
-class Model(ModelCopies, _State, metaclass=ModelMeta):
+class Model(ModelCopies, ModelFreezing, _State, metaclass=ModelMeta):
     """Base of the classes whose objects live in a Realm.
 
     Annotations declare the properties, :func:`Field` says more about them, ``class Meta`` may give the ``name`` under

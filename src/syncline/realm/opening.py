@@ -90,6 +90,10 @@ class Admission:
         """It is what :meth:`known` finds from now on."""
         self._coordinator.realms[_here()] = realm
 
+    def here(self) -> Realm | None:
+        """The Realm of the file that this thread or event loop has opened last."""
+        return self._coordinator.realms.get(_here())
+
     def again(self) -> Admission:
         """For one more Realm that is opened in the same way."""
         return Admission(self._coordinator)

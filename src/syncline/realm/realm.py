@@ -40,6 +40,7 @@ from syncline.realm.deleting import clear, delete
 from syncline.realm.delivery import Delivery
 from syncline.realm.dynamic import schema_of
 from syncline.realm.exchange import RealmExchange
+from syncline.realm.freezing import frozen_of, live_of
 from syncline.realm.maintenance import RealmMaintenance
 from syncline.realm.models import Model, ModelMeta
 from syncline.realm.observers import CHANGE, REFRESH_REQUIRED, SCHEMA
@@ -552,7 +553,7 @@ class Realm(RealmExchange, RealmMaintenance):
         if isinstance(objects, Results):
             objects.delete_all()
         else:
-            delete(context, [objects] if isinstance(objects, Model) else objects)
+            delete(context, [objects] if isinstance(objects, Model) else list(objects))
 
     def delete_all(self, cls: type[Model] | str | None = None) -> None:
         """Delete every object of a class, or of all classes."""
@@ -675,19 +676,14 @@ class Realm(RealmExchange, RealmMaintenance):
     def freeze(self) -> Realm:
         """The Realm as it is now, for good, usable on every thread. It keeps its version alive until it is closed.
 
+        All who freeze one version share one frozen Realm: closing it ends it for all of them; dropping it is enough.
         Raises WrongTransactionStateError inside a write transaction.
         """
-        context = self._context
-        context.check()
-        if context.frozen:
-            return self
-        return _freeze(self)
+        return frozen_of(self)
 
     def thaw(self) -> Realm:
-        """A live Realm on this thread with the same configuration; of a live one itself."""
-        if not self._context.frozen:
-            return self
-        return Realm.open(self._config)
+        """The live Realm of the file on this thread or event loop, opened if there is none; of a live one itself."""
+        return live_of(self)
 
     def _report(self, errors: list[Exception]) -> None:
         handler = self.on_callback_error
@@ -699,14 +695,6 @@ class Realm(RealmExchange, RealmMaintenance):
                 handler(error)
             except Exception as another:  # noqa: BLE001 - whatever the application's code raises
                 self._delivery.report(another)
-
-
-def _freeze(realm: Realm) -> Realm:
-    context = realm._context
-    frozen = Realm._beside(realm._config, context.file, context.classes.models, context.pinned())
-    frozen._context.pins.admission = context.pins.admission.again()
-    frozen._sync = realm._sync
-    return frozen
 
 
 def _committed(me: weakref.ref[Realm]) -> None:

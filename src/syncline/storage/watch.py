@@ -107,9 +107,9 @@ class _Watcher:
         with self._guard:
             if bell not in self._bells:
                 self._bells.append(bell)
-            if not self._running:
-                self._running = True
-                threading.Thread(target=self._run, name="syncline-commits", daemon=True).start()
+            starts, self._running = not self._running, True
+        if starts:  # not under the guard: the new thread may run a finalizer, which takes it, before it has started
+            threading.Thread(target=self._run, name="syncline-commits", daemon=True).start()
 
     def remove(self, bell: CommitBell) -> None:
         with self._guard:
