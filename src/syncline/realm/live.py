@@ -6,7 +6,7 @@ transaction. It lives in a collection property, or inside a Mixed value.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -14,16 +14,18 @@ from syncline.errors import InvalidatedObjectError, WrongThreadError
 from syncline.realm.converters import Converter
 from syncline.realm.freezing import CollectionFreezing
 from syncline.realm.models import Model
+from syncline.realm.schema import PropertyType
 from syncline.storage.catalogue import PropertyInfo
 from syncline.storage.reader import Reader
 from syncline.storage.refs import CollectionRef, ObjectRef
 from syncline.storage.transaction import WriteTransaction
 from syncline.values import kinds
+from syncline.values.order import sort_key
 
 if TYPE_CHECKING:
     from syncline.realm.context import Context
 
-__all__ = ["LiveCollection"]
+__all__ = ["LiveCollection", "equality_key"]
 
 #: How many elements a repr shows.
 SHOWN: Final = 10
@@ -147,3 +149,19 @@ class LiveCollection(CollectionFreezing):
             return f"<{name} (on another thread)>"
         more = ", …" if size > SHOWN else ""
         return f"<{name} {brackets[0]}{', '.join(parts)}{more}{brackets[1]} ({size} items)>"
+
+
+def equality_key(value: Any) -> Hashable:
+    """What two values have in common if they are one to a set of the database (spec/sdk.md §1.11.1): 1, 1.0 and
+    Decimal(1) are, 1 and True are not. A value that no Realm can hold is equal to itself only.
+    """
+    if isinstance(value, Model):
+        binding = value._binding
+        return ("unmanaged", id(value)) if binding is None else (binding.identity, value._key)
+    try:
+        return sort_key(_ANYTHING.store_scalar(value))
+    except (TypeError, ValueError):
+        return "other", id(value)
+
+
+_ANYTHING: Final = Converter("a value", PropertyType(kinds.MIXED, nullable=True))

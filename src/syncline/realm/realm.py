@@ -553,7 +553,7 @@ class Realm(RealmExchange, RealmMaintenance):
         if isinstance(objects, Results):
             objects.delete_all()
         else:
-            delete(context, [objects] if isinstance(objects, Model) else list(objects))
+            delete(context, [objects] if isinstance(objects, Model) else objects)
 
     def delete_all(self, cls: type[Model] | str | None = None) -> None:
         """Delete every object of a class, or of all classes."""

@@ -7,7 +7,6 @@ array; objects are read in pages when they are needed. When the Realm has moved 
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, overload
 
@@ -31,6 +30,7 @@ from syncline.realm.deleting import delete_keys
 from syncline.realm.exchange import ResultsExchange
 from syncline.realm.freezing import ResultsFreezing
 from syncline.realm.models import Model
+from syncline.realm.patching import patch, patch_sorted
 from syncline.storage import query_run
 from syncline.storage.catalogue import Catalogue
 from syncline.storage.connection import translating
@@ -171,18 +171,14 @@ class Results(ResultsExchange, ResultsFreezing, Sequence[T]):
         return self._keys
 
     def _patch_keys(self, old: array[int], candidates: set[int]) -> array[int]:
-        """The matching keys now, in key order, if they were ``old`` and only ``candidates`` may have come or gone."""
+        """The matching keys now, if they were ``old`` and only ``candidates`` may have come, gone or moved."""
         if self._binding.is_missing:
             return old
-        matching = self._run(query_run.find_among, self._resolve(), candidates)
-        keys = old[:]
-        for key in candidates:
-            place = bisect_left(keys, key)
-            if place < len(keys) and keys[place] == key:
-                if key not in matching:
-                    del keys[place]
-            elif key in matching:
-                keys.insert(place, key)
+        query = self._resolve()
+        apply = patch_sorted if query.stages else patch
+        keys = apply(old, candidates, lambda some: self._run(query_run.find_among, query, some))
+        if keys is None:
+            return self._all_keys()
         self._keys, self._at = keys, self._context.changes
         return keys
 
