@@ -135,7 +135,7 @@ def test_values_come_as_mapping_or_keywords(realm: Realm) -> None:
     assert realm.create(Dog, {"name": "B"}, age=2).age == 2
     assert realm.create("Dog", name="C", age=3).age == 3
     assert realm.create(Dog, {"name": "D", "birth": datetime(2000, 1, 1, tzinfo=UTC)}).born.year == 2000
-    with pytest.raises(TypeMismatchError, match=r"create: expected a mapping of values, got list"):
+    with pytest.raises(TypeMismatchError, match=r"create: expected a mapping of values or an object, got list"):
         realm.create(Dog, ["x"])  # type: ignore[call-overload]
 
 

@@ -21,10 +21,11 @@ from syncline.errors import (
 from syncline.realm.attributes import Attribute
 from syncline.realm.by_key import ByKey
 from syncline.realm.converters import Converter, describe
+from syncline.realm.copying import Copier
 from syncline.realm.models import Model
 from syncline.realm.plans import NO_DEFAULTS, Initial, Plan, default_of
 from syncline.realm.schema import MISSING
-from syncline.realm.spots import DictionarySpot, ListInsertSpot, PropertySpot, Spot, built_in_place
+from syncline.realm.spots import DictionarySpot, ListInsertSpot, ListSetSpot, PropertySpot, Spot, built_in_place
 from syncline.storage.catalogue import PropertyInfo
 from syncline.storage.refs import CollectionRef, ObjectRef
 from syncline.values import kinds
@@ -49,11 +50,15 @@ class UpdateMode(Enum):
 
 
 class Assigner:
-    """One call of create, add or assign; ``mode`` holds for all objects that it reaches."""
+    """One call of create, add or assign; ``mode`` and ``ignore_unknown`` hold for all objects that it reaches."""
 
-    def __init__(self, context: Context, mode: UpdateMode) -> None:
+    def __init__(self, context: Context, mode: UpdateMode, ignore_unknown: bool = False) -> None:
         self.context = context
         self.mode = mode
+        self.ignore_unknown = ignore_unknown
+        #: create and add copy objects of other Realms; assigning a value does not
+        self.copies = False
+        self._copiers: dict[Any, Copier] = {}
         self._added: dict[int, ObjectRef] = {}
 
     # --- objects ------------------------------------------------------------------------------------------------------
@@ -62,6 +67,7 @@ class Assigner:
         """``realm.create``."""
         if self.mode is not UpdateMode.NEVER and binding.plan().key is None:
             raise no_key(binding)
+        self.copies = True
         previous = self.context.assign_with(self)
         try:
             return binding.object_at(self.create(binding, values))
@@ -73,6 +79,7 @@ class Assigner:
         if obj._binding is not None:
             self.context.reference(obj, None, "add")
             return
+        self.copies = True
         previous = self.context.assign_with(self)
         try:
             binding = self.context.classes.of(type(obj))
@@ -90,16 +97,17 @@ class Assigner:
             )
         plan = binding.plan()
         if self.mode is not UpdateMode.NEVER:
-            named = plan.named(values)
-            existing = self._find(binding, plan, named)
+            values = plan.named(values, self.ignore_unknown)
+            key = plan.key_of(values, NO_DEFAULTS)
+            existing = self._find(plan, key)
             if existing is not None:
-                self._write(binding, existing, named)
+                self._write(binding, existing, values)
                 return existing
-        return self._create_new(plan, values)
-
-    def _create_new(self, plan: Plan, values: Mapping[str, Any]) -> int:
-        initial, later = self._initial(plan, values, NO_DEFAULTS)
-        return self._insert(plan, plan.key_of(values, NO_DEFAULTS), initial, later, None)
+            initial, later = self._initial(plan, values, NO_DEFAULTS)
+        else:
+            initial, later = self._initial(plan, values, NO_DEFAULTS)
+            key = plan.key_of(values, NO_DEFAULTS)
+        return self._insert(plan, key, initial, later, None)
 
     def add(self, obj: Model) -> ObjectRef:
         """The row of an unmanaged object, which becomes managed, with everything reachable from it."""
@@ -112,15 +120,33 @@ class Assigner:
                 f"{obj!r} is embedded: assign it to the property of its parent instead of adding it"
             )
         plan, values, defaults = binding.plan(), obj._values, obj._defaults
+        key = plan.key_of(values, defaults)
         if self.mode is not UpdateMode.NEVER:
-            existing = self._find(binding, plan, values)
+            existing = self._find(plan, key)
             if existing is not None:
                 self._adopt(binding, obj, existing)
                 self._write(binding, existing, values)
                 return ObjectRef(binding.info.id, existing)
         initial, later = self._initial(plan, values, defaults)
-        key = self._insert(plan, plan.key_of(values, defaults), initial, later, obj)
-        return ObjectRef(binding.info.id, key)
+        return ObjectRef(binding.info.id, self._insert(plan, key, initial, later, obj))
+
+    def is_foreign(self, obj: Model) -> bool:
+        """Whether the object is one of another file, which create and add copy."""
+        binding = obj._binding
+        return self.copies and binding is not None and binding.context.file.path != self.context.file.path
+
+    def add_foreign(self, obj: Model) -> ObjectRef:
+        """The row of a deep copy of an object of another Realm; one object is copied once (spec/sdk.md §6.1)."""
+        return self.context.reference(self._copy(obj), None, "copy")
+
+    def _copy(self, obj: Model) -> Model:
+        binding = obj._binding
+        assert binding is not None
+        copier = self._copiers.get(binding.context)
+        if copier is None:
+            copier = self._copiers[binding.context] = Copier(binding.context)
+        binding.check_valid(obj)
+        return copier.copy(ObjectRef(binding.info.id, obj._key))
 
     def add_mapping(self, target: str, values: Mapping[str, Any]) -> ObjectRef:
         """The row of a new object of the class of that stored name, or an updated one."""
@@ -164,7 +190,7 @@ class Assigner:
         if plan.key is not None and plan.key.name in values:
             used += 1
         if used != len(values):
-            return self._initial(plan, plan.named(values), defaults)
+            return self._initial(plan, plan.named(values, self.ignore_unknown), defaults)
         return initial, later
 
     def _insert(
@@ -183,12 +209,9 @@ class Assigner:
             self.assign(binding, row, attribute, value, is_default)
         return row
 
-    def _find(self, binding: Binding, plan: Plan, values: Mapping[str, Any]) -> int | None:
+    def _find(self, plan: Plan, key: Any) -> int | None:
         """The object that an upsert means; None if it has to be made."""
-        if plan.key is None or plan.key.name not in values:
-            return None
-        tx = self.context.writing()
-        return tx.find(binding.info, plan.key_of(values, NO_DEFAULTS))
+        return None if plan.key is None else self.context.writing().find(plan.binding.info, key)
 
     # --- values -------------------------------------------------------------------------------------------------------
 
@@ -209,52 +232,59 @@ class Assigner:
         if is_default and value is None:
             return
         if self.mode is UpdateMode.MODIFIED and not is_default:
-            present = tx.get(binding.info, key, place)
-            if self._update_in_place(attribute.converter, place, present, value):
+            done, value = self._merge(attribute.converter, place, tx.get(binding.info, key, place), value)
+            if done:
                 return
         self.store(PropertySpot(tx, binding.info, key, place, is_default), attribute.converter, place, value)
         binding.reread(key)
         self._wrote(place)
 
-    def _update_in_place(self, converter: Converter, place: PropertyInfo, present: Any, value: Any) -> bool:
-        """Whether a MODIFIED update is done without replacing what is there (spec/sdk.md §6.2)."""
+    def _merge(self, converter: Converter, place: PropertyInfo, present: Any, value: Any) -> tuple[bool, Any]:
+        """Whether a MODIFIED update is done without replacing what is there; if not, what to store (§6.2)."""
         if place.embedded:
-            if value is None or present is None or (isinstance(value, Model) and value.is_managed):
-                return value is None and present is None
-            self._check_embedded(converter, value)
-            self._update_embedded(present, value)
-            return True
+            if value is None or present is None:
+                return value is None and present is None, value
+            self._update_embedded(present, self._embeddable(converter, value))
+            return True, None
         if built_in_place(place, value):
-            return False
+            if not isinstance(present, CollectionRef) or present.kind != _collection_for(value):
+                return False, value
+            self.fill(present, converter, self.context.writing().element(present), value)
+            return True, None
         stored = converter.store(value, self.context)
-        return type(stored) is type(present) and (stored is present or same(stored, present))
+        if type(stored) is type(present) and (stored is present or same(stored, present)):
+            return True, None
+        return False, self.context.object_at(stored) if isinstance(stored, ObjectRef) else value
 
     def store(self, spot: Spot, converter: Converter, place: PropertyInfo, value: Any) -> None:
         """Put a value of any form into a spot that holds values of ``place``."""
         if not built_in_place(place, value):
             spot.set(converter.store(value, self.context))
         elif place.embedded:
-            self._check_embedded(converter, value)
+            value = self._embeddable(converter, value)
             self.fill_embedded(spot.set_embedded(), value)
         else:
-            mapping = isinstance(value, Mapping)
-            collection = kinds.DICTIONARY_COLLECTION if mapping else kinds.LIST_COLLECTION
-            elements = dict(value) if mapping else list(value)
+            collection = _collection_for(value)
+            elements = dict(value) if collection == kinds.DICTIONARY_COLLECTION else list(value)
             reference = spot.set_collection(collection)
             self.fill(reference, converter, self.context.writing().element(reference), elements)
 
-    def _check_embedded(self, converter: Converter, value: Any) -> None:
+    def _embeddable(self, converter: Converter, value: Any) -> Any:
+        """What an embedded object is made of; create and add copy one that has a parent. Raises for anything else."""
         if isinstance(value, Model):
             if type(value)._info.stored_name != converter.type.target:
                 raise ObjectTypeMismatchError(
                     f"{converter.where}: expected {converter.type.target}, got {describe(value)}"
                 )
+            if self.is_foreign(value):
+                return self._copy(value)
             if value.is_managed:
                 raise IllegalOperationError(
                     f"{converter.where}: {value!r} has a parent already; embedded objects have one"
                 )
         elif not isinstance(value, Mapping):
             raise TypeMismatchError(f"{converter.where}: expected {converter.type.target}, got {describe(value)}")
+        return value
 
     def fill_embedded(self, child: ObjectRef, value: Mapping[str, Any] | Model) -> None:
         """Give an embedded object the values of a mapping or an unmanaged object."""
@@ -279,7 +309,7 @@ class Assigner:
             values = value._values
             self._adopt(binding, value, child.object_key)
         else:
-            values = binding.plan().named(value)
+            values = binding.plan().named(value, self.ignore_unknown)
         self._write(binding, child.object_key, values)
 
     def fill(self, reference: CollectionRef, converter: Converter, place: PropertyInfo, value: Iterable[Any]) -> None:
@@ -310,9 +340,7 @@ class Assigner:
     ) -> None:
         tx = self.context.writing()
         if any(built_in_place(place, value) for value in values):
-            tx.list_clear(reference)
-            for index, value in enumerate(values):
-                self.store(ListInsertSpot(tx, reference, index), converter, place, value)
+            self._build_list(reference, converter, place, values)
             return
         stored = [converter.store(value, self.context) for value in values]
         if self.mode is not UpdateMode.MODIFIED:
@@ -325,6 +353,25 @@ class Assigner:
                 tx.list_set(reference, index, new)
         tx.list_erase_range(reference, len(stored), len(present))
         tx.list_extend(reference, stored[len(present) :])
+
+    def _build_list(
+        self, reference: CollectionRef, converter: Converter, place: PropertyInfo, values: list[Any]
+    ) -> None:
+        """The same for elements that come into being where they are."""
+        tx = self.context.writing()
+        present: list[Any] = []
+        if self.mode is UpdateMode.MODIFIED:
+            present = tx.list_slice(reference)
+            tx.list_erase_range(reference, len(values), len(present))
+        else:
+            tx.list_clear(reference)
+        for index, value in enumerate(values):
+            if index >= len(present):
+                self.store(ListInsertSpot(tx, reference, index), converter, place, value)
+                continue
+            done, new = self._merge(converter, place, present[index], value)
+            if not done:
+                self.store(ListSetSpot(tx, reference, index), converter, place, new)
 
     def _fill_set(self, reference: CollectionRef, converter: Converter, values: list[Any]) -> None:
         tx = self.context.writing()
@@ -345,9 +392,10 @@ class Assigner:
             tx.dict_clear(reference)
         for key, value in values.items():
             if self.mode is UpdateMode.MODIFIED and tx.dict_contains(reference, key):
-                present = tx.dict_get(reference, key)
-                if self._update_in_place(converter, place, present, value):
+                done, new = self._merge(converter, place, tx.dict_get(reference, key), value)
+                if done:
                     continue
+                value = new
             self.store(DictionarySpot(tx, reference, key), converter, place, value)
 
 
@@ -356,6 +404,11 @@ def no_key(binding: Binding) -> MissingPrimaryKeyError:
     return MissingPrimaryKeyError(
         f"{binding.name} has no primary key, so there is nothing to update; leave out update="
     )
+
+
+def _collection_for(value: Any) -> int:
+    """What a value becomes in a Mixed place."""
+    return kinds.DICTIONARY_COLLECTION if isinstance(value, Mapping) else kinds.LIST_COLLECTION
 
 
 def same(stored: Any, present: Any) -> bool:

@@ -112,14 +112,10 @@ class BulkWriter:
 
     def _write_each(self, run: Sequence[Mapping[str, Any]]) -> None:
         """One object after the other."""
-        attributes = self.binding.model._info.attributes
         linking = {a.name: a.converter for a in self._links if not self._place(a).embedded}
         stored = {a.property.stored_name: a.name for a in self._links}
         for mapping in run:
             values: Mapping[str, Any] = mapping
-            if self.ignore_unknown:
-                known = self.plan.public_names
-                values = {name: value for name, value in values.items() if name in attributes or name in known}
             if linking:
                 values = {
                     name: links_by_key(linking[stored.get(name, name)], value)
@@ -127,7 +123,7 @@ class BulkWriter:
                     else value
                     for name, value in values.items()
                 }
-            Assigner(self.context, self.mode).run_create(self.binding, values)
+            Assigner(self.context, self.mode, self.ignore_unknown).run_create(self.binding, values)
 
     def add_run(self, names: tuple[str, ...], run: Sequence[Model]) -> bool:
         """Whether unmanaged objects with values for the same properties could be added by column."""

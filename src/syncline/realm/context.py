@@ -218,6 +218,11 @@ class Context:
         self._read_from(snapshot)
         return True
 
+    def start_at(self, snapshot: Snapshot) -> None:
+        """Where no version is pinned, this one is read."""
+        if self._reader is None:
+            self._read_from(snapshot.acquire())
+
     def invalidate(self) -> None:
         """Let go of the version; the next read takes the newest."""
         snapshot, self.pins.snapshot = self.pins.snapshot, None
@@ -343,6 +348,8 @@ class Context:
             if binding is None:
                 return self.assigner().add(value)
             if binding.context is not self:
+                if self.assigner().is_foreign(value):
+                    return self.assigner().add_foreign(value)
                 raise IllegalOperationError(
                     f"{where}: {value!r} belongs to another Realm; objects do not move between Realms"
                 )

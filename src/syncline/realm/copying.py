@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from syncline.realm.binding import Binding
     from syncline.realm.context import Context
 
-__all__ = ["detached", "values_of"]
+__all__ = ["Copier", "detached", "values_of"]
 
 
 def detached(obj: Model, depth: int | None = None) -> Any:
@@ -30,13 +30,16 @@ def detached(obj: Model, depth: int | None = None) -> Any:
     if binding is None:
         return _UnmanagedCopier(depth).copy(obj)
     binding.check_valid(obj)
-    return _Detacher(binding.context, depth).copy(ObjectRef(binding.info.id, obj._key))
+    return Copier(binding.context, depth).copy(ObjectRef(binding.info.id, obj._key))
 
 
-class _Detacher:
-    """Copies out of a Realm. Objects are made in the order of their distance, so each is as near as it can be."""
+class Copier:
+    """Copies out of a Realm. Objects are made in the order of their distance, so each is as near as it can be.
 
-    def __init__(self, context: Context, depth: int | None) -> None:
+    An object is copied once, however often :meth:`copy` meets it; an embedded one as often as its owner.
+    """
+
+    def __init__(self, context: Context, depth: int | None = None) -> None:
         self.context = context
         self.depth = depth
         self.graph = ObjectGraph(context, depth)
@@ -44,6 +47,9 @@ class _Detacher:
         self.distances: dict[ObjectRef, int] = {}
 
     def copy(self, root: ObjectRef) -> Model:
+        """The unmanaged copy of an object; of an embedded one a new one each time. Raises InvalidatedObjectError."""
+        if root in self.made and not self.context.classes.binding(root.class_id).info.embedded:
+            return self.made[root]
         self.context.reader()
         with self.context.lock:
             self.graph.load([root])

@@ -8,12 +8,13 @@ from html import escape
 from io import StringIO
 from typing import IO, TYPE_CHECKING, Any, Literal, TypeVar, overload
 
-from syncline.errors import IllegalOperationError
+from syncline.errors import IllegalOperationError, ObjectTypeMismatchError, TypeMismatchError
 from syncline.realm import bulk, frames
 from syncline.realm.assigning import Assigner, UpdateMode
 from syncline.realm.bulk import Progress
 from syncline.realm.columns import Column, Columns, column_names, loaded
-from syncline.realm.copying import detached
+from syncline.realm.converters import describe
+from syncline.realm.copying import detached, values_of
 from syncline.realm.display import ROWS, LiveTable, html_table, rich_table, table_of
 from syncline.realm.export import Exporter, write_json
 from syncline.realm.frames import from_frame
@@ -34,6 +35,96 @@ class RealmExchange:
     """The part of :class:`~syncline.Realm` that takes in and copies objects."""
 
     _context: Context
+
+    # --- objects ------------------------------------------------------------------------------------------------------
+
+    @overload
+    def create(
+        self,
+        cls: type[M],
+        values: Mapping[str, Any] | M | None = None,
+        /,
+        *,
+        update: UpdateMode = ...,
+        ignore_unknown: bool = ...,
+        **properties: Any,
+    ) -> M: ...
+    @overload
+    def create(
+        self,
+        cls: str,
+        values: Mapping[str, Any] | Model | None = None,
+        /,
+        *,
+        update: UpdateMode = ...,
+        ignore_unknown: bool = ...,
+        **properties: Any,
+    ) -> Any: ...
+    def create(
+        self,
+        cls: type[M] | str,
+        values: Mapping[str, Any] | Model | None = None,
+        /,
+        *,
+        update: UpdateMode = UpdateMode.NEVER,
+        ignore_unknown: bool = False,
+        **properties: Any,
+    ) -> Any:
+        """A new object: ``realm.create(Dog, name="Rex")`` or ``realm.create(Dog, {"name": "Rex"})``.
+
+        Values may hold mappings and unmanaged objects under links: they become objects too. Objects of other Realms are
+        copied with everything they lead to. ``values`` may also be an object, of this Realm, another or none, whose
+        copy is made; ``properties`` count more. ``update`` says what happens if an object with the same primary key
+        exists. Names that the class does not have raise, or are left out with ``ignore_unknown``. Of an asymmetric
+        class nothing is returned.
+
+        Raises WrongTransactionStateError, InvalidPropertyError (unknown name), TypeMismatchError,
+        MissingPropertyValueError, LimitExceededError, ObjectAlreadyExistsError, MissingPrimaryKeyError (an update of a
+        class without), IllegalOperationError (an embedded class).
+        """
+        context = self._context
+        tx = context.writing()
+        binding = context.classes.of(cls)
+        if values is None:
+            values = properties
+        elif isinstance(values, Model):
+            return self._create_from(binding, values, properties, update)
+        elif not isinstance(values, Mapping):
+            raise TypeMismatchError(f"create: expected a mapping of values or an object, got {describe(values)}")
+        elif properties:
+            values = {**values, **properties}
+        plan = binding.plan()
+        if plan.is_plain and update is UpdateMode.NEVER and not ignore_unknown:
+            return plan.create(tx, values)
+        created = Assigner(context, update, ignore_unknown).run_create(binding, values)
+        return None if binding.info.asymmetric else created
+
+    def _create_from(self, binding: Binding, obj: Model, properties: Mapping[str, Any], update: UpdateMode) -> Model:
+        """A copy of an object, with some properties different."""
+        context = self._context
+        if type(obj)._info.stored_name != binding.info.name:
+            raise ObjectTypeMismatchError(f"create: expected {binding.name}, got {describe(obj)}")
+        if obj._binding is not None and obj._binding.context is context:
+            values = {**values_of(obj, binding), **properties}
+            return Assigner(context, update).run_create(binding, values)
+        copy: Model = detached(obj)
+        for name, value in properties.items():
+            setattr(copy, name, value)
+        Assigner(context, update).run_add(copy)
+        return copy
+
+    def add(self, obj: M, *, update: UpdateMode = UpdateMode.NEVER) -> M:
+        """Make an unmanaged object, and every object it links to, part of this Realm; the same object becomes live.
+
+        An object of this Realm stays as it is. Objects of other Realms under its links are copied. Raises what
+        :meth:`create` raises, IllegalOperationError for an object of another Realm.
+        """
+        context = self._context
+        context.writing()
+        if not isinstance(obj, Model):
+            raise TypeMismatchError(f"add: expected an object of a model class, got {describe(obj)}")
+        Assigner(context, update).run_add(obj)
+        return obj
 
     def add_all(
         self,

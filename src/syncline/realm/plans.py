@@ -70,10 +70,15 @@ class Plan:
             default = (place, converter.store(prop.default, self.binding.context), True)
         return _Plain(attribute.name, converter.exact, converter, place, default)
 
-    def named(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The values by public names; stored names are accepted too. Raises InvalidPropertyError for unknown names."""
+    def named(self, values: Mapping[str, Any], ignore_unknown: bool = False) -> Mapping[str, Any]:
+        """The values by public names; stored names are accepted too.
+
+        Raises InvalidPropertyError for unknown names, or leaves them out.
+        """
         known = self.binding.model._info.attributes
         renamed = {self.public_names.get(name, name): value for name, value in values.items()}
+        if ignore_unknown:
+            return {name: value for name, value in renamed.items() if name in known}
         for name in renamed:
             if name not in known:
                 if name in self.binding.model._info.computed:

@@ -25,17 +25,14 @@ from syncline.errors import (
     LimitExceededError,
     MissingPrimaryKeyError,
     RealmError,
-    TypeMismatchError,
     WrongThreadError,
     WrongTransactionStateError,
 )
-from syncline.realm.assigning import Assigner, UpdateMode
 from syncline.realm.async_open import AsyncOpenTask
 from syncline.realm.backend import SyncHandle, sync_backend
 from syncline.realm.changes import RealmChange
 from syncline.realm.configuration import RealmConfiguration
 from syncline.realm.context import Context, Pins
-from syncline.realm.converters import describe
 from syncline.realm.deleting import clear, delete
 from syncline.realm.delivery import Delivery
 from syncline.realm.dynamic import schema_of
@@ -45,6 +42,7 @@ from syncline.realm.maintenance import RealmMaintenance
 from syncline.realm.models import Model, ModelMeta
 from syncline.realm.observers import CHANGE, REFRESH_REQUIRED, SCHEMA
 from syncline.realm.opening import Admission, admit, admit_anyway, configuration_of, open_file
+from syncline.realm.references import RealmReferences
 from syncline.realm.results import Results
 from syncline.realm.schedulers import FrozenScheduler, Scheduler, current_scheduler
 from syncline.realm.schema import ObjectSchema
@@ -106,7 +104,7 @@ class Transaction:
                 raise error
 
 
-class Realm(RealmExchange, RealmMaintenance):
+class Realm(RealmReferences, RealmExchange, RealmMaintenance):
     """An open Realm. It belongs to the thread, or to the event loop, on which it was opened.
 
     It sees one version of the file, which moves when :meth:`refresh` is called, when a write transaction begins, and
@@ -491,57 +489,6 @@ class Realm(RealmExchange, RealmMaintenance):
     def cancel_write(self) -> None:
         """Undo everything that was written. Objects created meanwhile become invalid."""
         self._context.rollback()
-
-    @overload
-    def create(
-        self, cls: type[M], values: Mapping[str, Any] | None = None, /, *, update: UpdateMode = ..., **properties: Any
-    ) -> M: ...
-    @overload
-    def create(
-        self, cls: str, values: Mapping[str, Any] | None = None, /, *, update: UpdateMode = ..., **properties: Any
-    ) -> Any: ...
-    def create(
-        self,
-        cls: type[M] | str,
-        values: Mapping[str, Any] | None = None,
-        /,
-        *,
-        update: UpdateMode = UpdateMode.NEVER,
-        **properties: Any,
-    ) -> Any:
-        """A new object: ``realm.create(Dog, name="Rex")`` or ``realm.create(Dog, {"name": "Rex"})``.
-
-        Values may hold mappings and unmanaged objects under links: they become objects too. ``update`` says what
-        happens if an object with the same primary key exists. Raises WrongTransactionStateError, InvalidPropertyError
-        (unknown name), TypeMismatchError, MissingPropertyValueError, LimitExceededError, ObjectAlreadyExistsError,
-        MissingPrimaryKeyError (an update of a class without), IllegalOperationError (an embedded class).
-        """
-        context = self._context
-        tx = context.writing()
-        if values is None:
-            values = properties
-        elif not isinstance(values, Mapping):
-            raise TypeMismatchError(f"create: expected a mapping of values, got {describe(values)}")
-        elif properties:
-            values = {**values, **properties}
-        binding = context.classes.of(cls)
-        plan = binding.plan()
-        if plan.is_plain and update is UpdateMode.NEVER:
-            return plan.create(tx, values)
-        return Assigner(context, update).run_create(binding, values)
-
-    def add(self, obj: M, *, update: UpdateMode = UpdateMode.NEVER) -> M:
-        """Make an unmanaged object, and every object it links to, part of this Realm; the same object becomes live.
-
-        An object of this Realm stays as it is. Raises what :meth:`create` raises, InvalidatedObjectError for an object
-        of another Realm.
-        """
-        context = self._context
-        context.writing()
-        if not isinstance(obj, Model):
-            raise TypeMismatchError(f"add: expected an object of a model class, got {describe(obj)}")
-        Assigner(context, update).run_add(obj)
-        return obj
 
     def delete(self, objects: Model | Iterable[Model]) -> None:
         """Delete an object, or all objects in a list, results or any other iterable. Links to them become null.
