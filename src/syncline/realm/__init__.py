@@ -11,6 +11,7 @@ from syncline.realm.gui_schedulers import QtScheduler, TkScheduler
 from syncline.realm.lists import List
 from syncline.realm.models import AsymmetricModel, EmbeddedModel, Model
 from syncline.realm.realm import Realm
+from syncline.realm.references import ThreadSafeReference
 from syncline.realm.results import Results
 from syncline.realm.schedulers import AsyncioScheduler, FrozenScheduler, Scheduler, ThreadScheduler
 from syncline.realm.schema import ObjectSchema, Property
@@ -44,6 +45,7 @@ __all__ = [
     "Results",
     "Scheduler",
     "Set",
+    "ThreadSafeReference",
     "ThreadScheduler",
     "TkScheduler",
     "UpdateMode",
