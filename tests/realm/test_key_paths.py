@@ -10,6 +10,7 @@ import pytest
 from tests.realm.conftest import OpenRealm
 
 from syncline import (
+    Backlinks,
     CollectionChange,
     Dictionary,
     EmbeddedModel,
@@ -40,6 +41,17 @@ class Dog(Model):
     numbers: List[int]
     collar: Collar | None
     extra: Any
+
+
+class Cat(Model):
+    name: str = Field(primary_key=True)
+    age: int = 0
+    owners: Backlinks[Owner] = Backlinks.of("cats")
+
+
+class Owner(Model):
+    name: str = Field(primary_key=True)
+    cats: List[Cat] = Field(name="animals")
 
 
 class Person(Model):
@@ -265,6 +277,39 @@ def test_against_links(realm: Realm) -> None:
         assert told(lambda: realm.delete(y)) == "1110"
     realm.refresh()
     assert realm._context.observers._before.snapshot is None
+
+
+@pytest.fixture
+def cats(open_realm: OpenRealm) -> Realm:
+    opened = open_realm(Cat, Owner)
+    with opened.write():
+        opened.create(Cat, name="tom")
+        opened.create(Owner, name="ann")
+    return opened
+
+
+def test_declared_backlinks_in_paths(cats: Realm) -> None:
+    (tom,), (ann,) = cats.objects(Cat), cats.objects(Owner)
+    with (
+        Watch(cats, cats.objects(Cat), ["owners.name"]) as names,
+        Watch(cats, tom, ["owners"]) as one,
+        Watch(cats, tom, ["*"]) as everything,
+        Watch(cats, tom) as own,
+    ):
+        assert names.told(lambda: ann.cats.append(tom)) == [MODIFIED]
+        assert one.changes == everything.changes == [ObjectChange(changed=("owners",))]
+        assert own.changes == []
+        assert everything.told(lambda: setattr(tom, "age", 3)) == [ObjectChange(changed=("age",))]
+        assert names.told(lambda: cats.delete(ann)) == [MODIFIED]
+
+
+def test_observed_backlinks(cats: Realm) -> None:
+    (tom,), (ann,) = cats.objects(Cat), cats.objects(Owner)
+    with Watch(cats, tom.owners) as watch:
+        assert watch.told(lambda: ann.cats.append(tom)) == [CollectionChange((), (0,))]
+        assert watch.told(lambda: cats.create(Owner, name="bob", cats=[tom])) == [CollectionChange((), (1,))]
+        assert watch.told(lambda: ann.cats.clear()) == [CollectionChange((0,))]
+        assert watch.told(lambda: cats.delete(tom)) == [CollectionChange((0,), root_deleted=True)]
 
 
 def test_collections_of_objects_with_paths(realm: Realm) -> None:

@@ -29,6 +29,7 @@ from syncline.realm.observing import (
     SetObserver,
 )
 from syncline.realm.schedulers import AsyncioScheduler
+from syncline.realm.schema_changes import SchemaMode
 from syncline.realm.streams import Changes, Inbox
 from syncline.realm.tokens import NotificationToken
 from syncline.storage.changes import ChangeLog
@@ -162,6 +163,8 @@ class Observers:
         context.check()
         if context.frozen:
             raise WrongTransactionStateError("a frozen Realm never changes, so there is nothing to observe")
+        if context.realm.config.mode is SchemaMode.IMMUTABLE:
+            raise WrongTransactionStateError("an immutable Realm never changes, so there is nothing to observe")
         if context.tx is not None:
             raise WrongTransactionStateError(
                 "observers cannot be added inside a write transaction; add them before or after it"

@@ -85,7 +85,7 @@ class Observer(ABC):
         """The change as it is told: with what is observed, for an iterator as it is at this version."""
         if getattr(change, "deleted", False):
             return change
-        frozen = isinstance(self.listener, Inbox) and self.listener.frozen and not self.finished
+        frozen = isinstance(self.listener, Inbox) and self.listener.frozen
         return replace(change, **{self.field: frozen_view(self.observed) if frozen else self.observed})
 
 
