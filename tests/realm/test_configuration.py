@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import pickle
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from syncline import ConfigurationError, IllegalCombinationError, Model, ObjectSchema, Realm, RealmConfiguration
+from syncline import (
+    ConfigurationError,
+    IllegalCombinationError,
+    InvalidEncryptionKeyError,
+    MismatchedConfigError,
+    Model,
+    ObjectSchema,
+    Realm,
+    RealmConfiguration,
+)
 
 
 class Dog(Model):
@@ -40,7 +51,7 @@ def test_variations() -> None:
 
 
 def test_wrong_settings() -> None:
-    with pytest.raises(ConfigurationError, match=r"encryption_key: expected 64 bytes, got 63 bytes"):
+    with pytest.raises(InvalidEncryptionKeyError, match=r"encryption_key: expected 64 bytes, got 63 bytes"):
         RealmConfiguration(encryption_key=bytes(63))
     with pytest.raises(ConfigurationError, match=r"encryption_key: expected 64 bytes, got str"):
         RealmConfiguration(encryption_key="x" * 64)  # type: ignore[arg-type]
@@ -67,3 +78,61 @@ def test_the_key_is_never_shown_nor_pickled() -> None:
     assert "secretive" not in repr(config)
     again = pickle.loads(pickle.dumps(config))
     assert again == config.replace(encryption_key=None)
+
+
+def test_numbers_and_functions() -> None:
+    for version in (-1, True, 1.0, 2**64 - 1):
+        with pytest.raises(ConfigurationError, match=r"schema_version: expected an int from 0 to"):
+            RealmConfiguration(schema_version=version)  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match=r"max_active_versions: expected an int from 1, got int 0"):
+        RealmConfiguration(max_active_versions=0)
+    with pytest.raises(ConfigurationError, match=r"migration: expected a function, got str 'x'"):
+        RealmConfiguration(migration="x")  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match=r"seed_file: expected a path, got int 1"):
+        RealmConfiguration(seed_file=1)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"read_only": True}, "is open for writing: it cannot be opened read-only"),
+        ({"schema_version": 1}, "is open with schema version 0, not 1"),
+        ({"delete_if_migration_needed": True}, "is open in the schema mode AUTOMATIC, not SOFT_RESET"),
+        ({"encryption_key": bytes(64)}, "is open in this process with another encryption key"),
+    ],
+)
+def test_a_second_realm_must_agree(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    config = RealmConfiguration(tmp_path / "a.realm", schema=[Dog])
+    with Realm.open(config), pytest.raises(MismatchedConfigError, match=message):
+        Realm.open(config.replace(**change))
+    with Realm.open(config.replace(schema=None)):  # a dynamic Realm has no version of its own
+        Realm.open(config.replace(schema_version=2)).close()
+        with Realm.open(config.replace(schema_version=2)), pytest.raises(MismatchedConfigError):
+            Realm.open(config.replace(schema_version=3))
+
+
+def test_realms_in_memory_must_agree_too() -> None:
+    config = RealmConfiguration(in_memory="agree", schema=[Dog])
+    with Realm.open(config), pytest.raises(MismatchedConfigError, match=r"the Realm 'agree' in memory is open"):
+        Realm.open(config.replace(schema_version=1))
+    with Realm.open(config.replace(schema_version=1)) as realm:
+        assert realm.is_empty
+
+
+def test_the_same_handle_on_the_same_thread(tmp_path: Path) -> None:
+    config = RealmConfiguration(tmp_path / "a.realm", schema=[Dog], cache=True)
+    realm = Realm.open(config)
+    assert Realm.open(config) is realm
+    assert Realm.open(config.replace(schema=None)) is realm
+    with pytest.raises(MismatchedConfigError, match=r"is open on this thread with other classes"):
+        Realm.open(config.replace(schema=[ObjectSchema("Cat", [])]))
+    assert Realm.open(config.replace(cache=False)) is not realm
+    others: list[Realm] = []
+    thread = threading.Thread(target=lambda: others.append(Realm.open(config)))
+    thread.start()
+    thread.join()
+    assert others[0] is not realm
+    realm.close()
+    again = Realm.open(config)
+    assert (again is realm, again.is_closed) == (False, False)
+    again.close()

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any, overload
 
 from syncline.errors import WrongTransactionStateError
+from syncline.realm import file_copies as copying
 from syncline.realm.backend import sync_backend
 from syncline.realm.configuration import RealmConfiguration
 from syncline.realm.context import Context
@@ -98,6 +99,31 @@ class RealmMaintenance:
         if config.sync is None:
             return RealmFile.delete(config.file_path)
         return sync_backend().delete_files(config.sync, config.file_path, config.encryption_key)
+
+    def write_copy(
+        self,
+        target: RealmConfiguration | str | os.PathLike[str],
+        encryption_key: bytes | None = None,
+    ) -> None:
+        """A compacted copy of everything the Realm holds, in a file of its own.
+
+        To a path: a copy of the same kind, encrypted with ``encryption_key`` or not at all; in a write transaction it
+        holds what was written so far. To a :class:`~syncline.RealmConfiguration`: with its key and as what it says, a
+        local or a synced Realm. A local Realm that becomes synced uploads all its objects when it is opened. Where the
+        configuration has a file already, all objects are written into that: those with the same primary key are
+        updated, those without one are added.
+
+        Raises FileError (a path where something is, or that cannot be written), IllegalOperationError (between flexible
+        and partition-based sync; a synced Realm that has not uploaded everything, as a synced one), SchemaError (an
+        existing Realm whose classes differ).
+        """
+        context = self._context
+        context.check()
+        if isinstance(target, RealmConfiguration):
+            config = target
+        else:
+            config = RealmConfiguration(target, encryption_key=encryption_key)
+        copying.write_copy(context, self._config, config, may_exist=isinstance(target, RealmConfiguration))
 
     def compact(self) -> bool:
         """Rewrite the file without free pages; False, and nothing is done, while any other Realm has it open.
