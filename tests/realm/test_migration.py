@@ -15,15 +15,15 @@ from syncline import (
     EmbeddedModel,
     Field,
     List,
+    Migration,
     MigrationFailedError,
     Model,
     Realm,
     SchemaMismatchError,
+    SchemaMode,
     Set,
     WrongTransactionStateError,
 )
-from syncline.realm.migration import Migration
-from syncline.realm.schema_changes import SchemaMode
 
 
 def classes(source: str) -> dict[str, Any]:

@@ -22,6 +22,8 @@ NAMES = [
     "Float32",
     "Timestamp",
     "RealmConfiguration",
+    "SchemaMode",
+    "Migration",
     "SyncConfiguration",
     "Realm",
     "CollectionChange",

@@ -15,9 +15,10 @@ from syncline import (
     InvalidSchemaVersionError,
     Realm,
     SchemaMismatchError,
+    SchemaMode,
     WrongTransactionStateError,
 )
-from syncline.realm.schema_changes import Change, SchemaMode, compare
+from syncline.realm.schema_changes import Change, compare
 from syncline.realm.schema_update import models_by_name
 from syncline.realm.schema_writing import change_last
 from syncline.storage.file import RealmFile

@@ -25,9 +25,9 @@ from syncline import (
     RealmConfiguration,
     SchemaError,
     SchemaMismatchError,
+    SchemaMode,
 )
 from syncline.changesets.instructions import AddColumn, AddTable
-from syncline.realm.schema_changes import SchemaMode
 from syncline.realm.schema_update import models_by_name
 from syncline.realm.schema_writing import add_missing
 from syncline.storage.file import RealmFile

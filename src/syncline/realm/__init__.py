@@ -9,12 +9,14 @@ from syncline.realm.declarations import Counter, Field
 from syncline.realm.dictionaries import Dictionary
 from syncline.realm.gui_schedulers import QtScheduler, TkScheduler
 from syncline.realm.lists import List
+from syncline.realm.migration import Migration
 from syncline.realm.models import AsymmetricModel, EmbeddedModel, Model
 from syncline.realm.realm import Realm
 from syncline.realm.references import ThreadSafeReference
 from syncline.realm.results import Results
 from syncline.realm.schedulers import AsyncioScheduler, FrozenScheduler, Scheduler, ThreadScheduler
 from syncline.realm.schema import ObjectSchema, Property
+from syncline.realm.schema_changes import SchemaMode
 from syncline.realm.sets import Set
 from syncline.realm.streams import Changes
 from syncline.realm.tokens import NotificationToken
@@ -33,6 +35,7 @@ __all__ = [
     "Field",
     "FrozenScheduler",
     "List",
+    "Migration",
     "Model",
     "NotificationToken",
     "ObjectChange",
@@ -44,6 +47,7 @@ __all__ = [
     "RealmConfiguration",
     "Results",
     "Scheduler",
+    "SchemaMode",
     "Set",
     "ThreadSafeReference",
     "ThreadScheduler",
