@@ -220,6 +220,8 @@ match ending:
         threading.Thread(target=lambda: (lock.acquire(), time.sleep(60)), daemon=True).start()
         second = SyncManager(folder + "/sync2")
         time.sleep(0.1)
+    case "interrupt":  # also where the test run itself is deaf to interrupts
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     case "term":
         signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(3))
 say("ready")
