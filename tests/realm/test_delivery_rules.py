@@ -24,6 +24,7 @@ from syncline import (
     WrongTransactionStateError,
 )
 from syncline.realm.observers import CHANGE
+from syncline.realm.schema_changes import SchemaMode
 
 
 class Dog(Model):
@@ -407,6 +408,21 @@ def test_rule_11_where_nothing_can_be_observed(realm: Realm) -> None:
         Dog(name="x").observe(Log())  # type: ignore[call-arg]
     with pytest.raises(InvalidatedObjectError, match=r"is in no Realm"):
         Dog(name="x").changes()  # type: ignore[call-arg]
+
+
+def test_rule_11_immutable_realms(tmp_path: Path) -> None:
+    config = RealmConfiguration(tmp_path / "dogs.realm", schema=[Dog])
+    with Realm.open(config) as realm:
+        add(realm, "a")
+    with Realm.open(config.path, schema=[Dog], schema_mode=SchemaMode.IMMUTABLE) as realm:
+        for observe in (realm.observe, realm.objects(Dog).observe, realm.objects(Dog)[0].observe):
+            with pytest.raises(WrongTransactionStateError, match=r"an immutable Realm never changes"):
+                observe(Log())
+    with Realm.open(config.path, schema=[Dog], schema_mode=SchemaMode.READ_ONLY) as realm:
+        log = Log()
+        with realm.objects(Dog).observe(log):
+            realm.refresh()
+            assert log.take() == [FIRST]
 
 
 def test_rule_12_one_added_in_a_callback_is_called_in_a_later_round(realm: Realm) -> None:
