@@ -16,13 +16,13 @@ from syncline import Dictionary, EmbeddedModel, Field, List, Model, Realm, Realm
 from syncline.storage.dump import dump
 
 
+class Shop(Model):
+    name: str = Field(primary_key=True)
+
+
 class Collar(EmbeddedModel):
     colour: str
     maker: Shop | None = None
-
-
-class Shop(Model):
-    name: str = Field(primary_key=True)
 
 
 class Wolf(Model):

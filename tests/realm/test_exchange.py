@@ -41,13 +41,13 @@ class Chip(EmbeddedModel):
     maker: str | None = None
 
 
-class Person(Model):
+class Keeper(Model):
     name: str = Field(primary_key=True)
-    dogs: List[Dog]
-    best: Dog | None = None
+    dogs: List[Hound]
+    best: Hound | None = None
 
 
-class Dog(Model):
+class Hound(Model):
     id: int = Field(primary_key=True)
     name: str = Field("", name="dog_name")
     age: int | None = None
@@ -61,12 +61,12 @@ class Dog(Model):
     code: ObjectId | None = None
     tag: UUID | None = None
     extra: Any = None
-    owner: Person | None = None
+    owner: Keeper | None = None
     chip: Chip | None = None
     tricks: List[str]
     marks: Set[int]
     prices: Dictionary[Decimal]
-    friends: List[Dog]
+    friends: List[Hound]
 
 
 class Loose(Model):
@@ -76,7 +76,7 @@ class Loose(Model):
     next: Loose | None = None
 
 
-SCHEMA = [Chip, Person, Dog, Loose]
+SCHEMA = [Chip, Keeper, Hound, Loose]
 
 
 @pytest.fixture
@@ -87,17 +87,17 @@ def realm(tmp_path: Path) -> Iterator[Realm]:
 
 def fill(realm: Realm) -> None:
     with realm.write():
-        ann = realm.create(Person, name="ann")
+        ann = realm.create(Keeper, name="ann")
         rex = realm.create(
-            Dog, id=1, name="Rex", age=3, weight=1.5, size=Float32(0.1), good=True, photo=b"\x00\xff",
+            Hound, id=1, name="Rex", age=3, weight=1.5, size=Float32(0.1), good=True, photo=b"\x00\xff",
             born=datetime(2020, 2, 29, 12, 30, 15, 123456, tzinfo=UTC), seen=Timestamp(-5, -7),
             price=Decimal("1.50"), code=ObjectId("5f" * 12), tag=UUID(int=7), extra=[1, {"a": None}], owner=ann,
             chip={"number": 9, "maker": "acme"}, tricks=["sit", "roll"], marks={3, 1}, prices={"x": Decimal("0.1")},
         )  # fmt: skip
-        bo = realm.create(Dog, id=2, name="Bo", weight=math.nan, friends=[rex], owner=ann, extra=rex)
+        bo = realm.create(Hound, id=2, name="Bo", weight=math.nan, friends=[rex], owner=ann, extra=rex)
         ann.dogs = [rex, bo, rex]
         ann.best = bo
-        realm.create(Dog, id=3, weight=math.inf, born=datetime(1, 1, 1, tzinfo=UTC))
+        realm.create(Hound, id=3, weight=math.inf, born=datetime(1, 1, 1, tzinfo=UTC))
 
 
 # --- values -----------------------------------------------------------------------------------------------------------
@@ -105,8 +105,8 @@ def fill(realm: Realm) -> None:
 
 def test_values(realm: Realm) -> None:
     fill(realm)
-    dogs = realm.objects(Dog).sort("id")
-    assert dogs.values("id", "name", Dog.owner.best.name) == [
+    dogs = realm.objects(Hound).sort("id")
+    assert dogs.values("id", "name", Hound.owner.best.name) == [
         {"id": 1, "name": "Rex", "owner.best.name": "Bo"},
         {"id": 2, "name": "Bo", "owner.best.name": "Bo"},
         {"id": 3, "name": "", "owner.best.name": None},
@@ -119,27 +119,27 @@ def test_values(realm: Realm) -> None:
     ]
     assert dogs.values_list("extra", flat=True) == [[1, {"a": None}], 1, None]
     row = dogs.values()[0]
-    rex = realm.get(Dog, 1)
+    rex = realm.get(Hound, 1)
     for name in ("name", "age", "weight", "size", "good", "born", "seen", "price", "photo", "code", "tag"):
         assert row[name] == getattr(rex, name)
         assert type(row[name]) is type(getattr(rex, name))
-    assert set(row) == set(Dog._info.attributes)
+    assert set(row) == set(Hound._info.attributes)
 
 
 def test_values_follow_order_and_filters(realm: Realm) -> None:
     with realm.write():
-        realm.create_many(Dog, ({"id": number, "age": number % 7} for number in range(1000)))
-    dogs = realm.objects(Dog)
-    for results in (dogs, dogs.sort("age"), dogs.where(Dog.age == 3), dogs.where(Dog.id == 900), dogs.limit(5)):
+        realm.create_many(Hound, ({"id": number, "age": number % 7} for number in range(1000)))
+    dogs = realm.objects(Hound)
+    for results in (dogs, dogs.sort("age"), dogs.where(Hound.age == 3), dogs.where(Hound.id == 900), dogs.limit(5)):
         assert results.values_list("id", flat=True) == [dog.id for dog in results]
-    assert dogs.where(Dog.id > 5000).values("id", "owner.name") == []
+    assert dogs.where(Hound.id > 5000).values("id", "owner.name") == []
     with realm.write():
-        realm.get(Dog, 7).age = 99
-        assert dogs.where(Dog.id == 7).values_list("id", "age") == [(7, 99)]
+        realm.get(Hound, 7).age = 99
+        assert dogs.where(Hound.id == 7).values_list("id", "age") == [(7, 99)]
 
 
 def test_values_that_do_not_exist(realm: Realm) -> None:
-    dogs = realm.objects(Dog)
+    dogs = realm.objects(Hound)
     with pytest.raises(errors.InvalidPropertyError, match="agee"):
         dogs.values("agee")
     with pytest.raises(errors.InvalidPropertyError, match="no link"):
@@ -147,7 +147,7 @@ def test_values_that_do_not_exist(realm: Realm) -> None:
     with pytest.raises(errors.InvalidPropertyError, match="collection"):
         dogs.values("friends.age")
     with pytest.raises(errors.QueryError, match="no property"):
-        dogs.values(Dog.friends.count())
+        dogs.values(Hound.friends.count())
     with pytest.raises(TypeError, match="exactly one"):
         dogs.values_list("id", "age", flat=True)
 
@@ -178,26 +178,26 @@ REX = {
 
 def test_a_dictionary(realm: Realm) -> None:
     fill(realm)
-    rex = realm.get(Dog, 1)
+    rex = realm.get(Hound, 1)
     assert rex is not None
-    assert rex.to_dict(0) == REX | {"owner": {"$ref": ["Person", "ann"]}}
+    assert rex.to_dict(0) == REX | {"owner": {"$ref": ["Keeper", "ann"]}}
     form = rex.to_dict()
-    assert list(form) == list(Dog._info.attributes)
+    assert list(form) == list(Hound._info.attributes)
     bo = form["owner"]["dogs"][1]
-    assert form["owner"]["dogs"] == [{"$ref": ["Dog", 1]}, bo, {"$ref": ["Dog", 1]}]
+    assert form["owner"]["dogs"] == [{"$ref": ["Hound", 1]}, bo, {"$ref": ["Hound", 1]}]
     assert bo["weight"] == "NaN"
-    assert bo["extra"] == {"$ref": ["Dog", 1]}
-    assert bo["friends"] == [{"$ref": ["Dog", 1]}]
-    assert form["owner"]["best"] == {"$ref": ["Dog", 2]}
-    assert rex.to_dict(1)["owner"]["best"] == {"$ref": ["Dog", 2]}
+    assert bo["extra"] == {"$ref": ["Hound", 1]}
+    assert bo["friends"] == [{"$ref": ["Hound", 1]}]
+    assert form["owner"]["best"] == {"$ref": ["Hound", 2]}
+    assert rex.to_dict(1)["owner"]["best"] == {"$ref": ["Hound", 2]}
     assert rex.to_dict(circular="null")["owner"]["best"] is None
     with pytest.raises(errors.IllegalOperationError, match="met twice"):
         rex.to_dict(circular="error")
     with pytest.raises(ValueError, match="circular"):
         rex.to_dict(circular="no")
-    assert [dog["id"] for dog in realm.objects(Dog).sort("id", descending=True).to_dicts(0)] == [3, 2, 1]
+    assert [dog["id"] for dog in realm.objects(Hound).sort("id", descending=True).to_dicts(0)] == [3, 2, 1]
     with pytest.raises(errors.InvalidatedObjectError):
-        Dog(id=9).to_dict()
+        Hound(id=9).to_dict()
     with realm.write():
         realm.delete(rex)
     with pytest.raises(errors.InvalidatedObjectError):
@@ -224,25 +224,25 @@ def test_long_chains(realm: Realm) -> None:
 
 def test_json_goes_round(realm: Realm, tmp_path: Path) -> None:
     fill(realm)
-    text = realm.objects(Person).to_json()
+    text = realm.objects(Keeper).to_json()
     file = StringIO()
-    assert realm.objects(Person).to_json(file) is None
+    assert realm.objects(Keeper).to_json(file) is None
     assert file.getvalue() == text
-    assert realm.objects(Person).where(Person.name == "nobody").to_json() == "[]"
-    loose = realm.objects(Dog).where(Dog.id == 3).to_json(lines=True)
+    assert realm.objects(Keeper).where(Keeper.name == "nobody").to_json() == "[]"
+    loose = realm.objects(Hound).where(Hound.id == 3).to_json(lines=True)
     with Realm.open(RealmConfiguration(tmp_path / "again.realm", schema=SCHEMA)) as again:
         with again.write():
-            assert again.import_json(Person, text) == 1
-            assert again.import_json_lines(Dog, StringIO(loose + "\n")) == 1
+            assert again.import_json(Keeper, text) == 1
+            assert again.import_json_lines(Hound, StringIO(loose + "\n")) == 1
         assert dump(again._context.reader()) == dump(realm._context.reader())
         before = again.version
         with again.write():
-            again.import_json(Person, json.loads(text), update=UpdateMode.MODIFIED)
+            again.import_json(Keeper, json.loads(text), update=UpdateMode.MODIFIED)
             path = tmp_path / "dogs.json"
-            path.write_text(realm.objects(Dog).to_json(), encoding="utf-8")
-            assert again.import_json(Dog, path, update=UpdateMode.MODIFIED) == 3
+            path.write_text(realm.objects(Hound).to_json(), encoding="utf-8")
+            assert again.import_json(Hound, path, update=UpdateMode.MODIFIED) == 3
             with path.open(encoding="utf-8") as opened:
-                again.import_json(Dog, opened, update=UpdateMode.MODIFIED)
+                again.import_json(Hound, opened, update=UpdateMode.MODIFIED)
         assert dump(again._context.reader()) == dump(realm._context.reader())
         assert again.version >= before
 
@@ -250,36 +250,36 @@ def test_json_goes_round(realm: Realm, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("document", "error", "match"),
     [
-        ({"id": 1, "born": "yesterday"}, errors.TypeMismatchError, "Dog.born"),
+        ({"id": 1, "born": "yesterday"}, errors.TypeMismatchError, "Hound.born"),
         ({"id": 1, "born": "2020-02-30T00:00:00Z"}, errors.TypeMismatchError, "no such day"),
-        ({"id": 1, "tag": "x"}, errors.TypeMismatchError, "Dog.tag"),
-        ({"id": 1, "photo": "*"}, errors.TypeMismatchError, "Dog.photo"),
-        ({"id": 1, "price": "much"}, errors.TypeMismatchError, "Dog.price"),
-        ({"id": "1"}, errors.TypeMismatchError, "Dog.id"),
-        ({"id": 1, "owner": "nobody"}, errors.InvalidatedObjectError, "no Person"),
-        ({"id": 1, "owner": {"$ref": ["Dog", 1]}}, errors.TypeMismatchError, "reference to Person"),
-        ({"id": 1, "extra": {"$ref": ["Dog", 7]}}, errors.InvalidatedObjectError, "no Dog"),
+        ({"id": 1, "tag": "x"}, errors.TypeMismatchError, "Hound.tag"),
+        ({"id": 1, "photo": "*"}, errors.TypeMismatchError, "Hound.photo"),
+        ({"id": 1, "price": "much"}, errors.TypeMismatchError, "Hound.price"),
+        ({"id": "1"}, errors.TypeMismatchError, "Hound.id"),
+        ({"id": 1, "owner": "nobody"}, errors.InvalidatedObjectError, "no Keeper"),
+        ({"id": 1, "owner": {"$ref": ["Hound", 1]}}, errors.TypeMismatchError, "reference to Keeper"),
+        ({"id": 1, "extra": {"$ref": ["Hound", 7]}}, errors.InvalidatedObjectError, "no Hound"),
         ({"id": 1, "colour": "red"}, errors.InvalidPropertyError, "colour"),
         ([1], errors.TypeMismatchError, "JSON object"),
     ],
 )
 def test_documents_that_do_not_fit(realm: Realm, document: Any, error: type[Exception], match: str) -> None:
     with pytest.raises(error, match=match), realm.write():
-        realm.import_json(Dog, json.dumps([document]))
-    assert len(realm.objects(Dog)) == 0
+        realm.import_json(Hound, json.dumps([document]))
+    assert len(realm.objects(Hound)) == 0
 
 
 def test_json_that_is_none(realm: Realm) -> None:
     with pytest.raises(ValueError, match="Expecting"), realm.write():
-        realm.import_json(Dog, "[")
+        realm.import_json(Hound, "[")
     with pytest.raises(errors.TypeMismatchError, match="line 2"), realm.write():
-        realm.import_json_lines(Dog, StringIO('{"id": 1}\n{'))
+        realm.import_json_lines(Hound, StringIO('{"id": 1}\n{'))
 
 
 def test_unknown_names_are_left_out(realm: Realm) -> None:
     with realm.write():
-        assert realm.import_json(Dog, [{"id": 1, "dog_name": "Rex", "colour": 1}], ignore_unknown=True) == 1
-    assert realm.objects(Dog).values("name") == [{"name": "Rex"}]
+        assert realm.import_json(Hound, [{"id": 1, "dog_name": "Rex", "colour": 1}], ignore_unknown=True) == 1
+    assert realm.objects(Hound).values("name") == [{"name": "Rex"}]
 
 
 @pytest.mark.parametrize(
@@ -326,15 +326,15 @@ def test_csv(realm: Realm, tmp_path: Path) -> None:
     seen: list[int] = []
     with realm.write():
         count = realm.import_csv(
-            Dog, path, columns={"Number": "id", "notes": None}, delimiter=";", progress=seen.append
+            Hound, path, columns={"Number": "id", "notes": None}, delimiter=";", progress=seen.append
         )
     assert (count, seen) == (2, [2])
-    fido, other = realm.get(Dog, 10), realm.get(Dog, 11)
+    fido, other = realm.get(Hound, 10), realm.get(Hound, 11)
     assert fido is not None
     assert other is not None
     assert (fido.name, fido.age, fido.weight, fido.good) == ("Fido", None, 2.5, True)
     assert (fido.born, fido.price, fido.photo) == (datetime(2020, 1, 1, tzinfo=UTC), Decimal("1.10"), b"\x00\xff")
-    assert (fido.owner, list(fido.tricks), dict(fido.extra)) == (realm.get(Person, "ann"), ["sit"], {"a": 1})
+    assert (fido.owner, list(fido.tricks), dict(fido.extra)) == (realm.get(Keeper, "ann"), ["sit"], {"a": 1})
     assert (other.name, other.age, other.good, other.owner, list(other.tricks)) == ("", 4, False, None, [])
     assert math.isnan(other.weight or 0)
 
@@ -351,7 +351,7 @@ def test_csv(realm: Realm, tmp_path: Path) -> None:
 )
 def test_csv_that_does_not_fit(realm: Realm, text: str, error: type[Exception], note: str | None) -> None:
     with pytest.raises(error) as raised, realm.write():
-        realm.import_csv(Dog, StringIO(text))
+        realm.import_csv(Hound, StringIO(text))
     assert note is None or any(note in each for each in raised.value.__notes__)
 
 
@@ -364,7 +364,7 @@ def test_links_to_what_has_no_key(realm: Realm) -> None:
 
 # --- frames -----------------------------------------------------------------------------------------------------------
 
-COLUMNS = [name for name in Dog._info.attributes if name not in ("extra", "chip", "prices")]
+COLUMNS = [name for name in Hound._info.attributes if name not in ("extra", "chip", "prices")]
 
 
 def frames(realm: Realm, results: Any, columns: list[str]) -> dict[str, Any]:
@@ -380,22 +380,22 @@ def test_frames_go_round(realm: Realm, tmp_path: Path, library: str) -> None:
     fill(realm)
     columns = [*COLUMNS, "prices"]
     with realm.write():
-        realm.get(Dog, 3).born = datetime(1700, 1, 1, tzinfo=UTC)
-    frame = frames(realm, realm.objects(Dog), columns)[library]
+        realm.get(Hound, 3).born = datetime(1700, 1, 1, tzinfo=UTC)
+    frame = frames(realm, realm.objects(Hound), columns)[library]
     with Realm.open(RealmConfiguration(tmp_path / "again.realm", schema=SCHEMA)) as again:
         with again.write():
-            again.create(Person, name="ann")
-            assert again.from_dataframe(Dog, frame) == 3
+            again.create(Keeper, name="ann")
+            assert again.from_dataframe(Hound, frame) == 3
         for name in columns:
-            mine, theirs = (r.objects(Dog).values_list(name, flat=True) for r in (realm, again))
+            mine, theirs = (r.objects(Hound).values_list(name, flat=True) for r in (realm, again))
             assert list(map(repr, mine)) == list(map(repr, theirs)), name
         with again.write():
-            assert again.from_dataframe(Dog, frame, update=UpdateMode.MODIFIED) == 3
+            assert again.from_dataframe(Hound, frame, update=UpdateMode.MODIFIED) == 3
 
 
 def test_pandas_types(realm: Realm) -> None:
     fill(realm)
-    frame = realm.objects(Dog).to_pandas()
+    frame = realm.objects(Hound).to_pandas()
     types = {name: str(dtype) for name, dtype in frame.dtypes.items()}
     assert types | {"name": "object"} == {
         "id": "Int64", "name": "object", "age": "Int64", "weight": "float64", "size": "Float32", "good": "boolean",
@@ -403,16 +403,16 @@ def test_pandas_types(realm: Realm) -> None:
         "tag": "object", "extra": "object", "owner": "object", "chip": "object", "tricks": "object", "marks": "object",
         "prices": "object", "friends": "object",
     }  # fmt: skip
-    seen = realm.objects(Dog).where(Dog.id == 1).to_pandas(["seen", "owner.best.id"])
+    seen = realm.objects(Hound).where(Hound.id == 1).to_pandas(["seen", "owner.best.id"])
     assert seen["seen"][0].value == -5_000_000_007
     assert list(seen["owner.best.id"]) == [2]
-    empty = realm.objects(Dog).where(Dog.id == 99)
+    empty = realm.objects(Hound).where(Hound.id == 99)
     assert (len(empty.to_pandas()), empty.to_polars().height, empty.to_arrow().num_rows) == (0, 0, 0)
 
 
 def test_arrow_types(realm: Realm) -> None:
     fill(realm)
-    dogs = realm.objects(Dog)
+    dogs = realm.objects(Hound)
     types = {field.name: str(field.type) for field in dogs.to_arrow().schema}
     assert types == {
         "id": "int64", "name": "string", "age": "int64", "weight": "double", "size": "float", "good": "bool",
@@ -424,14 +424,14 @@ def test_arrow_types(realm: Realm) -> None:
     assert types["prices"].startswith("map<string, decimal128(1, 1)")
     assert json.loads(dogs.to_arrow(["chip"])["chip"][0].as_py()) == {"number": 9, "maker": "acme"}
     with realm.write():
-        realm.get(Dog, 2).price = Decimal("NaN")
+        realm.get(Hound, 2).price = Decimal("NaN")
     assert str(dogs.to_arrow(["price"]).schema.field("price").type) == "string"
     assert str(dogs.to_polars(["price"])["price"].dtype) == "String"
 
 
 def test_polars_types(realm: Realm) -> None:
     fill(realm)
-    schema = {name: str(dtype) for name, dtype in realm.objects(Dog).to_polars().schema.items()}
+    schema = {name: str(dtype) for name, dtype in realm.objects(Hound).to_polars().schema.items()}
     assert schema["born"] == "Datetime(time_unit='us', time_zone='UTC')"
     assert schema["seen"] == "Datetime(time_unit='ns', time_zone='UTC')"
     assert schema["price"].startswith("Decimal(precision=38, scale=2")
@@ -440,14 +440,14 @@ def test_polars_types(realm: Realm) -> None:
 
 def test_what_is_no_frame(realm: Realm) -> None:
     with pytest.raises(errors.TypeMismatchError, match="DataFrame"), realm.write():
-        realm.from_dataframe(Dog, [1])
+        realm.from_dataframe(Hound, [1])
 
 
 def test_a_library_that_is_not_there(realm: Realm, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, extra in (("pandas", "pandas"), ("polars", "polars"), ("pyarrow", "arrow")):
         monkeypatch.setitem(__import__("sys").modules, name, None)
         with pytest.raises(ImportError, match=rf"pip install 'syncline\[{extra}\]'"):
-            getattr(realm.objects(Dog), f"to_{extra}")()
+            getattr(realm.objects(Hound), f"to_{extra}")()
 
 
 # --- anything ---------------------------------------------------------------------------------------------------------
@@ -496,19 +496,19 @@ def test_anything_goes_round(dogs: list[dict[str, Any]], data: st.DataObject, tm
         Realm.open(RealmConfiguration(folder / "b.realm", schema=SCHEMA)) as again,
     ):
         with realm.write():
-            realm.create_many(Dog, dogs)
-            for dog in realm.objects(Dog):
-                dog.friends = data.draw(st.lists(st.sampled_from(list(realm.objects(Dog))), max_size=2))
+            realm.create_many(Hound, dogs)
+            for dog in realm.objects(Hound):
+                dog.friends = data.draw(st.lists(st.sampled_from(list(realm.objects(Hound))), max_size=2))
         with again.write():
-            again.import_json(Dog, realm.objects(Dog).to_json(), update=UpdateMode.MODIFIED)
+            again.import_json(Hound, realm.objects(Hound).to_json(), update=UpdateMode.MODIFIED)
         assert dump(again._context.reader()) == dump(realm._context.reader())
-        for frame in frames(realm, realm.objects(Dog), [*COLUMNS, "prices"]).values():
+        for frame in frames(realm, realm.objects(Hound), [*COLUMNS, "prices"]).values():
             with again.write():
                 again.delete_all()
-                again.from_dataframe(Dog, frame.head(0) if hasattr(frame, "head") else frame.slice(0, 0))
-                rows = [{"id": key} for key in realm.objects(Dog).values_list("id", flat=True)]
-                again.create_many(Dog, rows)
-                again.from_dataframe(Dog, frame, update=UpdateMode.ALL)
+                again.from_dataframe(Hound, frame.head(0) if hasattr(frame, "head") else frame.slice(0, 0))
+                rows = [{"id": key} for key in realm.objects(Hound).values_list("id", flat=True)]
+                again.create_many(Hound, rows)
+                again.from_dataframe(Hound, frame, update=UpdateMode.ALL)
             for name in [*COLUMNS, "prices"]:
-                mine, theirs = (r.objects(Dog).values_list(name, flat=True) for r in (realm, again))
+                mine, theirs = (r.objects(Hound).values_list(name, flat=True) for r in (realm, again))
                 assert list(map(repr, mine)) == list(map(repr, theirs)), name
