@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from decimal import ROUND_HALF_EVEN, Context, Decimal
+from fractions import Fraction
 from typing import Any, Final, TypeAlias
 
 from syncline.query.ast import Aggregation, ArithmeticOperator
@@ -23,6 +24,8 @@ _INT_MIN: Final = -(1 << 63)
 _INT_MAX: Final = (1 << 63) - 1
 #: Nothing raises: overflow gives an infinity, what has no result a NaN, as IEEE 754 says.
 _DECIMALS: Final = Context(prec=34, rounding=ROUND_HALF_EVEN, Emin=-6143, Emax=6144, clamp=1, traps=[])
+#: Enough digits for the sum of any decimals.
+_EXACT: Final = Context(prec=12_400, rounding=ROUND_HALF_EVEN, Emin=-20_000, Emax=20_000, traps=[])
 
 
 def is_number(value: object) -> bool:
@@ -143,24 +146,39 @@ def _is_nan(value: object) -> bool:
     return value.is_nan() if isinstance(value, Decimal128) else isinstance(value, float) and math.isnan(value)
 
 
-def _added(numbers: Iterable[Number]) -> float:
-    """One after the other, as a database adds: in doubles."""
-    total = 0.0
-    for number in numbers:
-        assert not isinstance(number, Decimal128)
-        total += number
-    return total
+def _added(numbers: list[Number]) -> float:
+    """The exact sum, rounded once: it does not depend on the order."""
+    doubles = [float(number) for number in numbers if not isinstance(number, Decimal128)]
+    odd = [double for double in doubles if not math.isfinite(double)]
+    if odd:
+        return sum(odd)
+    try:
+        return math.fsum(doubles)
+    except OverflowError:
+        return _nearest(sum(map(Fraction, doubles)))
+
+
+def _nearest(number: Fraction | int) -> float:
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf if number > 0 else -math.inf
 
 
 def _average(numbers: list[Number]) -> float | None:
-    return _added(numbers) / len(numbers) if numbers else None
+    if not numbers:
+        return None
+    if all(isinstance(number, int) for number in numbers):
+        return sum(number for number in numbers if isinstance(number, int)) / len(numbers)
+    return _added(numbers) / len(numbers)
 
 
 def _decimal_sum(function: Aggregation, numbers: list[Number]) -> Decimal128 | None:
+    """The exact sum, rounded once."""
     decimals = [_as_decimal(number) for number in numbers if not _is_nan(number)]
     total = Decimal(0)
     for decimal in decimals:
-        total = _DECIMALS.add(total, decimal)
+        total = _EXACT.add(total, decimal)
     if function is Aggregation.SUM:
-        return Decimal128.from_decimal(total)
+        return Decimal128.from_decimal(_DECIMALS.plus(total))
     return Decimal128.from_decimal(_DECIMALS.divide(total, Decimal(len(decimals)))) if decimals else None

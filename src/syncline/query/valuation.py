@@ -34,7 +34,7 @@ from syncline.query.ast import (
 from syncline.query.operands import Grouping, ends_in_values, grouping, is_plural_path, kind_of
 from syncline.query.text import to_bytes
 from syncline.query.type_names import type_of_kind, type_of_value
-from syncline.values import kinds
+from syncline.values import Float32, kinds
 
 __all__ = ["Groups", "Objects", "Valuation"]
 
@@ -245,8 +245,15 @@ class Valuation:
         return sum(self.passes(predicate, target, link) for link in self.reached(path.steps, key) if link is not None)
 
     def _arithmetic(self, node: Arithmetic, cls: ClassLike, key: int) -> Groups:
-        lefts, rights = self.groups(node.left, cls, key), self.groups(node.right, cls, key)
+        lefts, rights = self._numbers(node.left, cls, key), self._numbers(node.right, cls, key)
         return [[calculate(node.operator, x, y) for x in left for y in right] for left in lefts for right in rights]
+
+    def _numbers(self, operand: Operand, cls: ClassLike, key: int) -> Groups:
+        """The values of an operand of arithmetic, each as exact as its type is."""
+        groups = self.groups(operand, cls, key)
+        if kind_of(operand) != kinds.FLOAT:
+            return groups
+        return [[None if value is None else Float32(value) for value in group] for group in groups]
 
 
 def _comparable(value: Any) -> Any:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from syncline.errors import KeyNotFoundError, TypeMismatchError
+from syncline.realm.collection_summaries import SummarizedCollection
 from syncline.realm.converters import describe
 from syncline.realm.linked import delete_objects, results_of
-from syncline.realm.live import LiveCollection
 from syncline.realm.models import collection_annotations
 from syncline.realm.spots import DictionarySpot, built_in_place
 from syncline.values import kinds
@@ -25,7 +25,7 @@ __all__ = ["Dictionary"]
 T = TypeVar("T")
 
 
-class Dictionary(LiveCollection, MutableMapping[str, T]):
+class Dictionary(SummarizedCollection, MutableMapping[str, T]):
     """A dictionary in a Realm: ``scores: Dictionary[float]``. Keys are str and iterate in ascending order."""
 
     def __getitem__(self, key: str) -> T:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, MutableSequence, Seque
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from syncline.errors import IllegalOperationError, OutOfBoundsError
+from syncline.realm.collection_summaries import SummarizedCollection
 from syncline.realm.deleting import delete
 from syncline.realm.linked import delete_objects, results_of
 from syncline.realm.live import LiveCollection
@@ -26,7 +27,7 @@ __all__ = ["List"]
 T = TypeVar("T")
 
 
-class List(LiveCollection, MutableSequence[T]):
+class List(SummarizedCollection, MutableSequence[T]):
     """A list in a Realm: ``dogs: List[Dog]``. Behaves as Python's list; writing needs a write transaction.
 
     Indexes count what is visible: a link to an object that another device deleted meanwhile is skipped.

@@ -31,6 +31,7 @@ from syncline.realm.exchange import ResultsExchange
 from syncline.realm.freezing import ResultsFreezing
 from syncline.realm.models import Model
 from syncline.realm.patching import patch, patch_sorted
+from syncline.realm.summaries import ResultsSummaries
 from syncline.storage import query_run
 from syncline.storage.catalogue import Catalogue
 from syncline.storage.connection import translating
@@ -49,7 +50,7 @@ V = TypeVar("V")
 _ALL: Final = Query()
 
 
-class Results(ResultsExchange, ResultsFreezing, Sequence[T]):
+class Results(ResultsExchange, ResultsSummaries, ResultsFreezing, Sequence[T]):
     """Objects of one class that match a query, in its order; ``realm.objects(Dog)``.
 
     Iterating goes over the objects that match when the loop starts; those deleted meanwhile are left out.

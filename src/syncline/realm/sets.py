@@ -7,13 +7,16 @@ from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from syncline.errors import KeyNotFoundError
-from syncline.realm.linked import delete_objects
-from syncline.realm.live import LiveCollection, equality_key
+from syncline.realm.collection_summaries import SummarizedCollection
+from syncline.realm.linked import delete_objects, results_of
+from syncline.realm.live import equality_key
 from syncline.realm.models import collection_annotations
 from syncline.values import kinds
 
 if TYPE_CHECKING:
+    from syncline.query.expression import Condition
     from syncline.realm.changes import CollectionChange
+    from syncline.realm.results import Results
     from syncline.realm.streams import Changes
     from syncline.realm.tokens import NotificationToken
 
@@ -22,7 +25,7 @@ __all__ = ["Set"]
 T = TypeVar("T")
 
 
-class Set(LiveCollection, MutableSet[T]):
+class Set(SummarizedCollection, MutableSet[T]):
     """A set in a Realm: ``tags: Set[str]``. Iterates in the order of values (spec/sdk.md §1.11.1).
 
     Equality is the database's: 1, 1.0 and Decimal(1) are one value, True is another.
@@ -83,6 +86,16 @@ class Set(LiveCollection, MutableSet[T]):
     def delete_all(self) -> None:
         """Delete all objects in the set from the Realm, and with them the members."""
         delete_objects(self)
+
+    # --- queries ------------------------------------------------------------------------------------------------------
+
+    def where(self, *conditions: Condition | bool) -> Results[Any]:
+        """The objects in the set that meet all ``conditions``, in the order of the set."""
+        return results_of(self).where(*conditions)
+
+    def filter(self, rql: str, *arguments: Any) -> Results[Any]:
+        """The objects in the set that match a text in the Realm Query Language (``Results.filter``)."""
+        return results_of(self).filter(rql, *arguments)
 
     # --- algebra: any collection on the right; equal values count once (spec/sdk.md §1.12) ----------------------------
 

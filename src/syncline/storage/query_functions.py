@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import apsw
 
-from syncline.query.ast import Operator
+from syncline.query.arithmetic import aggregate, calculate, wrapped
+from syncline.query.ast import Aggregation, ArithmeticOperator, Operator
 from syncline.query.comparison import matches
+from syncline.query.full_text import search
 from syncline.query.text import fold, like, to_bytes
-from syncline.storage.columns import SqlValue, decode_scalar
-from syncline.values.kinds import LINK, STRING
+from syncline.storage.catalogue import TYPE_CODES
+from syncline.storage.columns import SqlValue, decode_scalar, encode_scalar
+from syncline.values import Decimal128, Float32
+from syncline.values.kinds import DECIMAL, DOUBLE, FLOAT, INT, LINK, MIXED, STRING
 from syncline.values.order import link_sort_key, sort_key
 
-__all__ = ["register"]
+__all__ = ["encode_number", "register"]
 
 _NULL_KEY: Final = sort_key(None)
 _NAN_KEY: Final = sort_key(math.nan)
@@ -32,9 +36,14 @@ def register(connection: apsw.Connection) -> None:
         ("rlm_like", _like, 2),
         ("rlm_key", _key, 3),
         ("rlm_match", _match, 6),
+        ("rlm_text", _text_search, 2),
+        ("rlm_calculate", _calculate, 5),
+        ("rlm_int_sum", _int_sum, 2),
+        ("rlm_int_average", _int_average, 3),
     )
     for name, function, arguments in functions:
         connection.create_scalar_function(name, function, arguments, deterministic=True)
+    connection.create_aggregate_function("rlm_aggregate", _Aggregator.make, 4)
 
 
 def _text(value: SqlValue) -> str:
@@ -79,3 +88,78 @@ def _decoded(kind: int | None, value: SqlValue) -> object:
     if kind is None:
         return math.nan if value == _NAN_KEY else ("other", value)
     return _text(value) if kind == STRING else decode_scalar(kind, value)
+
+
+def _text_search(wanted: str, value: SqlValue) -> int:
+    """The operator TEXT (spec/sdk.md §7.10)."""
+    return int(search(wanted).matches(None if value is None else _text(value)))
+
+
+# --- numbers ----------------------------------------------------------------------------------------------------------
+
+_OPERATORS: Final = {operator.value: operator for operator in ArithmeticOperator}
+_AGGREGATIONS: Final = {function.value: function for function in Aggregation}
+_NUMBER_TAGS: Final = {TYPE_CODES[kind]: kind for kind in (INT, FLOAT, DOUBLE, DECIMAL)}
+#: From the least to the largest type of number (spec/sdk.md §7.8).
+_LARGER: Final = (INT, FLOAT, DOUBLE, DECIMAL)
+
+
+def encode_number(kind: int, number: object) -> SqlValue:
+    """The SQL value of a number, also of a decimal."""
+    return number.to_bytes() if isinstance(number, Decimal128) else encode_scalar(kind, number)
+
+
+def _number(kind: int, value: SqlValue) -> Any:
+    number = decode_scalar(kind, value)
+    return Float32(number) if kind == FLOAT else number  # type: ignore[arg-type]
+
+
+def _calculate(symbol: str, left_kind: int, left: SqlValue, right_kind: int, right: SqlValue) -> SqlValue:
+    """``left symbol right``; null if one of them is (spec/sdk.md §7.8)."""
+    if left is None or right is None:
+        return None
+    result = calculate(_OPERATORS[symbol], _number(left_kind, left), _number(right_kind, right))
+    return encode_number(max(left_kind, right_kind, key=_LARGER.index), result)
+
+
+def _exact(high: int | None, low: int | None) -> int:
+    """The sum of integers whose upper and lower halves were added up apart."""
+    return 0 if high is None or low is None else (high << 32) + low
+
+
+def _int_sum(high: int | None, low: int | None) -> int:
+    return wrapped(_exact(high, low))
+
+
+def _int_average(high: int | None, low: int | None, count: int) -> float | None:
+    return _exact(high, low) / count if count else None
+
+
+class _Aggregator:
+    """``rlm_aggregate(function, kind, value, tag)``: a sum or an average of the numbers among the values."""
+
+    def __init__(self) -> None:
+        self.function: Aggregation | None = None
+        self.kind = MIXED
+        self.values: list[Any] = []
+
+    @classmethod
+    def make(cls) -> tuple[_Aggregator, Callable[..., None], Callable[[_Aggregator], SqlValue]]:
+        """What SQLite calls for every group."""
+        return cls(), cls.step, cls.final
+
+    def step(self, function: str, kind: int, value: SqlValue, tag: int | None) -> None:
+        """The next row."""
+        if self.function is None:
+            self.function, self.kind = _AGGREGATIONS[function], kind
+        if value is not None:
+            number = _NUMBER_TAGS.get(tag) if kind == MIXED and tag is not None else kind
+            if number is not None and number != MIXED:
+                self.values.append(_number(number, value))
+
+    def final(self) -> SqlValue:
+        """The result, encoded as its kind is stored. Without rows there is no telling of what: null."""
+        if self.function is None:
+            return None
+        result = aggregate(self.function, self.kind, self.values)
+        return None if result is None else encode_number(DOUBLE, result)

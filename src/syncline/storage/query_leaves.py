@@ -133,6 +133,8 @@ def _equality(place: Place, constant: object) -> Sql:
 
 
 def _folded_equality(place: Place, constant: object) -> Sql:
+    if not isinstance(constant, str | bytes):
+        return _equality(place, constant)
     text = _folded(constant)
     if place.kind == kinds.MIXED:
         tag = _STRING_TAG if isinstance(constant, str) else _BINARY_TAG

@@ -10,15 +10,23 @@ from array import array
 from collections.abc import Iterable
 from typing import Any, TypeAlias
 
-from syncline.query.ast import Query, Sort
+import apsw
+
+from syncline.query.ast import Aggregation, Query, Sort
 from syncline.query.evaluator import evaluate
 from syncline.storage.catalogue import ClassInfo, PropertyInfo
+from syncline.storage.columns import Value, decode, decode_scalar
+from syncline.storage.layout import NODE_DICTIONARY, NODE_LIST
+from syncline.storage.query_aggregates import aggregate_kind, aggregate_query
+from syncline.storage.query_leaves import FALSE, TRUE, Place
 from syncline.storage.query_objects import StoredObjects
-from syncline.storage.query_sql import Sql, compile_query, count_query
+from syncline.storage.query_sql import Sql, compile_query, count_query, rows_query
+from syncline.storage.query_values import columns_of
 from syncline.storage.reader import Reader
 from syncline.storage.refs import CollectionRef, ObjectRef
+from syncline.values.kinds import DECIMAL, LIST_COLLECTION, MIXED
 
-__all__ = ["Source", "count", "find", "find_among"]
+__all__ = ["Source", "count", "find", "find_among", "summarize", "summarize_collection"]
 
 #: What is looked at instead of a whole class: a collection of links, or what links to an object through a property.
 Source: TypeAlias = "tuple[PropertyInfo, CollectionRef | ObjectRef] | None"
@@ -51,6 +59,44 @@ def find_among(reader: Reader, query: Query, cls: ClassInfo, candidates: Iterabl
     if compiled.residual is None:
         return keys
     return array("q", evaluate(compiled.residual, cls, keys, StoredObjects(reader)))
+
+
+def summarize(
+    reader: Reader, query: Query, cls: ClassInfo, source: Source, function: Aggregation, prop: PropertyInfo
+) -> Value:
+    """An aggregate of a property of ``cls`` over the objects that a resolved query finds; each as often as it does."""
+    place, link_class = columns_of(prop, "c"), f"c.{prop.columns[3]}" if prop.type == MIXED else ""
+    compiled = rows_query(query, cls, source)
+    if compiled is None:
+        keys = find(reader, query, cls, source)
+        if keys:
+            compiled = Sql(f"carray(?) q JOIN {cls.table} c ON c.k = q.value", (apsw.carray(keys),)), TRUE
+        else:  # an array has elements
+            compiled = Sql(f"{cls.table} c"), FALSE
+    sql = aggregate_query(function, place, *compiled, link_class)
+    return _summary(reader, sql, prop, function)
+
+
+def summarize_collection(reader: Reader, ref: CollectionRef, prop: PropertyInfo, function: Aggregation) -> Value:
+    """An aggregate of the values in one collection; ``prop`` says what they are (:meth:`Reader.element`)."""
+    table = prop.table
+    if table is None or not ref.property_id:
+        table = NODE_LIST if ref.kind == LIST_COLLECTION else NODE_DICTIONARY
+    place = Place(prop.type, f"e.{table.value}")
+    if prop.type in (MIXED, DECIMAL):
+        place = place._replace(key="e.s", tag="e.t" if prop.type == MIXED else "")
+    condition = Sql(f"e.{table.owner} = ?", (ref.owner,))
+    sql = aggregate_query(function, place, Sql(f"{table.name} e"), condition, "e.l" if prop.type == MIXED else "")
+    return _summary(reader, sql, prop, function)
+
+
+def _summary(reader: Reader, sql: Sql, prop: PropertyInfo, function: Aggregation) -> Value:
+    row: Any = reader.connection.execute(sql.text, sql.parameters).fetchall()[0]
+    kind = aggregate_kind(function, prop.type)
+    if kind == MIXED:
+        value, key, tag, link_class = row
+        return decode(prop, (tag, value, key, link_class))
+    return None if row[0] is None else decode_scalar(kind, row[0])
 
 
 def _keys(reader: Reader, sql: Sql) -> array[int]:

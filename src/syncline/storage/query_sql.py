@@ -16,9 +16,10 @@ is :mod:`syncline.query.evaluator`; tests hold the two against each other. What 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, NamedTuple, TypeAlias, cast
+from itertools import count
+from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 from syncline.query.ast import (
     Always,
@@ -47,6 +48,8 @@ from syncline.query.comparison import matches
 from syncline.query.operands import goes_with, is_plural, kind_of, kind_of_value, quantifier_of
 from syncline.query.type_names import TypeSet
 from syncline.storage.catalogue import ClassInfo, PropertyInfo
+from syncline.storage.columns import encode_scalar
+from syncline.storage.query_comparisons import NotInSql
 from syncline.storage.query_leaves import (
     FALSE,
     TRUE,
@@ -58,14 +61,11 @@ from syncline.storage.query_leaves import (
     negate,
     pair_test,
 )
+from syncline.storage.query_values import Values, columns_of
 from syncline.storage.refs import CollectionRef, ObjectRef
 from syncline.values import kinds
 
-__all__ = ["Compiled", "NotInSql", "Sql", "compile_query", "count_query", "keys_query"]
-
-
-class NotInSql(Exception):
-    """A part of a query that has no SQL."""
+__all__ = ["Compiled", "NotInSql", "Sql", "compile_query", "count_query", "keys_query", "rows_query"]
 
 
 class Compiled(NamedTuple):
@@ -107,8 +107,9 @@ def compile_query(
     try:
         return Compiled(_keys_query(query, cls, source))
     except NotInSql:
-        where, rest = _superset(_Compiler(), query.predicate)
-        keys = _Stages(_Compiler(), source, where, cls).keys()
+        compiler = _Compiler(cls)
+        where, rest = _superset(compiler, query.predicate)
+        keys = _Stages(compiler, source, where, cls).keys()
         return Compiled(keys, Query(rest, query.stages))
 
 
@@ -144,7 +145,7 @@ def keys_query(
 
 
 def _keys_query(query: Query, cls: ClassInfo, source: _Source) -> Sql:
-    compiler = _Compiler()
+    compiler = _Compiler(cls)
     stages = _Stages(compiler, source, compiler.predicate(query.predicate), cls)
     for stage in _merged(query.stages):
         stages.add(stage)
@@ -159,8 +160,25 @@ def count_query(
         keys = keys_query(query, cls, collection)
         return Sql(f"SELECT count(*) FROM ({keys.text})", keys.parameters)
     source = _source(cls, collection)
-    where = combine("AND", [source.condition, _Compiler().predicate(query.predicate)])
+    where = combine("AND", [source.condition, _Compiler(cls).predicate(query.predicate)])
     return Sql(f"SELECT count(*) FROM {source.tables} WHERE {where.text}", where.parameters)
+
+
+def rows_query(
+    query: Query, cls: ClassInfo, collection: tuple[PropertyInfo, CollectionRef | ObjectRef] | None = None
+) -> tuple[Sql, Sql] | None:
+    """Tables with the rows ``c`` of the objects a resolved query finds, in no order, and the condition on them; None if
+    a part of the query has no SQL.
+    """
+    compiled = compile_query(query, cls, collection)
+    if compiled.residual is not None:
+        return None
+    if any(not isinstance(stage, Sort) for stage in query.stages):
+        keys = compiled.keys
+        return Sql(f"({keys.text}) q JOIN {cls.table} c ON c.k = q.k", keys.parameters), TRUE
+    source = _source(cls, collection)
+    where = [term for term in (source.condition, _Compiler(cls).predicate(query.predicate)) if term != TRUE]
+    return Sql(source.tables), combine("AND", where)
 
 
 def _source(cls: ClassInfo, collection: tuple[PropertyInfo, CollectionRef | ObjectRef] | None) -> _Source:
@@ -233,15 +251,15 @@ class _Chain:
 
 
 class _Compiler:
-    """Compiles predicates on row ``c``; numbers the aliases it uses."""
+    """Compiles predicates on row ``c`` of ``cls``; ``numbers`` are those of the aliases it uses."""
 
-    def __init__(self) -> None:
-        self._aliases = 0
+    def __init__(self, cls: ClassInfo, numbers: Iterator[int] | None = None) -> None:
+        self._numbers = numbers if numbers is not None else count(1)
+        self._values = Values(cls, self.alias, lambda node, inner: _Compiler(inner, self._numbers).predicate(node))
 
     def alias(self) -> str:
         """A table alias not used before."""
-        self._aliases += 1
-        return f"t{self._aliases}"
+        return f"t{next(self._numbers)}"
 
     def predicate(self, node: Predicate) -> Sql:
         match node:
@@ -253,14 +271,23 @@ class _Compiler:
                 return combine("OR", [self.predicate(term) for term in terms])
             case Not(term):
                 return negate(self.predicate(term))
-            case Compare(_, left, ConstantList() as right):
-                return self._in(node, left, right)
-            case Compare(operator, left, right, fold):
-                return self._compare(operator, left, right, fold)
+            case Compare():
+                try:
+                    return self._plain(node)
+                except NotInSql:
+                    return self._values.compare(node)
             case Between(operand, Constant() as low, Constant() as high):
-                return self._test(operand, lambda place: _between(place, low, high), False)
+                try:
+                    return self._test(operand, lambda place: _between(place, low, high), False)
+                except NotInSql:
+                    return self._values.between(node, lambda place: _between(place, low, high))
             case _:
                 raise NotInSql
+
+    def _plain(self, node: Compare) -> Sql:
+        if isinstance(node.right, ConstantList):
+            return self._in(node, node.left, node.right)
+        return self._compare(node.operator, node.left, node.right, node.fold)
 
     def _compare(self, operator: Operator, left: Operand, right: Operand, fold: bool) -> Sql:
         if operator is Operator.TEXT or (is_plural(left) and is_plural(right)):
@@ -390,7 +417,7 @@ class _Compiler:
         condition = f"{alias}.{table.owner} = {chain.alias}.k"
         if leaf.property.type == kinds.LINK:
             condition += f" AND {alias}.{table.value} >= 0"
-        place = _columns(leaf, alias, table.columns, table.value)
+        place = columns_of(cast(PropertyInfo, leaf.property), alias)
         return chain.then(f"{table.name} {alias}", condition, alias, plural=True), place
 
 
@@ -418,18 +445,7 @@ def _quantify(quantifier: Quantifier | None, chain: _Chain, test: Sql) -> Sql:
 
 def _place(step: Step, alias: str) -> Place:
     """The columns of a single property in the row ``alias``."""
-    columns = cast(PropertyInfo, step.property).columns
-    value = columns[1] if step.property.type == kinds.MIXED else columns[0]
-    return _columns(step, alias, columns, value)
-
-
-def _columns(step: Step, alias: str, columns: tuple[str, ...], value: str) -> Place:
-    prop = cast(PropertyInfo, step.property)
-    if prop.type == kinds.MIXED:
-        return Place(kinds.MIXED, f"{alias}.{value}", f"{alias}.{columns[2]}", f"{alias}.{columns[0]}")
-    if prop.type == kinds.DECIMAL:
-        return Place(kinds.DECIMAL, f"{alias}.{value}", f"{alias}.{columns[1]}")
-    return Place(prop.type, f"{alias}.{value}", class_id=prop.target_id)
+    return columns_of(cast(PropertyInfo, step.property), alias)
 
 
 def _scalar(chain: _Chain, place: Place) -> Place:
@@ -456,6 +472,7 @@ class _Stages:
         self.compiler = compiler
         self.cls = cls
         self.tables = source.tables
+        self.table_parameters: tuple[Any, ...] = ()
         self.where = combine("AND", [term for term in (source.condition, predicate) if term != TRUE])
         self.order: tuple[str, ...] = (source.order,)
         self.limit: int | None = None
@@ -470,9 +487,9 @@ class _Stages:
                     self._wrap()
                 terms: list[str] = []
                 for key in keys:
-                    alias, null_link = self._follow(key.path)
+                    place, null_link = self._follow(key.path)
                     direction = "ASC" if key.ascending else "DESC"
-                    expressions = _order_terms(_place(key.path.steps[-1], alias))
+                    expressions = _order_terms(place)
                     terms += [f"{term} {direction}" for term in ([null_link] if null_link else []) + expressions]
                 self.order = (*terms, *self.order)
             case Distinct(paths):
@@ -486,13 +503,14 @@ class _Stages:
         where = f" WHERE {self.where.text}" if self.where != TRUE else ""
         limit = "" if self.limit is None else f" LIMIT {self.limit}"
         text = f"SELECT {columns} FROM {self.tables}{where} ORDER BY {', '.join(order)}{limit}"
-        return Sql(text, self.where.parameters)
+        return Sql(text, (*self.table_parameters, *self.where.parameters))
 
-    def _follow(self, path: Path) -> tuple[str, str]:
-        """Join the single links of a path; the alias of the last row, and whether it is missing (as SQL, "" if
-        never).
+    def _follow(self, path: Path) -> tuple[Place, str]:
+        """Join the single links of a path; where the value at its end stands, and whether an object on the way is
+        missing (as SQL, "" if never).
         """
-        if not _is_plain(path):
+        leaf = path.steps[-1]
+        if any(step.property.collection != kinds.SINGLE_COLLECTION for step in path.steps[:-1]):
             raise NotInSql
         alias = "c"
         for step in path.steps[:-1]:
@@ -500,7 +518,15 @@ class _Stages:
             row = self.compiler.alias()
             self.tables += f" LEFT JOIN {target.table} {row} ON {row}.k = {alias}.{prop.columns[0]}"
             alias = row
-        return alias, f"({alias}.k IS NULL)" if alias != "c" else ""
+        null_link = f"({alias}.k IS NULL)" if alias != "c" else ""
+        prop = cast(PropertyInfo, leaf.property)
+        if prop.table is not None:
+            entry, table = self.compiler.alias(), prop.table
+            on = f"{entry}.{table.owner} = {alias}.k AND {entry}.{table.place} = ?"
+            self.tables += f" LEFT JOIN {table.name} {entry} ON {on}"
+            self.table_parameters += (encode_scalar(kinds.STRING, leaf.select),)
+            alias = entry
+        return columns_of(prop, alias), null_link
 
     def _wrap(self) -> None:
         inner = self._select(f"c.k AS k, row_number() OVER (ORDER BY {', '.join(self.order)}) AS n", ["n"])
@@ -512,8 +538,8 @@ class _Stages:
         groups: list[str] = []
         present: list[Sql] = [self.where] if self.where != TRUE else []
         for path in paths:
-            alias, null_link = self._follow(path)
-            groups += _group_terms(_place(path.steps[-1], alias))
+            place, null_link = self._follow(path)
+            groups += _group_terms(place)
             present += [Sql(f"NOT {null_link}")] if null_link else []
         self.where = combine("AND", present)
         order = ", ".join(self.order)
@@ -527,7 +553,8 @@ class _Stages:
     def _restart(self, inner: Sql) -> None:
         """Go on from the objects ``k`` in the order ``n`` that ``inner`` gives."""
         self.tables = f"({inner.text}) q JOIN {self.cls.table} c ON c.k = q.k"
-        self.where = Sql("1", inner.parameters)
+        self.table_parameters = inner.parameters
+        self.where = TRUE
         self.order = ("q.n",)
         self.limit = None
 
