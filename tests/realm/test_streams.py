@@ -323,3 +323,83 @@ def test_an_ended_loop_is_no_trouble(tmp_path: Path) -> None:
     changes.token.invalidate()
     with contextlib.suppress(WrongThreadError):
         realm.close()
+
+
+# --- frozen views -----------------------------------------------------------------------------------------------------
+
+
+def test_items_show_what_they_speak_of_for_good(tmp_path: Path) -> None:
+    async def body(realm: Realm) -> None:
+        changes = realm.objects(Dog).sort("name").changes()
+        first = await anext(changes)
+        add(realm, "b")
+        second = await anext(changes)
+        add(realm, "a", "c")
+        third = await anext(changes)
+        with realm.write():
+            realm.delete_all()
+        views = [[dog.name for dog in change.collection] for change in (first, second, third)]
+        assert views == [[], ["b"], ["a", "b", "c"]]
+        assert third.collection.is_frozen
+        assert await asyncio.to_thread(lambda: [dog.name for dog in third.collection]) == ["a", "b", "c"]
+        assert third.insertions == (0, 2)
+
+    on_a_loop(tmp_path, body)
+
+
+def test_objects_and_collections_of_items_are_frozen(tmp_path: Path) -> None:
+    async def body(realm: Realm) -> None:
+        add(realm, "a")
+        dog = realm.objects(Dog)[0]
+        with realm.write():
+            dog.friends.append(dog)
+        of_dog, of_friends, of_scores = dog.changes(), dog.friends.changes(), dog.scores.changes()
+        streams: list[Changes[Any]] = [of_dog, of_friends, of_scores]
+        for stream in streams:
+            await anext(stream)
+        with realm.write():
+            dog.age = 7
+            dog.scores["x"] = 1
+        changed, friends, scores = [await anext(stream) for stream in streams]
+        with realm.write():
+            dog.age = 8
+            dog.scores["y"] = 2
+            dog.friends.clear()
+        assert (changed.object.age, changed.object.is_frozen) == (7, True)
+        assert [friend.age for friend in friends.collection] == [7]
+        assert dict(scores.collection) == {"x": 1}
+        with realm.write():
+            realm.delete(dog)
+        lasts = [[change async for change in stream][-1] for stream in streams]
+        assert lasts[0].object is None
+        assert [list(last.collection) for last in lasts[1:]] == [[], []]
+
+    on_a_loop(tmp_path, body)
+
+
+def test_views_that_are_dropped_pin_no_version(tmp_path: Path) -> None:
+    async def body(realm: Realm) -> None:
+        seen = 0
+        async for change in realm.objects(Dog).changes():
+            assert len(change.collection) == seen
+            seen += 1
+            if seen > 20:
+                break
+            add(realm, f"{seen}")
+        del change
+        gc.collect()
+        assert realm.number_of_versions == 1
+
+    on_a_loop(tmp_path, body)
+
+
+def test_live_collections_where_they_are_wanted(tmp_path: Path) -> None:
+    async def body(realm: Realm) -> None:
+        add(realm, "a")
+        dog = realm.objects(Dog)[0]
+        for stream in (realm.objects(Dog).changes(frozen=False), dog.friends.changes(frozen=False)):
+            change = await anext(stream)
+            assert not change.collection.is_frozen
+        assert (await anext(dog.changes(frozen=False))).object is dog
+
+    on_a_loop(tmp_path, body)
