@@ -229,8 +229,11 @@ def test_embedded_objects_are_not_created_alone(realm: Realm) -> None:
     with pytest.raises(IllegalOperationError, match=r"is embedded: assign it to the property of its parent"):
         realm.add(Tag(text="x"))
     dog = realm.create(Dog, name="Rex", tag={"text": "x"})
+    bo = realm.create(Dog, name="Bo", tag=dog.tag)
+    assert bo.tag is not None
+    assert (bo.tag.text, bo.tag == dog.tag) == ("x", False)
     with pytest.raises(IllegalOperationError, match=r"has a parent already; embedded objects have one"):
-        realm.create(Dog, name="Bo", tag=dog.tag)
+        bo.tag = dog.tag
     with pytest.raises(TypeMismatchError, match=r"Dog.tag: expected Tag, got int 5"):
         dog.tag = 5  # type: ignore[assignment]
     with pytest.raises(TypeMismatchError, match=r"Dog.tag: expected Tag, got Note"):
@@ -335,11 +338,15 @@ def test_update_modified_in_all_places(realm: Realm) -> None:
     realm.create(Dog, {"name": "Rex", "tag": {"text": "z"}}, update=MODIFIED)
     assert dog.tag is not None
     assert dog.tag.text == "z"
-    with pytest.raises(IllegalOperationError, match=r"has a parent already"):
-        realm.create(Dog, {"name": "Bo", "tag": dog.tag}, update=MODIFIED)
-    realm.create(Dog, {"name": "Kim", "tag": {"text": "k"}})
-    with pytest.raises(IllegalOperationError, match=r"has a parent already"):
-        realm.create(Dog, {"name": "Kim", "tag": dog.tag}, update=MODIFIED)
+    kim = realm.create(Dog, {"name": "Kim", "tag": {"text": "k"}})
+    tag = kim.tag
+    realm.create(Dog, {"name": "Kim", "tag": dog.tag}, update=MODIFIED)
+    assert tag is not None
+    assert kim.tag == tag
+    assert tag.text == dog.tag.text
+    realm.create(Dog, {"name": "Kim", "tag": kim.tag}, update=UpdateMode.ALL)
+    assert not tag.is_valid
+    assert kim.tag.text == dog.tag.text
 
 
 def test_update_modified_compares_lists_by_position(realm: Realm) -> None:

@@ -18,6 +18,7 @@ from syncline import (
     Model,
     QueryError,
     Realm,
+    StaleAccessorError,
     TypeMismatchError,
     WrongTransactionStateError,
 )
@@ -276,7 +277,7 @@ def test_optional_and_mixed_elements(person: Person) -> None:
     assert inner == [2, [3]]
     del person.extra[4]
     assert not inner.is_valid
-    with pytest.raises(InvalidatedObjectError, match=r"the object this collection belongs to was deleted"):
+    with pytest.raises(StaleAccessorError, match=r"another value took the place"):
         inner.append(1)
     assert repr(inner) == "<List (deleted)>"
 

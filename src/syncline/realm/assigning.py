@@ -227,7 +227,7 @@ class Assigner:
         tx = self.context.writing()
         if attribute.property.type.is_collection:
             reference = tx.collection(binding.info, key, place)
-            self.fill(reference, attribute.converter, place, () if value is None else value)
+            self.fill(reference, attribute.converter, place, value)
             return
         if is_default and value is None:
             return
@@ -312,8 +312,10 @@ class Assigner:
             values = binding.plan().named(value, self.ignore_unknown)
         self._write(binding, child.object_key, values)
 
-    def fill(self, reference: CollectionRef, converter: Converter, place: PropertyInfo, value: Iterable[Any]) -> None:
+    def fill(self, reference: CollectionRef, converter: Converter, place: PropertyInfo, value: Any) -> None:
         """Replace the content of a collection; in MODIFIED mode write only what differs (spec/sdk.md §6.2)."""
+        if value is None:  # which clears it: a collection always exists (spec/sdk.md §1.2)
+            value = {} if reference.kind == kinds.DICTIONARY_COLLECTION else ()
         if isinstance(value, str | bytes) or not isinstance(value, Iterable):
             raise TypeMismatchError(f"{converter.where}: expected a collection, got {describe(value)}")
         if getattr(value, "_reference", None) == reference:

@@ -351,7 +351,7 @@ class Binding:
     def assign_collection(self, obj: Model, attribute: Attribute, value: Any) -> None:
         """Replace the content of a collection property."""
         self.context.writing()
-        attribute.__get__(obj)._replace(() if value is None else value)
+        attribute.__get__(obj)._replace(value)
 
     def observe_object(
         self, obj: Model, callback: Callable[[Any, ObjectChange], object], key_paths: list[str] | None, keep: bool

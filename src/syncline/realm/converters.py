@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from decimal import Decimal
 from numbers import Real
 from typing import Any, Final, Protocol, TypeAlias
 from uuid import UUID
 
-from syncline.errors import LimitExceededError, PropertyNotNullableError, TypeMismatchError
+from syncline.errors import IllegalOperationError, LimitExceededError, PropertyNotNullableError, TypeMismatchError
 from syncline.realm.schema import PropertyType
 from syncline.storage.refs import CollectionRef, ObjectRef
 from syncline.values import Decimal128, Float32, ObjectId, Timestamp, kinds
@@ -206,6 +207,7 @@ class Converter:
         """The stored form of a value in a Mixed place that is no collection."""
         stored = self._scalar_in_mixed(value)
         if stored is None:
+            self._refuse_set(value)
             return context.reference(value, None, self.where, ANYTHING)
         return stored
 
@@ -230,7 +232,15 @@ class Converter:
             if not (isinstance(value, Mapping) or is_object(value, self.type.target)):
                 raise _mismatch(self.where, self._expected(), value)
         elif not (isinstance(value, Mapping | list | tuple) or self._is_scalar(value) or is_object(value, None)):
+            self._refuse_set(value)
             raise _mismatch(self.where, ANYTHING, value)
+
+    def _refuse_set(self, value: Any) -> None:
+        """Raise IllegalOperationError for a set, which no Mixed value can be (spec/sdk.md §1.11)."""
+        if isinstance(value, AbstractSet):
+            raise IllegalOperationError(
+                f"{self.where}: a Mixed value cannot be a set; give a list, got {describe(value)}"
+            )
 
     def _is_scalar(self, value: Any) -> bool:
         return self._scalar_in_mixed(value) is not None

@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable, Iterable
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from syncline.errors import InvalidatedObjectError, WrongThreadError
+from syncline.errors import InvalidatedObjectError, StaleAccessorError, WrongThreadError
 from syncline.realm.converters import Converter
 from syncline.realm.freezing import CollectionFreezing
 from syncline.realm.models import Model
@@ -74,6 +74,11 @@ class LiveCollection(CollectionFreezing):
         if self._epoch != context.epoch:
             with context.lock:
                 exists = reader.collection_exists(self._reference)
+            if not exists and not self._reference.property_id:
+                raise StaleAccessorError(
+                    f"{self._converter.where}: another value took the place of this collection, or its object was "
+                    "deleted; read it again"
+                )
             if not exists:
                 raise InvalidatedObjectError(
                     f"{self._converter.where}: the object this collection belongs to was deleted"
@@ -96,7 +101,7 @@ class LiveCollection(CollectionFreezing):
             self._context.touch()
         self._changed()
 
-    def _replace(self, values: Iterable[Any]) -> None:
+    def _replace(self, values: Iterable[Any] | None) -> None:
         """Make ``values`` the content."""
         self._write()
         self._context.assigner().fill(self._reference, self._converter, self._place, values)

@@ -515,7 +515,7 @@ def _shown(attribute: Attribute, obj: Model) -> str:
     if isinstance(value, Model):
         key = type(value)._info.schema.primary_key
         return f"<{type(value).__name__}>" if key is None else f"<{type(value).__name__} {getattr(value, key.name)!r}>"
-    if attribute.property.type.is_collection:
+    if attribute.property.type.is_collection or hasattr(value, "_reference"):  # a collection inside a Mixed value
         return f"[{len(value)} items]"
     text = repr(int(value)) if attribute.property.counter and value is not None else repr(value)
     return text if len(text) <= 60 else text[:57] + "…" + text[0] * (text[0] in "'\"")

@@ -1,0 +1,221 @@
+"""Mixed values with collections in them, embedded objects, limits (spec/sdk.md §1.1.1, §1.6, §1.9, §1.11)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from tests.realm.conftest import OpenRealm
+
+from syncline import (
+    Dictionary,
+    EmbeddedModel,
+    Field,
+    IllegalOperationError,
+    InvalidDictionaryKeyError,
+    LimitExceededError,
+    List,
+    Model,
+    PropertyNotNullableError,
+    Realm,
+    Set,
+    StaleAccessorError,
+    Timestamp,
+    TypeMismatchError,
+    UpdateMode,
+)
+
+
+class Leg(EmbeddedModel):
+    number: int = 0
+
+
+class Dog(Model):
+    name: str = Field(primary_key=True)
+
+
+class Thing(Model):
+    key: int | None = Field(primary_key=True)
+    text: str = ""
+    data: bytes = b""
+    when: datetime | None
+    any: Any
+    anys: List[Any]
+    leg: Leg | None
+    legs: List[Leg]
+    named: Dictionary[Leg | None]
+    numbers: List[int]
+    members: Set[int]
+    scores: Dictionary[int]
+
+
+@pytest.fixture
+def realm(open_realm: OpenRealm) -> Realm:
+    realm = open_realm(Thing, Leg, Dog)
+    realm.begin_write()
+    return realm
+
+
+@pytest.fixture
+def thing(realm: Realm) -> Thing:
+    return realm.create(Thing)
+
+
+# --- collections in Mixed values --------------------------------------------------------------------------------------
+
+
+def test_a_list_over_a_list_keeps_it_anything_else_does_not(thing: Thing) -> None:
+    thing.any = [1, [2, 3], {"a": [4]}]
+    outer = thing.any
+    inner, innermost = outer[1], outer[2]["a"]
+    assert isinstance(outer, List)
+    thing.any = [5]
+    assert list(outer) == [5]
+    for gone in (inner, innermost):
+        assert not gone.is_valid
+        with pytest.raises(StaleAccessorError, match=r"another value took the place of this collection"):
+            list(gone)
+    for value in ("text", {"a": 1}, None):
+        thing.any = [6]
+        before = thing.any
+        thing.any = value
+        thing.any = [7]
+        with pytest.raises(StaleAccessorError):
+            before.append(1)
+    thing.any = {"a": 1}
+    mapping = thing.any
+    thing.any = {"b": [2]}
+    assert list(mapping) == ["b"]
+    mapping["b"].append(3)
+    assert list(thing.any["b"]) == [2, 3]
+
+
+def nested(levels: int) -> Any:
+    value: Any = 1
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+def test_collections_nest_a_hundred_levels_deep(thing: Thing) -> None:
+    thing.any = nested(100)
+    with pytest.raises(LimitExceededError, match=r"100 levels deep, no more"):
+        thing.any = nested(101)
+    thing.anys.append(nested(99))
+
+
+@pytest.mark.parametrize("value", [{1, 2}, [frozenset()], {"a": {1}}])
+def test_sets_are_no_mixed_values(thing: Thing, value: Any) -> None:
+    with pytest.raises(IllegalOperationError, match=r"a Mixed value cannot be a set"):
+        thing.any = value
+    with pytest.raises(IllegalOperationError, match=r"a Mixed value cannot be a set"):
+        thing.anys.append(value)
+
+
+def test_what_else_is_no_mixed_value(realm: Realm, thing: Thing) -> None:
+    with pytest.raises(IllegalOperationError, match=r"is embedded"):
+        thing.any = Leg()
+    with pytest.raises(InvalidDictionaryKeyError):
+        thing.any = {"a.b": 1}
+    with pytest.raises(TypeMismatchError, match=r"the keys of a dictionary are str"):
+        thing.any = {1: 1}
+    with pytest.raises(IllegalOperationError, match=r"a Mixed value cannot be a set"):
+        Thing(any={1})
+
+
+def test_an_object_in_its_own_value_can_be_shown(thing: Thing) -> None:
+    thing.any = [thing, {"x": thing}]
+    assert "any=[2 items]" in repr(thing.any)
+    assert thing.linking_objects_count() == 2
+
+
+def test_the_type_is_part_of_a_change(realm: Realm, thing: Thing) -> None:
+    thing.any = 1
+    realm.create(Thing, key=None, any=1.0, update=UpdateMode.MODIFIED)
+    assert type(thing.any) is float
+    realm.create(Thing, key=None, any=True, update=UpdateMode.MODIFIED)
+    assert thing.any is True
+
+
+# --- embedded objects -------------------------------------------------------------------------------------------------
+
+
+def test_they_have_one_parent(realm: Realm, thing: Thing) -> None:
+    thing.legs = [Leg(number=1), {"number": 2}]  # type: ignore[assignment, list-item]
+    leg = thing.legs[0]
+    assert leg.parent == thing
+    actions: list[Callable[[], object]] = [
+        lambda: setattr(thing, "leg", leg),
+        lambda: thing.legs.append(leg),
+        lambda: thing.legs.__setitem__(1, leg),
+        lambda: thing.named.__setitem__("a", leg),
+    ]
+    for action in actions:
+        with pytest.raises(IllegalOperationError, match=r"has a parent already; embedded objects have one"):
+            action()
+    with pytest.raises(PropertyNotNullableError):
+        thing.legs.append(None)  # type: ignore[arg-type]
+    copy = realm.create(Thing, key=2, legs=thing.legs, leg=leg, named={"a": leg})
+    assert [each.number for each in copy.legs] == [1, 2]
+    assert copy.leg is not None
+    assert (copy.leg.number, copy.leg.parent) == (1, copy)
+    assert leg.parent == thing
+
+
+def test_they_are_not_created_alone_but_can_be_looked_at(realm: Realm, thing: Thing) -> None:
+    with pytest.raises(IllegalOperationError, match=r"come into being by assigning them to their parent"):
+        realm.create(Leg)
+    with pytest.raises(IllegalOperationError, match=r"assign it to the property of its parent"):
+        realm.add(Leg())
+    thing.leg = Leg(number=7)
+    assert [leg.number for leg in realm.objects(Leg)] == [7]
+
+
+def test_deleting_one_leaves_its_place_empty(realm: Realm, thing: Thing) -> None:
+    thing.leg = Leg()
+    thing.legs = [Leg(number=1), Leg(number=2)]  # type: ignore[assignment]
+    thing.named = {"a": Leg()}  # type: ignore[assignment]
+    realm.delete([thing.leg, thing.legs[0], thing.named["a"]])
+    assert thing.leg is None
+    assert [leg.number for leg in thing.legs] == [2]
+    assert dict(thing.named) == {"a": None}
+    realm.delete(thing)
+    assert len(realm.objects(Leg)) == 0
+
+
+# --- values and limits ------------------------------------------------------------------------------------------------
+
+
+def test_timestamps_lose_nothing(thing: Thing) -> None:
+    moment = datetime(2020, 1, 1, 12, tzinfo=timezone(timedelta(hours=5)))
+    thing.when = moment
+    assert thing.when == moment
+    assert thing.when.tzinfo is UTC
+    for exact in (Timestamp(5, 123456789), Timestamp(-1, -1), Timestamp(10**15, 0), Timestamp(-(10**15), 0)):
+        thing.when = exact  # type: ignore[assignment]
+        assert thing.when == exact
+        thing.when = thing.when
+        assert thing.when == exact
+    thing.when = Timestamp(-1, -100_000_000)  # type: ignore[assignment]
+    assert thing.when == datetime(1969, 12, 31, 23, 59, 58, 900_000, tzinfo=UTC)
+    with pytest.raises(TypeMismatchError, match=r"has no time zone"):
+        thing.when = datetime(2020, 1, 1)
+
+
+def test_long_values(thing: Thing) -> None:
+    thing.text = "x" * 16_777_199
+    thing.data = b"x" * 16_777_200
+    for name, value in (("text", "é" * 8_388_600), ("data", b"x" * 16_777_201)):
+        with pytest.raises(LimitExceededError):
+            setattr(thing, name, value)
+
+
+def test_none_clears_a_collection(realm: Realm, thing: Thing) -> None:
+    thing.numbers, thing.members, thing.scores = [1], {1}, {"a": 1}  # type: ignore[assignment]
+    thing.numbers = thing.members = thing.scores = None  # type: ignore[assignment]
+    assert (list(thing.numbers), list(thing.members), dict(thing.scores)) == ([], [], {})
+    thing.numbers, thing.scores = [1], {"a": 1}  # type: ignore[assignment]
+    realm.create(Thing, key=None, numbers=None, scores=None, update=UpdateMode.ALL)
+    assert (list(thing.numbers), dict(thing.scores)) == ([], {})
