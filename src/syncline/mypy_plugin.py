@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from mypy.nodes import ArgKind, AssignmentStmt, CallExpr, CastExpr, IntExpr, NameExpr, TypeInfo, Var
+from mypy.nodes import ArgKind, AssignmentStmt, CallExpr, CastExpr, IntExpr, MemberExpr, NameExpr, TypeInfo, Var
 from mypy.plugin import AttributeContext, ClassDefContext, FunctionSigContext, Plugin
 from mypy.types import (
     AnyType,
@@ -124,15 +124,21 @@ def _read_defaults(context: ClassDefContext) -> None:
     for statement in context.cls.defs.body:
         if not isinstance(statement, AssignmentStmt):
             continue
-        value, declared = statement.rvalue, statement.unanalyzed_type
-        if isinstance(value, IntExpr):
-            if isinstance(declared, UnboundType) and declared.name.rpartition(".")[2] == "Counter":
-                cast = CastExpr(value, AnyType(TypeOfAny.special_form))
-                cast.set_line(value)
-                statement.rvalue = cast
-        elif isinstance(value, CallExpr) and isinstance(value.callee, NameExpr) and value.callee.name == "Field":
-            if value.arg_kinds[:1] == [ArgKind.ARG_POS]:
-                value.arg_kinds[0], value.arg_names[0] = ArgKind.ARG_NAMED, "default"
+        value = statement.rvalue
+        if isinstance(value, IntExpr) and _is_counter(statement.unanalyzed_type):
+            cast = CastExpr(value, AnyType(TypeOfAny.special_form))
+            cast.set_line(value)
+            statement.rvalue = cast
+        elif isinstance(value, CallExpr) and _is_field(value) and value.arg_kinds[:1] == [ArgKind.ARG_POS]:
+            value.arg_kinds[0], value.arg_names[0] = ArgKind.ARG_NAMED, "default"
+
+
+def _is_counter(declared: Type | None) -> bool:
+    return isinstance(declared, UnboundType) and declared.name.rpartition(".")[2] == "Counter"
+
+
+def _is_field(call: CallExpr) -> bool:
+    return isinstance(call.callee, NameExpr | MemberExpr) and call.callee.name == "Field"
 
 
 def plugin(version: str) -> type[SynclinePlugin]:

@@ -278,6 +278,8 @@ class Assigner:
                 )
             if self.is_foreign(value):
                 return self._copy(value)
+            if value.is_managed and self.copies:
+                return _plain(value)
             if value.is_managed:
                 raise IllegalOperationError(
                     f"{converter.where}: {value!r} has a parent already; embedded objects have one"
@@ -399,6 +401,20 @@ class Assigner:
                     continue
                 value = new
             self.store(DictionarySpot(tx, reference, key), converter, place, value)
+
+
+def _plain(value: Any) -> Any:
+    """The values of an embedded object, and of all that it owns, as plain mappings and lists; links stay links."""
+    if isinstance(value, Model):
+        info = type(value)._info
+        if info.kind != kinds.EMBEDDED:
+            return value
+        return {name: _plain(attribute.__get__(value)) for name, attribute in info.attributes.items()}
+    if not hasattr(value, "_reference"):
+        return value
+    if isinstance(value, Mapping):
+        return {key: _plain(element) for key, element in value.items()}
+    return [_plain(element) for element in value]
 
 
 def no_key(binding: Binding) -> MissingPrimaryKeyError:
