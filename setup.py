@@ -4,6 +4,7 @@
 """
 
 import os
+import sys
 from pathlib import Path
 
 from setuptools import Extension, setup
@@ -36,6 +37,8 @@ def extensions() -> list[Extension]:
         return []
     from mypyc.build import mypycify
 
+    # pyproject.toml names a plugin of mypy that is in the package itself, which is not installed yet
+    sys.path.insert(0, str(Path("src").resolve()))
     # silent: only errors in the kernel itself may stop its compilation
     sources = ["--follow-imports=silent", *kernel_sources()]
     modules: list[Extension] = mypycify(sources, opt_level="3", debug_level="0")
