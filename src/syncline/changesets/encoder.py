@@ -56,11 +56,6 @@ from syncline.values import Decimal128, GlobalKey, Key, Link, ObjectId, Timestam
 
 __all__ = ["encode", "encode_detached_key", "encode_integer", "encode_recorded"]
 
-#: After so many objects of a batch their pieces are put together.
-_ROWS_PER_PIECE: Final = 32
-#: After so many objects of a batch other threads get a turn.
-_ROWS_PER_TURN: Final = 512
-
 #: After so many records their pieces are put together: few enough that the memory of the pieces is used again.
 _RECORDS_PER_PIECE: Final = 100
 
@@ -277,37 +272,48 @@ class _Encoder:
             return
         for instruction in batch.instructions_of(0):  # defines the names
             self.recorded(instruction)
-        updates = [self.column_updates(column) for column in batch.columns]
-        places = range(len(updates))
-        table = self.string(batch.table)
-        body = self.body
-        self.last_object = b""
-        for row in range(1, len(batch.keys)):
-            target = table + self.key(batch.keys[row])
-            if self.definitions:
-                self.write_definitions()
-            body.append(_CREATE + target)
-            target = _UPDATE + target
-            for place in places:
-                column = updates[place]
-                if column is None:
-                    update = self.one_update(batch.columns[place], row)
-                    if self.definitions:
-                        self.write_definitions()
-                else:
-                    update = column[row]
-                body.append(target)
-                body.append(update)
-            if row % _ROWS_PER_PIECE == 0:
-                self.finished.append(b"".join(body))
-                body.clear()
-                if row % _ROWS_PER_TURN == 0:
-                    let_others_run()
+        columns: list[list[bytes]] = []
+        for column in batch.columns:
+            updates = self.column_updates(column)
+            if updates is None:
+                self.batch_by_row(batch)
+                return
+            columns.append(updates)
+        self.batch_by_column(batch, columns)
 
-    def write_definitions(self) -> None:
-        """Append the definitions of the strings that the next instruction needs."""
-        self.body.extend(self.definitions)
-        self.definitions = []
+    def batch_by_row(self, batch: ObjectBatch) -> None:
+        """Append all but the first object, one after the other."""
+        for row in range(1, len(batch.keys)):
+            for instruction in batch.instructions_of(row):
+                self.recorded(instruction)
+                self.take_turns()
+
+    def batch_by_column(self, batch: ObjectBatch, columns: list[list[bytes]]) -> None:
+        """Append all but the first object, their pieces put in between each other column by column."""
+        table = self.string(batch.table)
+        with_number = table + b"\x01"
+        creations: list[bytes] = []
+        updates: list[bytes] = []
+        for row in range(1, len(batch.keys)):
+            key = batch.keys[row]
+            if type(key) is int:
+                target = with_number + encode_integer(key)
+                creations.append(_CREATE + target)
+            else:
+                target = table + self.key(key)
+                creations.append(b"".join(self.definitions) + _CREATE + target)
+                self.definitions.clear()
+            updates.append(_UPDATE + target)
+        width = 1 + 2 * len(columns)
+        pieces = [b""] * (width * len(creations))
+        pieces[0::width] = creations
+        for number, column in enumerate(columns):
+            pieces[2 * number + 1 :: width] = updates
+            pieces[2 * number + 2 :: width] = column[1:]
+        self.finished.append(b"".join(self.body))
+        self.body.clear()
+        self.finished.append(b"".join(pieces))
+        let_others_run()
 
     def column_updates(self, column: BatchColumn) -> list[bytes] | None:
         """What follows class and key in the Updates of a column; None for links, which may define strings."""
