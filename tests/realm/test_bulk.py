@@ -287,6 +287,29 @@ def test_no_mapping_and_no_key(tmp_path: Path) -> None:
         realm.create_many(Owner, [])
 
 
+class Text(Model):
+    id: int = Field(primary_key=True)
+    body: str = Field("", index="fulltext")
+    size: int = Field(0, index=True)
+
+
+def test_indexes_and_observers_know(tmp_path: Path) -> None:
+    with Realm.open(RealmConfiguration(tmp_path / "x", schema=[Text])) as realm:
+        texts = realm.objects(Text).filter("body TEXT 'dog'")
+        changes: list[list[int]] = []
+        token = texts.observe(lambda results, change: changes.append(list(change.insertions)))
+        realm.refresh()
+        with realm.write():
+            realm.create_many(Text, [{"id": n, "body": "a dog" if n % 2 else "a cat", "size": n} for n in range(20)])
+            assert len(texts) == 10
+            realm.create_many(Text, [{"id": n, "body": "dog"} for n in range(0, 20, 2)], update=UpdateMode.MODIFIED)
+        realm.refresh()
+        assert len(texts) == 20
+        assert changes[-1] == list(range(20))
+        assert realm.objects(Text).where(Text.size > 17).values_list("id", flat=True) == [18, 19]
+        token.invalidate()
+
+
 # --- add_all ----------------------------------------------------------------------------------------------------------
 
 

@@ -76,26 +76,16 @@ class BulkWriter:
         """Create (or update) an object for each mapping; how many."""
         done = 0
         for batch in _batches(values):
-            if not self._write_alike(batch):
+            columns = _columns_of(batch)
+            if columns is None:
                 for names, run in _runs(batch, _names):
-                    if not (len(run) >= _WORTHWHILE and self._write_run(names, run)):
-                        self._write_each(run)
+                    self._write_run({name: list(map(itemgetter(name), run)) for name in names}, run)
+            else:
+                self._write_run(columns, batch)
             done += len(batch)
             if progress is not None:
                 progress(done)
         return done
-
-    def _write_alike(self, batch: Sequence[Mapping[str, Any]]) -> bool:
-        """Whether all are dictionaries with the same names, and could be written by column."""
-        if len(batch) < _WORTHWHILE or set(map(type, batch)) != {dict}:
-            return False
-        names = tuple(batch[0])
-        if set(map(len, batch)) != {len(names)}:
-            return False
-        try:
-            return self._write_run(names, batch)
-        except KeyError:  # other names
-            return False
 
     def write_columns(self, columns: Mapping[str, list[Any]], count: int, progress: Progress | None = None) -> int:
         """The same for values by property, ``count`` of each."""
@@ -136,9 +126,10 @@ class BulkWriter:
         stored = self._stored(columns, len(run))
         return stored is not None and self._create(stored, len(run), run) is not None
 
-    def _write_run(self, names: tuple[str, ...], run: Sequence[Mapping[str, Any]]) -> bool:
-        columns = {name: list(map(itemgetter(name), run)) for name in names}
-        return self._write_part(names, columns, len(run))
+    def _write_run(self, columns: Mapping[str, list[Any]], run: Sequence[Mapping[str, Any]]) -> None:
+        """Write mappings with the same names, which are also given by column."""
+        if not (len(run) >= _WORTHWHILE and self._write_part(tuple(columns), columns, len(run))):
+            self._write_each(run)
 
     # --- by column ----------------------------------------------------------------------------------------------------
 
@@ -367,6 +358,16 @@ def _add_each(context: Context, run: Sequence[Any], mode: UpdateMode) -> None:
         if not isinstance(obj, Model):
             raise TypeMismatchError(f"add: expected an object of a model class, got {describe(obj)}")
         Assigner(context, mode).run_add(obj)
+
+
+def _columns_of(batch: Sequence[Any]) -> dict[str, list[Any]] | None:
+    """The values by name, if all are dictionaries with the same names."""
+    if set(map(type, batch)) != {dict} or len(set(map(len, batch))) > 1:
+        return None
+    try:
+        return {name: list(map(itemgetter(name), batch)) for name in batch[0]}
+    except KeyError:
+        return None
 
 
 def _names(values: Any) -> tuple[str, ...]:
