@@ -6,7 +6,12 @@
     ├─ RealmError (code: core's name)              the database (spec/sdk.md §10)
     │    ├─ SchemaError                            a model or a schema is not possible
     │    │    ├─ SchemaValidationError (errors)    breaks the rules of §1.7; lists every problem
-    │    │    └─ InvalidNameError                  a name that no class or property can have
+    │    │    ├─ InvalidNameError                  a name that no class or property can have
+    │    │    ├─ SchemaMismatchError (errors)      the models differ from the file: it has to migrate
+    │    │    ├─ InvalidSchemaVersionError (old, new)  the file has another schema version
+    │    │    ├─ InvalidSchemaChangeError (errors) a difference that the schema mode does not allow
+    │    │    │    └─ InvalidExternalSchemaChangeError  made elsewhere, under an open Realm
+    │    │    └─ MigrationFailedError              a migration that could not be completed
     │    ├─ NoSuchTableError (LookupError)         no such class
     │    ├─ InvalidPropertyError (AttributeError)  no such property
     │    ├─ ReadOnlyPropertyError (AttributeError) a property that is computed
@@ -35,11 +40,13 @@
     │    │    └─ InvalidSortDescriptorError        a sort or distinct that has no meaning
     │    ├─ ConfigurationError (ValueError)        a configuration that cannot be used
     │    │    ├─ IllegalCombinationError           settings that exclude each other
+    │    │    ├─ InvalidEncryptionKeyError         a key that is not 64 bytes long
     │    │    └─ MismatchedConfigError             the Realm is open already with other settings
     │    ├─ FileError (OSError)                    the file cannot be used
     │    │    ├─ InvalidDatabaseError              not a Realm file
     │    │    │    ├─ NewerFormatError             written by a newer Syncline
     │    │    │    └─ DecryptionFailedError        wrong or missing encryption key
+    │    │    ├─ RealmFileNotFoundError            there is no file
     │    │    ├─ DiskFullError                     no space left: the transaction was rolled back
     │    │    └─ RealmInUseError                   another agent holds the file
     │    ├─ MultipleSyncAgentsError                another process syncs this file already

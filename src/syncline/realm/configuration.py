@@ -72,7 +72,8 @@ class RealmConfiguration:
         max_active_versions: beginning a write raises LimitExceededError while more versions than this are alive.
         schema_mode: what happens when the models differ from the file; by default what the other settings imply:
             AUTOMATIC, READ_ONLY, SOFT_RESET (``delete_if_migration_needed``) or ADDITIVE_EXPLICIT (synced).
-        cache: opening the same Realm again on the same thread or event loop gives the same handle.
+        cache: opening the same Realm again on the same thread or event loop gives the same handle, which whoever closes
+            it first closes for all.
     """
 
     path: str | os.PathLike[str] | None = None
