@@ -138,7 +138,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", choices=list(DATABASES), default=list(DATABASES), help="these databases")
     parser.add_argument("--quick", action="store_true", help="10,000 objects, no repetitions")
     parser.add_argument("--repetitions", type=int, default=5, help="at most so many of each measurement")
-    parser.add_argument("--budget", type=float, default=20.0, help="seconds after which none is repeated")
+    parser.add_argument("--budget", type=float, default=10.0, help="seconds after which none is repeated")
     parser.add_argument("--limit", type=float, default=180.0, help="seconds after which a measurement is given up")
     parser.add_argument("--page", type=Path, help="write the tables into this page")
     parser.add_argument("--folder", type=Path, help="where the databases are made (a disk, not memory)")
