@@ -39,6 +39,7 @@ from syncline.realm.sets import Set
 from syncline.storage.catalogue import Catalogue, ClassInfo, PropertyInfo
 from syncline.storage.changes import ChangeLog
 from syncline.storage.file import FileLease, RealmFile
+from syncline.storage.groups import CommitGroup, make_durable
 from syncline.storage.reader import Reader
 from syncline.storage.refs import CollectionRef, ObjectRef
 from syncline.storage.snapshot import Snapshot
@@ -121,6 +122,10 @@ class Context:
         self.observers = Observers(self)
         #: what was committed since observers were last told, oldest first; None: unknown, everything may have changed
         self.pending: list[ChangeLog | None] = []
+        #: commits that are stored together, while there are such; who is told when they are, or why they are not
+        self.group: CommitGroup | None = None
+        self.on_settled: Callable[[BaseException | None], None] = lambda error: None
+        self.is_relaxed = False
         #: the version that is read, or was read last; and its classes and properties
         self.seen = _NOTHING
         self.catalogue: Catalogue | None = None
@@ -207,6 +212,7 @@ class Context:
 
     def advance(self) -> bool:
         """Move to the newest version; whether that is another one."""
+        self.settle()
         old = self.pins.snapshot
         if old is None:
             self.reader()
@@ -225,6 +231,7 @@ class Context:
 
     def invalidate(self) -> None:
         """Let go of the version; the next read takes the newest."""
+        self.settle()
         snapshot, self.pins.snapshot = self.pins.snapshot, None
         self._lose_version()
         if snapshot is not None:
@@ -236,12 +243,17 @@ class Context:
             raise WrongTransactionStateError(
                 "what is being written cannot be frozen; freeze before or after the write transaction"
             )
+        self.settle()
         self.reader()
         assert self.pins.snapshot is not None
         return self.pins.snapshot.acquire()
 
     def close(self) -> None:
         """Every later use raises ClosedRealmError."""
+        if self.group is not None:
+            if self.tx is not None:
+                self.rollback()
+            self.settle()
         self.closed = True
         self.observers.close()
         self.tx = self._reader = None
@@ -252,9 +264,13 @@ class Context:
 
     def begin(self, timeout: float | None) -> None:
         """Start a write transaction at the newest version. Raises WriteTimeoutError."""
+        self.adopt(self.file.begin(timeout))
+
+    def adopt(self, tx: WriteTransaction, *, relaxed: bool = False) -> None:
+        """Write in a transaction that was begun for this Realm. ``relaxed``: its commit does not wait for the disk."""
         old = self.pins.snapshot
-        tx = self.file.begin(timeout)
         self.pins.tx = tx
+        self.is_relaxed = relaxed
         try:
             self._arrive(tx.version)
             self.tx, self._reader, self.lock = tx, tx, self._idle_lock
@@ -284,10 +300,17 @@ class Context:
         if self.is_guest:
             raise WrongTransactionStateError("this transaction ends with the function; raise an exception to undo it")
 
-    def commit(self) -> bool:
-        """End the write transaction; whether there is a new version. On an error nothing of it is kept."""
+    def commit(self, *, waits: bool = True) -> bool:
+        """End the write transaction; whether there is a new version. On an error nothing of it is kept.
+
+        It is durable then, unless the transaction is a relaxed one and ``waits`` is False.
+        """
         tx = self.writing()
         self._check_ends()
+        if self.group is not None:
+            is_new = self.commit_in_group()
+            self.settle()
+            return is_new
         version = tx.version
         self.tx = self.pins.tx = None
         try:
@@ -300,13 +323,55 @@ class Context:
         if self.observers.any:
             self.pending.append(tx.changes)
         self.classes.follow(snapshot.catalogue)
+        if waits and self.is_relaxed:
+            make_durable(self.file.path)
         return snapshot.version != version
+
+    def commit_in_group(self) -> bool:
+        """End the write transaction as one of a group that is stored by :meth:`settle`; whether it wrote anything."""
+        tx = self.writing()
+        if self.group is None:
+            self.group = CommitGroup(self.file)
+        self.tx = self.pins.tx = None
+        try:
+            version = self.group.commit(tx)
+        except BaseException:
+            self.group = None
+            self._lose_version()
+            raise
+        if version is not None:
+            tx.version = self.seen = version
+            self.catalogue = tx.catalogue
+            if self.observers.any:
+                self.pending.append(tx.changes)
+        return version is not None
+
+    def settle(self) -> None:
+        """Store a group of commits, if there is one: others see them now. On an error nothing of it is kept."""
+        group, self.group = self.group, None
+        if group is None:
+            return
+        try:
+            snapshot = group.finish()
+        except BaseException as error:
+            self._lose_version()
+            self.on_settled(error)
+            raise
+        self.pins.snapshot, self._reader, self.lock = snapshot, snapshot.reader, snapshot.lock
+        self.seen, self.catalogue = snapshot.version, snapshot.catalogue
+        self.classes.follow(snapshot.catalogue)
+        self.on_settled(None)
 
     def rollback(self) -> None:
         """Undo the write transaction."""
         tx = self.writing()
         self._check_ends()
         self.tx = self.pins.tx = None
+        if self.group is not None:
+            self.group.rollback(tx)
+            self.touch()
+            self.settle()
+            return
         self._lose_version()
         self.file.rollback(tx)
 

@@ -29,6 +29,7 @@ from syncline.errors import (
     WrongTransactionStateError,
 )
 from syncline.realm.async_open import AsyncOpenTask
+from syncline.realm.async_writes import RealmAsyncWrites, giving_way
 from syncline.realm.backend import SyncHandle, sync_backend
 from syncline.realm.changes import RealmChange
 from syncline.realm.configuration import RealmConfiguration
@@ -104,7 +105,7 @@ class Transaction:
                 raise error
 
 
-class Realm(RealmReferences, RealmExchange, RealmMaintenance):
+class Realm(RealmAsyncWrites, RealmReferences, RealmExchange, RealmMaintenance):
     """An open Realm. It belongs to the thread, or to the event loop, on which it was opened.
 
     It sees one version of the file, which moves when :meth:`refresh` is called, when a write transaction begins, and
@@ -291,6 +292,7 @@ class Realm(RealmReferences, RealmExchange, RealmMaintenance):
             return
         context.check()
         context.close()
+        self._end_async_writes()
 
     def __enter__(self) -> Self:
         return self
@@ -435,6 +437,11 @@ class Realm(RealmReferences, RealmExchange, RealmMaintenance):
         if context.tx is not None:
             raise WrongTransactionStateError("this Realm is in a write transaction already; transactions do not nest")
         self._check_versions()
+        with giving_way(self):
+            self._begin(timeout)
+
+    def _begin(self, timeout: float | None) -> None:
+        context = self._context
         for _ in range(_BEGIN_ATTEMPTS):
             self._catch_up()
             context.check()
@@ -474,12 +481,19 @@ class Realm(RealmReferences, RealmExchange, RealmMaintenance):
         Raises DiskFullError and FileError: nothing was kept. Raises WrongTransactionStateError outside a write
         transaction.
         """
+        self._refuse_in_completion()
+        self._commit(self._context.commit, without_notifying)
+
+    def _commit(self, commit: Callable[[], bool], without_notifying: Iterable[NotificationToken]) -> None:
         context = self._context
         context.writing()
         skipped = context.observers.own(without_notifying)
         known = context.catalogue
-        if not context.commit():
-            return
+        try:
+            if not commit():
+                return
+        finally:
+            self._after_write()
         context.observers.skip(skipped)
         if self._sync is not None:
             self._sync.local_commit(context.version)
@@ -488,7 +502,9 @@ class Realm(RealmReferences, RealmExchange, RealmMaintenance):
 
     def cancel_write(self) -> None:
         """Undo everything that was written. Objects created meanwhile become invalid."""
+        self._refuse_in_completion()
         self._context.rollback()
+        self._after_write()
 
     def delete(self, objects: Model | Iterable[Model]) -> None:
         """Delete an object, or all objects in a list, results or any other iterable. Links to them become null.

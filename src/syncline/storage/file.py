@@ -87,6 +87,7 @@ class RealmFile:
                 clock=settings.clock,
                 oldest_version=self._pool.oldest,
             )
+            self._writer.can_relax = settings.durable and settings.vfs is None
         self._tx: WriteTransaction | None = None
         self._temporary: weakref.finalize[..., Any] | None = None
 
@@ -270,11 +271,12 @@ class RealmFile:
         if self._tx is tx:
             self.commit(tx, origin_timestamp=origin_timestamp)
 
-    def begin(self, timeout: float | None = None) -> WriteTransaction:
+    def begin(self, timeout: float | None = None, *, relaxed: bool = False) -> WriteTransaction:
         """Take the writer lock (fair: first come, first served) and begin at the newest version.
 
         Release your own snapshot first: an old one keeps the write-ahead log from being reused. While the lock is held,
         :meth:`snapshot` gives exactly the version the transaction began at. The transaction may end on another thread.
+        ``relaxed``: its commit does not wait for the disk; :func:`~syncline.storage.groups.make_durable` does.
         Raises WriteTimeoutError, WrongTransactionStateError for a read-only file, FileError.
         """
         self._check_open()
@@ -287,7 +289,7 @@ class RealmFile:
             self._check_open()
             with translating(self.path):
                 self._writer.start_wal_over(self._pool)
-                self._tx = self._writer.begin()
+                self._tx = self._writer.begin(relaxed)
         except BaseException:
             self._abandon_write()
             raise

@@ -82,6 +82,9 @@ class Writer:
         self._remote: RemoteOrigin | None = None
         self._rows_before = 0
         self._may_commit = False
+        #: whether a transaction may be committed without waiting for the disk
+        self.can_relax = False
+        self._is_relaxed = False
         self._wal_pages = 0
         self._wal_limit = _WAL_PAGES
         self._long_wal = _LONG_WAL_PAGES
@@ -105,10 +108,17 @@ class Writer:
             self._state = SyncState.load(self.connection)
         return self._state
 
-    def begin(self) -> WriteTransaction:
-        """Start at the newest version."""
+    def begin(self, relaxed: bool = False) -> WriteTransaction:
+        """Start at the newest version; in a group of commits (``storage.groups``) after the one before.
+
+        ``relaxed``: where that is possible, the commit does not wait for the disk (``groups.make_durable`` does).
+        """
         connection = self.connection
-        connection.execute("BEGIN IMMEDIATE")
+        if connection.in_transaction:
+            connection.execute("SAVEPOINT rlm_group")
+        else:
+            self._relax(relaxed and self.can_relax)
+            connection.execute("BEGIN IMMEDIATE")
         version: int = connection.execute("SELECT max(version) FROM rlm_commit").get
         if version != self.version:
             self._catalogue = catalogue.load(connection, self._catalogue)
@@ -126,6 +136,11 @@ class Writer:
             keep_asymmetric=self._keep_asymmetric,
         )
 
+    def _relax(self, relaxed: bool) -> None:
+        if relaxed != self._is_relaxed:
+            self.connection.execute(f"PRAGMA synchronous={'NORMAL' if relaxed else 'FULL'}")
+            self._is_relaxed = relaxed
+
     def integrated(self, origin: RemoteOrigin) -> None:
         """The running transaction carries out changesets of others: its history entry is of remote origin."""
         self._remote = origin
@@ -134,15 +149,19 @@ class Writer:
         """Whether a commit now would make a version."""
         return tx.is_dirty or self.connection.total_changes() != self._rows_before
 
-    def commit(self, tx: WriteTransaction, origin_timestamp: int | None) -> int | None:
-        """Make everything durable; the new version, or None when nothing was written. On an error: :meth:`rollback`."""
+    def commit(self, tx: WriteTransaction, origin_timestamp: int | None, in_group: bool = False) -> int | None:
+        """Make everything durable; the new version, or None when nothing was written. On an error: :meth:`rollback`.
+
+        ``in_group``: stored once :meth:`finish_group` is called.
+        """
         connection = self.connection
         if not connection.in_transaction:
             raise WrongTransactionStateError(
                 "the database rolled this transaction back after an error; begin a new one"
             )
         if not self.is_dirty(tx):
-            connection.execute("ROLLBACK")
+            if not in_group:
+                connection.execute("ROLLBACK")
             return None
         tx.finish()
         version = self.version + 1
@@ -155,14 +174,25 @@ class Writer:
             self._add_history(tx, version, now - EPOCH_MS if origin_timestamp is None else origin_timestamp)
         if version % 64 == 0:
             self._trim_logs(version)
-        self._may_commit = True
-        try:
-            connection.execute("COMMIT")
-        finally:
-            self._may_commit = False
+        if not in_group:
+            self.finish_group()
         self.version = version
         self._catalogue = tx.catalogue
         return version
+
+    def finish_group(self) -> None:
+        """Store what was committed in a group."""
+        self._may_commit = True
+        try:
+            self.connection.execute("COMMIT")
+        finally:
+            self._may_commit = False
+
+    def undo_in_group(self) -> None:
+        """Undo the running transaction of a group, and forget what may have been learned from it."""
+        self._state = None
+        self.own_changes.clear()
+        self.connection.execute("ROLLBACK TO rlm_group")
 
     def _add_history(self, tx: WriteTransaction, version: int, timestamp: int) -> None:
         connection = self.connection
