@@ -336,6 +336,37 @@ def test_cycles_of_unmanaged_objects(realm: Realm, mode: UpdateMode) -> None:
     assert len(realm.objects(Node)) == 2
 
 
+@pytest.mark.parametrize("mode", UpdateMode)
+def test_long_chains(realm: Realm, mode: UpdateMode) -> None:
+    for again in range(2 if mode is not NEVER else 1):
+        first = last = Node(id=0)
+        for number in range(1, 1000):
+            last.link = Node(id=number, name=str(again), leaf=Leaf(text="x"))
+            last = last.link
+        last.link = first
+        realm.add(first, update=mode)
+        nodes, each = 0, first
+        while nodes < 1000:
+            assert each.link is not None
+            assert (each.link.id, each.link.leaf is None) == ((each.id + 1) % 1000, each.id == 999)
+            nodes, each = nodes + 1, each.link
+        assert each == first
+    assert len(realm.objects(Node)) == 1000
+
+
+def test_long_chains_as_values(realm: Realm) -> None:
+    values: dict[str, Any] = {"id": 0}
+    for number in range(1, 500):
+        values = {"id": number, "link": values}
+    realm.create(Node, values)
+    chain = Node(id=1000)
+    for number in range(1001, 1500):
+        chain = Node(id=number, link=chain)
+    node(realm, 0).link = chain
+    node(realm, 1).nodes.append(Node(id=2000, link=Node(id=2001)))
+    assert [len(realm.objects(Node)), node(realm, 1001).link] == [1002, node(realm, 1000)]
+
+
 def test_an_object_twice_among_values(realm: Realm) -> None:
     leaf = Leaf(text="x")
     realm.create(Node, id=1, leaf=leaf, leaves=[leaf, leaf], mixed=leaf)

@@ -7,9 +7,10 @@ worked out in :mod:`syncline.realm.plans`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from syncline.errors import (
     IllegalOperationError,
@@ -38,6 +39,12 @@ if TYPE_CHECKING:
 __all__ = ["Assigner", "UpdateMode", "no_key", "same"]
 
 
+R = TypeVar("R")
+
+#: Levels of new objects inside new objects that are written at once; those below come afterwards.
+_DEPTH_MAX: Final = 40
+
+
 class UpdateMode(Enum):
     """What happens when an object with the same primary key exists (spec/sdk.md §6.2)."""
 
@@ -59,6 +66,8 @@ class Assigner:
         #: create and add copy objects of other Realms; assigning a value does not
         self.copies = False
         self._copiers: dict[Any, Copier] = {}
+        self._depth = 0
+        self._deferred: list[Callable[[], None]] = []
         self._added: dict[int, ObjectRef] = {}
 
     # --- objects ------------------------------------------------------------------------------------------------------
@@ -68,11 +77,7 @@ class Assigner:
         if self.mode is not UpdateMode.NEVER and binding.plan().key is None:
             raise no_key(binding)
         self.copies = True
-        previous = self.context.assign_with(self)
-        try:
-            return binding.object_at(self.create(binding, values))
-        finally:
-            self.context.assign_with(previous)
+        return binding.object_at(self._run(lambda: self.create(binding, values)))
 
     def run_add(self, obj: Model) -> None:
         """``realm.add``; an object of this Realm stays as it is."""
@@ -80,14 +85,32 @@ class Assigner:
             self.context.reference(obj, None, "add")
             return
         self.copies = True
+        binding = self.context.classes.of(type(obj))
+        if self.mode is not UpdateMode.NEVER and binding.plan().key is None:
+            raise no_key(binding)
+        self.add(obj)
+
+    def _run(self, work: Callable[[], R]) -> R:
+        """Do something as the context's assigner, and then what was put off because it lay too deep."""
         previous = self.context.assign_with(self)
         try:
-            binding = self.context.classes.of(type(obj))
-            if self.mode is not UpdateMode.NEVER and binding.plan().key is None:
-                raise no_key(binding)
-            self.add(obj)
+            result = work()
+            while self._deferred:
+                self._deferred.pop()()
+            return result
         finally:
             self.context.assign_with(previous)
+
+    def _descend(self, work: Callable[[], None]) -> None:
+        """Go on with the values of an object; where objects are nested too deeply for Python, later."""
+        if self._depth >= _DEPTH_MAX:
+            self._deferred.append(work)
+            return
+        self._depth += 1
+        try:
+            work()
+        finally:
+            self._depth -= 1
 
     def create(self, binding: Binding, values: Mapping[str, Any]) -> int:
         """The object key of a new object, or of the one that has the primary key already, with ``values`` written."""
@@ -101,7 +124,7 @@ class Assigner:
             key = plan.key_of(values, NO_DEFAULTS)
             existing = self._find(plan, key)
             if existing is not None:
-                self._write(binding, existing, values)
+                self._descend(partial(self._write, binding, existing, values))
                 return existing
             initial, later = self._initial(plan, values, NO_DEFAULTS)
         else:
@@ -111,6 +134,8 @@ class Assigner:
 
     def add(self, obj: Model) -> ObjectRef:
         """The row of an unmanaged object, which becomes managed, with everything reachable from it."""
+        if self.context.assigner() is not self:
+            return self._run(lambda: self.add(obj))
         known = self._added.get(id(obj))
         if known is not None:
             return known
@@ -125,7 +150,7 @@ class Assigner:
             existing = self._find(plan, key)
             if existing is not None:
                 self._adopt(binding, obj, existing)
-                self._write(binding, existing, values)
+                self._descend(partial(self._write, binding, existing, values))
                 return ObjectRef(binding.info.id, existing)
         initial, later = self._initial(plan, values, defaults)
         return ObjectRef(binding.info.id, self._insert(plan, key, initial, later, obj))
@@ -205,9 +230,13 @@ class Assigner:
         row = plan.insert(self.context.writing(), key, initial)
         if obj is not None:
             self._adopt(binding, obj, row)
-        for attribute, value, is_default in later:
-            self.assign(binding, row, attribute, value, is_default)
+        if later:
+            self._descend(partial(self._assign_all, binding, row, later))
         return row
+
+    def _assign_all(self, binding: Binding, row: int, values: list[tuple[Attribute, Any, bool]]) -> None:
+        for attribute, value, is_default in values:
+            self.assign(binding, row, attribute, value, is_default)
 
     def _find(self, plan: Plan, key: Any) -> int | None:
         """The object that an upsert means; None if it has to be made."""
