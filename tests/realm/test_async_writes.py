@@ -373,15 +373,16 @@ def test_grouped_commits_share_one_way_to_the_disk(tmp_path: Path, monkeypatch: 
         version, elsewhere = realm.version, Realm.open(realm.config)
         seen: set[int] = set()
 
-        def make(number: int) -> None:
+        def make(number: int) -> Callable[[], None]:
+            return lambda: make_one(number)
+
+        def make_one(number: int) -> None:
             realm.create(Dog, name=f"{number:02}")
             elsewhere.refresh()
             seen.add(len(elsewhere.objects(Dog)))
 
         with Writer(tmp_path) as writer:
-            futures = [
-                realm.write_soon(lambda number=number: make(number), allow_grouping=True) for number in range(45)
-            ]
+            futures = [realm.write_soon(make(number), allow_grouping=True) for number in range(45)]
             writer.let_go()
             for future in futures:
                 await future
@@ -451,7 +452,7 @@ async def main():
     realm = Realm.open({str(tmp_path / "test.realm")!r}, schema=[Dog])
     await realm.run_write(lambda: realm.create(Dog, name="before"))
     for name in ("a", "b"):
-        realm.write_soon(lambda: realm.create(Dog, name=name), allow_grouping=True)
+        realm.write_soon(lambda name=name: realm.create(Dog, name=name), allow_grouping=True)
     realm.write_soon(lambda: os._exit(9), allow_grouping=True)
     await asyncio.sleep(20)
 
