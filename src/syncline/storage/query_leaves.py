@@ -24,7 +24,21 @@ from syncline.storage.refs import ObjectRef
 from syncline.values import Decimal128, kinds
 from syncline.values.order import link_sort_key, sort_key
 
-__all__ = ["FALSE", "TRUE", "Place", "Sql", "combine", "constant_test", "in_test", "negate", "null_test", "pair_test"]
+__all__ = [
+    "FALSE",
+    "TRUE",
+    "Place",
+    "Sql",
+    "bare",
+    "combine",
+    "constant_test",
+    "group_terms",
+    "in_test",
+    "negate",
+    "null_test",
+    "order_terms",
+    "pair_test",
+]
 
 
 class Sql(NamedTuple):
@@ -92,6 +106,19 @@ def negate(term: Sql) -> Sql:
     return Sql(f"NOT ({term.text})", term.parameters)
 
 
+def bare(term: Sql) -> Sql:
+    """A term as a condition of WHERE: it may be NULL where ``term`` is 0. SQLite finds indexes for such terms only."""
+    text = term.text
+    if not (text.startswith("ifnull(") and text.endswith(", 0)")):
+        return term
+    inner, depth = text[len("ifnull(") : -len(", 0)")], 0
+    for character in inner:
+        depth += (character == "(") - (character == ")")
+        if depth < 0:
+            return term
+    return Sql(f"({inner})", term.parameters)
+
+
 def null_test(place: Place) -> Sql:
     """Whether the value is null; a link to a tombstone is."""
     if place.kind == kinds.LINK:
@@ -125,7 +152,7 @@ def _equality(place: Place, constant: object) -> Sql:
         return Sql(f"{place.key} IS ?", (_key(constant),))
     if kind == kinds.LINK:
         assert isinstance(constant, ObjectRef)
-        return Sql(f"{place.value} IS ?", (constant.object_key,))
+        return Sql(f"ifnull({place.value} = ?, 0)", (constant.object_key,))  # the index of links has no nulls
     if kind in _NUMBERS:
         number = _equal_number(kind, constant)
         return FALSE if number is None else Sql(f"{place.value} IS ?", (number,))
@@ -387,3 +414,26 @@ def _keyed_pair(operator: Operator, left: str, right: str) -> Sql:
         f"({left} {sign} {right} AND substr({left}, 1, 1) = substr({right}, 1, 1) "
         f"AND {left} <> {_NAN_KEY} AND {right} <> {_NAN_KEY})"
     )
+
+
+# --- sort, distinct ---------------------------------------------------------------------------------------------------
+
+
+def order_terms(place: Place) -> list[str]:
+    """What to sort by: null first, then NaN, then values in the order of spec/sdk.md §1.11.1."""
+    if place.kind in (kinds.DECIMAL, kinds.MIXED):
+        return group_terms(place)
+    if place.kind in _FLOATS:
+        return [f"CASE typeof({place.value}) WHEN 'null' THEN 0 WHEN 'blob' THEN 1 ELSE 2 END", place.value]
+    return [f"CAST({place.value} AS BLOB)" if place.kind == kinds.STRING else place.value]
+
+
+def group_terms(place: Place) -> list[str]:
+    """What makes values equal to DISTINCT."""
+    if place.kind == kinds.DECIMAL:
+        return [f"ifnull({place.key}, x'00')"]
+    if place.kind == kinds.MIXED:
+        return [f"CASE WHEN {place.tag} = 7 AND {place.value} < 0 THEN x'00' ELSE ifnull({place.key}, x'00') END"]
+    if place.kind == kinds.LINK:
+        return [f"ifnull(max({place.value}, -1), -1)"]
+    return [place.value]

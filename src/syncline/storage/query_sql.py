@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
-from typing import Any, Final, NamedTuple, TypeAlias, cast
+from typing import Any, NamedTuple, TypeAlias, cast
 
 from syncline.query.ast import (
     Always,
@@ -55,12 +55,16 @@ from syncline.storage.query_leaves import (
     TRUE,
     Place,
     Sql,
+    bare,
     combine,
     constant_test,
+    group_terms,
     in_test,
     negate,
+    order_terms,
     pair_test,
 )
+from syncline.storage.query_ranges import ranges_an_index, text_range
 from syncline.storage.query_values import Values, columns_of
 from syncline.storage.refs import CollectionRef, ObjectRef
 from syncline.values import kinds
@@ -101,7 +105,7 @@ def compile_query(
     among: Sequence[int] | None = None,
 ) -> Compiled:
     """A resolved query in SQL, as far as that goes; see :func:`keys_query`. ``among``: only these of a whole class."""
-    source = _source(cls, collection)
+    source = _ordered_source(query, cls, collection)
     if among is not None:
         source = replace(source, condition=Sql(f"c.k IN ({','.join('?' * len(among))})", tuple(among)))
     try:
@@ -127,7 +131,7 @@ def _superset(compiler: _Compiler, node: Predicate) -> tuple[Sql, Predicate]:
             return combine("OR", [sql for sql, _ in parts]), Always(True) if exact else node
         case _:
             try:
-                return compiler.predicate(node), Always(True)
+                return compiler.condition(node), Always(True)
             except NotInSql:
                 return TRUE, node
 
@@ -141,12 +145,12 @@ def keys_query(
     often and in the order that it occurs there; or to the objects that link to one object through a property, each as
     often as it does.
     """
-    return _keys_query(query, cls, _source(cls, collection))
+    return _keys_query(query, cls, _ordered_source(query, cls, collection))
 
 
 def _keys_query(query: Query, cls: ClassInfo, source: _Source) -> Sql:
     compiler = _Compiler(cls)
-    stages = _Stages(compiler, source, compiler.predicate(query.predicate), cls)
+    stages = _Stages(compiler, source, compiler.condition(query.predicate), cls)
     for stage in _merged(query.stages):
         stages.add(stage)
     return stages.keys()
@@ -160,7 +164,7 @@ def count_query(
         keys = keys_query(query, cls, collection)
         return Sql(f"SELECT count(*) FROM ({keys.text})", keys.parameters)
     source = _source(cls, collection)
-    where = combine("AND", [source.condition, _Compiler(cls).predicate(query.predicate)])
+    where = combine("AND", [source.condition, _Compiler(cls).condition(query.predicate)])
     return Sql(f"SELECT count(*) FROM {source.tables} WHERE {where.text}", where.parameters)
 
 
@@ -177,7 +181,7 @@ def rows_query(
         keys = compiled.keys
         return Sql(f"({keys.text}) q JOIN {cls.table} c ON c.k = q.k", keys.parameters), TRUE
     source = _source(cls, collection)
-    where = [term for term in (source.condition, _Compiler(cls).predicate(query.predicate)) if term != TRUE]
+    where = [term for term in (source.condition, _Compiler(cls).condition(query.predicate)) if term != TRUE]
     return Sql(source.tables), combine("AND", where)
 
 
@@ -191,6 +195,14 @@ def _source(cls: ClassInfo, collection: tuple[PropertyInfo, CollectionRef | Obje
     table = prop.table
     condition = Sql(f"(s.{table.owner} = ? AND c.k = s.{table.value})", (ref.owner,))
     return _Source(f"{table.name} s, {cls.table} c", condition, f"s.{table.place}")
+
+
+def _ordered_source(
+    query: Query, cls: ClassInfo, collection: tuple[PropertyInfo, CollectionRef | ObjectRef] | None
+) -> _Source:
+    """The source; where an index helps its order is not that of the table, as far as SQLite can see."""
+    source = _source(cls, collection)
+    return replace(source, order="+c.k") if collection is None and ranges_an_index(query.predicate) else source
 
 
 def _linking(prop: PropertyInfo, target: ObjectRef) -> str:
@@ -261,7 +273,24 @@ class _Compiler:
         """A table alias not used before."""
         return f"t{next(self._numbers)}"
 
+    def condition(self, node: Predicate) -> Sql:
+        """A predicate as the condition of WHERE, which may be NULL instead of 0, so that SQLite can use indexes."""
+        match node:
+            case And(terms):
+                return combine("AND", [self.condition(term) for term in terms])
+            case Or(terms):
+                return combine("OR", [self.condition(term) for term in terms])
+            case Between(Path() as path, Constant() as low, Constant() as high) if _is_own(path):
+                lower = self.condition(Compare(Operator.GE, path, low))
+                return combine("AND", [lower, self.condition(Compare(Operator.LE, path, high))])
+            case Compare(operator, Path() as path, Constant(str() as text), False) if _is_own(path):
+                narrowed = text_range(operator, path.steps[0], text)
+                return combine("AND", [*narrowed, bare(self.predicate(node))])
+            case _:
+                return bare(self.predicate(node))
+
     def predicate(self, node: Predicate) -> Sql:
+        """A predicate as an expression that is 0 or 1."""
         match node:
             case Always(value):
                 return TRUE if value else FALSE
@@ -421,6 +450,11 @@ class _Compiler:
         return chain.then(f"{table.name} {alias}", condition, alias, plural=True), place
 
 
+def _is_own(path: Path) -> bool:
+    """Whether a path is one single property of the object itself."""
+    return len(path.steps) == 1 and _is_plain(path) and path.steps[0].property.collection == kinds.SINGLE_COLLECTION
+
+
 def _is_plain(path: Path) -> bool:
     """Whether a path leads only forward, over properties and whole collections."""
     plain = bool(path.steps) and not path.inner
@@ -489,7 +523,7 @@ class _Stages:
                 for key in keys:
                     place, null_link = self._follow(key.path)
                     direction = "ASC" if key.ascending else "DESC"
-                    expressions = _order_terms(place)
+                    expressions = order_terms(place)
                     terms += [f"{term} {direction}" for term in ([null_link] if null_link else []) + expressions]
                 self.order = (*terms, *self.order)
             case Distinct(paths):
@@ -539,7 +573,7 @@ class _Stages:
         present: list[Sql] = [self.where] if self.where != TRUE else []
         for path in paths:
             place, null_link = self._follow(path)
-            groups += _group_terms(place)
+            groups += group_terms(place)
             present += [Sql(f"NOT {null_link}")] if null_link else []
         self.where = combine("AND", present)
         order = ", ".join(self.order)
@@ -557,26 +591,3 @@ class _Stages:
         self.where = TRUE
         self.order = ("q.n",)
         self.limit = None
-
-
-_FLOATS: Final = frozenset({kinds.FLOAT, kinds.DOUBLE})
-
-
-def _order_terms(place: Place) -> list[str]:
-    """What to sort by: null first, then NaN, then values in the order of spec/sdk.md §1.11.1."""
-    if place.kind in (kinds.DECIMAL, kinds.MIXED):
-        return _group_terms(place)
-    if place.kind in _FLOATS:
-        return [f"CASE typeof({place.value}) WHEN 'null' THEN 0 WHEN 'blob' THEN 1 ELSE 2 END", place.value]
-    return [f"CAST({place.value} AS BLOB)" if place.kind == kinds.STRING else place.value]
-
-
-def _group_terms(place: Place) -> list[str]:
-    """What makes values equal to DISTINCT."""
-    if place.kind == kinds.DECIMAL:
-        return [f"ifnull({place.key}, x'00')"]
-    if place.kind == kinds.MIXED:
-        return [f"CASE WHEN {place.tag} = 7 AND {place.value} < 0 THEN x'00' ELSE ifnull({place.key}, x'00') END"]
-    if place.kind == kinds.LINK:
-        return [f"ifnull(max({place.value}, -1), -1)"]
-    return [place.value]
