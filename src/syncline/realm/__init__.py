@@ -17,6 +17,8 @@ from syncline.realm.results import Results
 from syncline.realm.schedulers import AsyncioScheduler, FrozenScheduler, Scheduler, ThreadScheduler
 from syncline.realm.schema import ObjectSchema, Property
 from syncline.realm.schema_changes import SchemaMode
+from syncline.realm.section_changes import SectionedChange
+from syncline.realm.sections import Section, SectionedResults, first_letter
 from syncline.realm.sets import Set
 from syncline.realm.streams import Changes
 from syncline.realm.tokens import NotificationToken
@@ -48,9 +50,13 @@ __all__ = [
     "Results",
     "Scheduler",
     "SchemaMode",
+    "Section",
+    "SectionedChange",
+    "SectionedResults",
     "Set",
     "ThreadSafeReference",
     "ThreadScheduler",
     "TkScheduler",
     "UpdateMode",
+    "first_letter",
 ]

@@ -23,6 +23,7 @@ __all__ = [
     "compare_few",
     "compare_keys",
     "compare_members",
+    "increasing",
     "replay_list",
 ]
 
@@ -164,7 +165,7 @@ def compare_few(
     added = sorted(after[key] for key in candidates if key in after)
     kept = sorted((before[key], after[key]) for key in candidates if key in before and key in after)
     level = [pair for pair in kept if pair[0] - bisect_left(removed, pair[0]) == pair[1] - bisect_left(added, pair[1])]
-    still = set(_longest_increasing([place for _, place in level]))
+    still = set(increasing([place for _, place in level]))
     stay = {pair for pair in level if pair[1] in still}
     moves = sorted((pair for pair in kept if pair not in stay), key=lambda move: move[1])
     away, back = {source for source, _ in stay}, {target for _, target in stay}
@@ -254,7 +255,7 @@ def _moves(kept: list[tuple[int, int]], loose: Collection[int]) -> list[tuple[in
     """
     firm = [source for source, _ in kept if source not in loose]
     if len(firm) * 2 < len(kept) or any(a > b for a, b in pairwise(firm)):
-        stay = set(_longest_increasing([source for source, _ in kept]))
+        stay = set(increasing([source for source, _ in kept]))
     else:
         stay = set(firm) | _fitting(kept, loose)
     return [(source, target) for source, target in kept if source not in stay]
@@ -269,12 +270,12 @@ def _fitting(kept: list[tuple[int, int]], loose: Collection[int]) -> set[int]:
         if source in loose:
             gap.append(source)
             continue
-        fitting.update(_longest_increasing([each for each in gap if floor < each < source]))
+        fitting.update(increasing([each for each in gap if floor < each < source]))
         gap, floor = [], source
     return fitting
 
 
-def _longest_increasing(values: list[int]) -> list[int]:
+def increasing(values: list[int]) -> list[int]:
     """A longest increasing subsequence of distinct numbers, in O(n log n)."""
     tails: list[int] = []
     tail_places: list[int] = []

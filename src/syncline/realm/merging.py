@@ -6,12 +6,13 @@ than the collection itself. A change set turns an *old* sequence into a *new* on
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from bisect import bisect_left
 from dataclasses import replace
 from typing import Any, TypeVar
 
 from syncline.realm.changes import CollectionChange, DictionaryChange, ObjectChange
+from syncline.realm.section_changes import SectionedChange, merge_sections
+from syncline.realm.shifts import Shift
 
 __all__ = ["merged"]
 
@@ -32,36 +33,18 @@ def _merged(older: Any, later: Any) -> Any:
         return _dictionary(older, later)
     if isinstance(older, ObjectChange):
         return _object(older, later)
+    if isinstance(older, SectionedChange):
+        assert older.source is not None
+        return merge_sections(older, later, _collection(older.source[2], later.source[2]))
     return replace(later, events=tuple(dict.fromkeys((*older.events, *later.events))), initial=older.initial)
-
-
-class _Shift:
-    """How one change set renumbers the elements that stay."""
-
-    def __init__(self, deletions: Sequence[int], insertions: Sequence[int]) -> None:
-        self._deletions = deletions
-        self._insertions = insertions
-        # how many elements that stayed are before each of them
-        self._holes = [place - index for index, place in enumerate(deletions)]
-        self._gaps = [place - index for index, place in enumerate(insertions)]
-
-    def forward(self, old: int) -> int:
-        """Where an element that was not deleted is now."""
-        rank = old - bisect_left(self._deletions, old)
-        return rank + bisect_right(self._gaps, rank)
-
-    def back(self, new: int) -> int:
-        """Where an element that was not inserted came from."""
-        rank = new - bisect_left(self._insertions, new)
-        return rank + bisect_right(self._holes, rank)
 
 
 def _collection(older: CollectionChange, later: CollectionChange) -> CollectionChange:
     if older.initial:  # it shows the latest state, whatever that is
         return replace(later, deletions=(), insertions=(), modifications=(), modifications_new=(), moves=(),
                        cleared=False, initial=True)  # fmt: skip
-    first = _Shift(older.deletions, older.insertions)
-    second = _Shift(later.deletions, later.insertions)
+    first = Shift(older.deletions, older.insertions)
+    second = Shift(later.deletions, later.insertions)
     came, gone = set(older.insertions), set(later.deletions)
     deletions = {*older.deletions, *(first.back(place) for place in gone - came)}
     insertions = {*later.insertions, *(second.forward(place) for place in came - gone)}
@@ -85,7 +68,7 @@ def _collection(older: CollectionChange, later: CollectionChange) -> CollectionC
     )
 
 
-def _follow(older: CollectionChange, later: CollectionChange, first: _Shift, second: _Shift) -> list[tuple[int, int]]:
+def _follow(older: CollectionChange, later: CollectionChange, first: Shift, second: Shift) -> list[tuple[int, int]]:
     """The moves of both, from where a row was before ``older`` to where it is after ``later``."""
     came, gone = set(older.insertions), set(later.deletions)
     onward = dict(later.moves)

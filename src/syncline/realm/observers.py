@@ -26,6 +26,7 @@ from syncline.realm.observing import (
     ObjectObserver,
     Observer,
     ResultsObserver,
+    SectionsObserver,
     SetObserver,
 )
 from syncline.realm.schedulers import AsyncioScheduler
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from syncline.realm.lists import List
     from syncline.realm.models import Model, ModelInfo
     from syncline.realm.results import Results
+    from syncline.realm.sections import SectionedResults
     from syncline.realm.sets import Set
     from syncline.storage.snapshot import Snapshot
 
@@ -208,6 +210,17 @@ class Observers:
         """See :meth:`Results.observe`."""
         self._check()
         return self._add(ResultsObserver(results, listener, self._paths(key_paths, results._binding)), keep)
+
+    def observe_sections(
+        self,
+        sections: SectionedResults[Any],
+        listener: Listener,
+        key_paths: Sequence[str] | None,
+        keep: bool = False,
+    ) -> NotificationToken:
+        """See :meth:`SectionedResults.observe`."""
+        self._check()
+        return self._add(SectionsObserver(sections, listener, self._paths(key_paths, sections.results._binding)), keep)
 
     def observe_list(
         self, collection: List[Any], listener: Listener, key_paths: Sequence[str] | None, keep: bool = False

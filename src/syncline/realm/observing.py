@@ -29,6 +29,8 @@ from syncline.realm.key_paths import KeyPath, Step, incoming_steps
 from syncline.realm.live import LiveCollection
 from syncline.realm.models import Model
 from syncline.realm.patching import FEW, FEW_SORTED
+from syncline.realm.section_changes import SectionedChange, section_change
+from syncline.realm.sections import Layout, SectionedResults
 from syncline.realm.streams import Inbox, frozen_view
 from syncline.storage.backlinks import links_through
 from syncline.storage.changes import DICT_CLEAR, UNKNOWN, ListOperation
@@ -48,6 +50,7 @@ __all__ = [
     "ObjectObserver",
     "Observer",
     "ResultsObserver",
+    "SectionsObserver",
     "SetObserver",
 ]
 
@@ -252,6 +255,25 @@ class ResultsObserver(CollectionObserver):
         if count > (FEW_SORTED if query.stages else FEW):
             return None
         return {*(key for first, stop in ranges for key in range(first, stop)), *gone}.union(*written)
+
+
+class SectionsObserver(Observer):
+    """Sections of results, from what happened to the results."""
+
+    def __init__(self, sections: SectionedResults[Any], listener: Listener, paths: list[KeyPath] | None) -> None:
+        super().__init__(sections, listener, paths)
+        self.inner = ResultsObserver(sections.results, listener, paths)
+        self.layout = Layout(())
+
+    def prepare(self, affected: Affected) -> SectionedChange | None:
+        flat = self.inner.prepare(affected)
+        self.started, self.finished = self.inner.started, self.inner.finished
+        if flat is None:
+            return None
+        old, self.layout = self.layout, Layout(()) if self.finished else self.observed.layout()
+        if flat.initial:
+            return SectionedChange(initial=True, source=(self.layout, self.layout, flat))
+        return section_change(old, self.layout, flat)
 
 
 class _OwnedObserver(CollectionObserver):
