@@ -32,6 +32,7 @@ from syncline.realm.freezing import ResultsFreezing
 from syncline.realm.models import Model
 from syncline.realm.patching import patch, patch_sorted
 from syncline.realm.sections import ResultsSections
+from syncline.realm.snapshots import ResultsSnapshots
 from syncline.realm.summaries import ResultsSummaries
 from syncline.storage import query_run
 from syncline.storage.catalogue import Catalogue
@@ -51,7 +52,7 @@ V = TypeVar("V")
 _ALL: Final = Query()
 
 
-class Results(ResultsExchange, ResultsSummaries, ResultsFreezing, ResultsSections, Sequence[T]):
+class Results(ResultsExchange, ResultsSummaries, ResultsSnapshots[T], ResultsFreezing, ResultsSections, Sequence[T]):
     """Objects of one class that match a query, in its order; ``realm.objects(Dog)``.
 
     Iterating goes over the objects that match when the loop starts; those deleted meanwhile are left out.
