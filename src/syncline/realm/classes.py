@@ -45,9 +45,7 @@ class Classes:
         says what it is: then it is looked up again, and its objects are invalid.
         """
         before = self._catalogue
-        if before is not None and before.counter == catalogue.counter:
-            return
-        if before is not None:
+        if before is not None and before.counter != catalogue.counter:
             self._verify_unused(before, catalogue)
         for name, binding in list(self._missing.items()):
             info = catalogue.find(name)

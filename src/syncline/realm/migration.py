@@ -17,6 +17,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -334,13 +335,4 @@ def _merged(schema: ObjectSchema, info: ClassInfo) -> ObjectSchema:
 
 
 def _unindexed(prop: Property, key: str | None) -> Property:
-    return Property(
-        prop.name,
-        prop.type,
-        primary_key=prop.stored_name == key,
-        default=prop.default,
-        default_factory=prop.default_factory,
-        stored_name=prop.stored_name,
-        counter=prop.counter,
-        exact=prop.exact,
-    )
+    return replace(prop, primary_key=prop.stored_name == key, index=False)

@@ -6,8 +6,8 @@
 
 Every thread of every process commits pairs of entries and counts them in one shared object. What was committed is
 noted, outside of the Realm, after ``commit`` has returned. Processes die of signal 9 at random moments and are started
-again. At the end every noted pair must be there, no pair may be half, the count must be right, and the file sound; while it
-runs, every thread checks the same of each version it reads.
+again. At the end every noted pair must be there, no pair may be half, the count must be right, and the file sound;
+while it runs, every thread checks the same of each version it reads.
 """
 
 from __future__ import annotations
