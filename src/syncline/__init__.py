@@ -68,6 +68,7 @@ if TYPE_CHECKING:
         TkScheduler,
         UpdateMode,
         first_letter,
+        register_type,
     )
     from syncline.sync import (
         ClientResetDiagnostics,
@@ -175,6 +176,7 @@ __all__ = [
     "first_letter",
     "km",
     "miles",
+    "register_type",
     "session_for_realm",
 ]
 __all__ += errors.__all__

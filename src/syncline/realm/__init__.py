@@ -5,6 +5,7 @@ from syncline.realm.async_open import AsyncOpenTask
 from syncline.realm.backlinks import Backlinks
 from syncline.realm.changes import CollectionChange, DictionaryChange, ObjectChange, RealmChange
 from syncline.realm.configuration import RealmConfiguration
+from syncline.realm.custom_types import register_type
 from syncline.realm.declarations import Counter, Field
 from syncline.realm.dictionaries import Dictionary
 from syncline.realm.gui_schedulers import QtScheduler, TkScheduler
@@ -59,4 +60,5 @@ __all__ = [
     "TkScheduler",
     "UpdateMode",
     "first_letter",
+    "register_type",
 ]

@@ -43,7 +43,7 @@ class Attribute:
         self.place = place
         self.slot = slot
         self.target = target
-        self.converter = Converter(f"{owner}.{prop.name}", prop.type, prop.exact)
+        self.converter = Converter(f"{owner}.{prop.name}", prop.type, prop.exact, prop.custom)
         self.expression = Expr(Path((prop.stored_name,)), target, collection=prop.type.collection)
 
     @property
@@ -234,7 +234,7 @@ def make_attribute(
         kind: type[Attribute] = CollectionAttribute
     elif prop.counter:
         kind = CounterAttribute
-    elif Converter("", prop.type, prop.exact).load is not None:
+    elif Converter("", prop.type, prop.exact, prop.custom).load is not None:
         kind = ConvertedAttribute
     else:
         kind = Attribute

@@ -17,6 +17,7 @@ from typing import Any, Final, Protocol, TypeAlias
 from uuid import UUID
 
 from syncline.errors import IllegalOperationError, LimitExceededError, PropertyNotNullableError, TypeMismatchError
+from syncline.realm.custom_types import CustomType
 from syncline.realm.schema import PropertyType
 from syncline.storage.refs import CollectionRef, ObjectRef
 from syncline.values import Decimal128, Float32, ObjectId, Timestamp, kinds
@@ -171,7 +172,9 @@ class Converter:
     the same.
     """
 
-    def __init__(self, where: str, type: PropertyType, exact_timestamps: bool = False) -> None:
+    def __init__(
+        self, where: str, type: PropertyType, exact_timestamps: bool = False, custom: CustomType | None = None
+    ) -> None:
         self.where = where
         self.type = type
         self.kind = type.kind
@@ -183,6 +186,10 @@ class Converter:
         #: the place holds scalars: no links, nothing of varying type
         self.is_scalar = self._check is not None
         self.load = _loader(self.kind, exact_timestamps)
+        self.custom = custom
+        if custom is not None and self._check is not None:
+            self.exact, self._check = _Nothing, _custom_check(custom, self._check)
+            self.load = _custom_loader(custom, self.load)
 
     def store(self, value: Any, context: Context) -> Any:
         """The stored form of a value, for a place that holds it directly.
@@ -293,6 +300,24 @@ _ANNOTATIONS: Final = {
     kinds.OBJECT_ID: "ObjectId",
     kinds.UUID: "UUID",
 }
+
+
+def _custom_check(custom: CustomType, check: Check) -> Check:
+    def checked(value: Any, where: str) -> Any:
+        if not isinstance(value, custom.python_type):
+            raise _mismatch(where, custom.python_type.__name__, value)
+        return check(custom.to_stored(value), where)
+
+    return checked
+
+
+def _custom_loader(custom: CustomType, load: Loader | None) -> Loader:
+    def loaded(value: Any, context: Context) -> Any:
+        if value is None:
+            return None
+        return custom.from_stored(value if load is None else load(value, context))
+
+    return loaded
 
 
 Loader: TypeAlias = "Callable[[Any, Context], Any]"

@@ -10,12 +10,13 @@ import builtins
 import types
 import typing
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, ClassVar, Final, ForwardRef, get_args, get_origin
 from uuid import UUID
 
+from syncline.realm.custom_types import CustomType, custom_type
 from syncline.realm.schema import MISSING
 from syncline.values import Float32, ObjectId, Timestamp, kinds
 
@@ -139,6 +140,7 @@ class Declared:
     counter: bool = False
     exact: bool = False
     backlinks: bool = False
+    custom: CustomType | None = None
 
 
 @dataclass(frozen=True)
@@ -227,6 +229,9 @@ class AnnotationReader:
             return self._collection(annotation, self.collections[origin or annotation])
         if self.is_model(annotation):
             return Declared(kinds.LINK, target=annotation)
+        custom = custom_type(annotation)
+        if custom is not None and custom.stored in _SCALARS and custom.stored is not Any:
+            return replace(_SCALARS[custom.stored], custom=custom)
         declared = _SCALARS.get(annotation) if _hashable(annotation) else None
         if declared is None:
             raise Misdeclared(f"{_shown(annotation)} is no property type; use {_SUPPORTED}")
@@ -244,7 +249,7 @@ class AnnotationReader:
             raise Misdeclared(f"{_shown(annotation)}: a collection always exists and may be empty; leave out '| None'")
         if inner.counter:
             return Declared(inner.kind, True, counter=True)
-        return Declared(inner.kind, True, inner.collection, inner.target, exact=inner.exact)
+        return replace(inner, nullable=True)
 
     def _backlinks(self, annotation: Any) -> Declared:
         source = self._evaluate(get_args(annotation)[0])
@@ -268,7 +273,7 @@ class AnnotationReader:
         if element.counter:
             raise Misdeclared(f"{_shown(annotation)}: a Counter is a property of its own, not an element")
         nullable = element.nullable or (element.kind == kinds.LINK and collection == kinds.DICTIONARY_COLLECTION)
-        return Declared(element.kind, nullable, collection, element.target, exact=element.exact)
+        return replace(element, nullable=nullable, collection=collection)
 
 
 def _hashable(annotation: Any) -> bool:

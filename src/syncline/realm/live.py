@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from syncline.errors import InvalidatedObjectError, StaleAccessorError, WrongThreadError
 from syncline.realm.converters import Converter
+from syncline.realm.custom_types import custom_type
 from syncline.realm.freezing import CollectionFreezing
 from syncline.realm.models import Model
 from syncline.realm.schema import PropertyType
@@ -163,8 +164,9 @@ def equality_key(value: Any) -> Hashable:
     if isinstance(value, Model):
         binding = value._binding
         return ("unmanaged", id(value)) if binding is None else (binding.identity, value._key)
+    custom = custom_type(type(value))
     try:
-        return sort_key(_ANYTHING.store_scalar(value))
+        return sort_key(_ANYTHING.store_scalar(value if custom is None else custom.to_stored(value)))
     except (TypeError, ValueError):
         return "other", id(value)
 

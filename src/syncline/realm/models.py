@@ -164,6 +164,7 @@ def _property(name: str, declared: Declared, field: FieldInfo) -> Property:
         stored_name=field.stored_name,
         counter=declared.counter,
         exact=declared.exact,
+        custom=declared.custom,
     )
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from syncline.errors import SchemaError, SchemaValidationError
+from syncline.realm.custom_types import CustomType
 from syncline.values import kinds
 
 __all__ = ["MISSING", "ObjectSchema", "Property", "PropertyType", "schema_error"]
@@ -113,8 +114,8 @@ class Property:
     ``type`` is a :class:`PropertyType` or its short notation; ``stored_name`` is the name in the file and on the
     wire, the same as ``name`` unless given; ``index`` is True or ``"fulltext"``; ``counter`` marks an int that the
     application sees as a :class:`~syncline.Counter`; ``exact`` a date that is always read as a
-    :class:`~syncline.Timestamp`. ``default`` and ``default_factory`` apply when an object is created without a value
-    for it (spec/sdk.md §1.3).
+    :class:`~syncline.Timestamp`; ``custom`` a type of the application that stands for the stored one. ``default`` and
+    ``default_factory`` apply when an object is created without a value for it (spec/sdk.md §1.3).
     """
 
     name: str
@@ -126,6 +127,7 @@ class Property:
     stored_name: str = ""
     counter: bool = False
     exact: bool = False
+    custom: CustomType | None = None
 
     def __init__(
         self,
@@ -139,6 +141,7 @@ class Property:
         stored_name: str | None = None,
         counter: bool = False,
         exact: bool = False,
+        custom: CustomType | None = None,
     ) -> None:
         values = {
             "name": name,
@@ -150,6 +153,7 @@ class Property:
             "stored_name": stored_name or name,
             "counter": counter,
             "exact": exact,
+            "custom": custom,
         }
         for attribute, value in values.items():
             object.__setattr__(self, attribute, value)
