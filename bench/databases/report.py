@@ -8,7 +8,7 @@ import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -166,7 +166,7 @@ def _growth(small: Run, large: Run) -> Iterable[str]:
 
 def figures_for_page(runs: list[Run], absent: Mapping[str, str], seconds: float) -> str:
     """Everything as Markdown."""
-    parts = [f"{_machine()} {_versions(run.figures for run in runs)}"]
+    parts = [f"{_machine()} {_versions({name for run in runs for name in run.figures})}"]
     if absent:
         parts.append("Not installed: " + ", ".join(f"{name} ({why})" for name, why in absent.items()) + ".")
     for run in runs:
@@ -207,9 +207,9 @@ def _fsync() -> float:
     return statistics.median(times)
 
 
-def _versions(figures: Iterable[Figures]) -> str:
+def _versions(databases: Container[str]) -> str:
     """All packages that took part."""
-    names = [name for name in DATABASES if any(name in each for each in figures)]
+    names = [name for name in DATABASES if name in databases]
     found = {f"Python {platform.python_version()}": None}
     for adapter in map(load, names):
         parts = [f"{package} {_version(package)}" for package in adapter.packages]

@@ -43,8 +43,10 @@ class ObjectBox(Database):
         return f"library {version('objectbox-clib')}"
 
     def open(self) -> None:
+        # the names of properties for good: a part of the application, not of the database
+        model = self.folder.parent / "objectbox-model.json"
         self.store = objectbox.Store(
-            directory=str(self.folder), model_json_file=str(self.folder / "model.json"), max_db_size_in_kb=_SPACE_KB
+            directory=str(self.folder), model_json_file=str(model), max_db_size_in_kb=_SPACE_KB
         )
         self.box = self.store.box(Reading)
 
