@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from syncline import GeoBox, GeoCircle, GeoPoint, GeoPolygon, QueryArgumentError, km, miles
-from syncline.query.geometry import MAX_VERTICES, to_vector
+from syncline.query.geometry import MAX_VERTICES, latitudes, to_vector
 
 SQUARE = [(0, 0), (10, 0), (10, 10), (0, 10), (0, 0)]
 
@@ -135,3 +135,21 @@ def around(longitude: float, latitude: float, radius: float, bearing: float) -> 
         math.sin(bearing) * math.sin(radius) * math.cos(lat), math.cos(radius) - math.sin(lat) * math.sin(y)
     )
     return (math.degrees(x) + 540) % 360 - 180, math.degrees(y)
+
+
+PLACES = st.tuples(st.floats(-180, 180), st.floats(-90, 90))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(PLACES, min_size=3, max_size=3), st.floats(0, 3.2), PLACES)
+def test_a_shape_lies_between_its_latitudes(corners: list[Any], radius: float, place: tuple[float, float]) -> None:
+    shapes: list[Any] = [GeoCircle(corners[0], radius)]
+    for make in (lambda: GeoBox(*corners[:2]), lambda: GeoPolygon([*corners, corners[0]])):
+        try:
+            shapes.append(make())
+        except QueryArgumentError:  # these corners make none
+            continue
+    for shape in shapes:
+        low, high = latitudes(shape)
+        for longitude, latitude in (place, *corners, (0.0, 90.0), (0.0, -90.0)):
+            assert low <= latitude <= high or not shape.contains(longitude, latitude)

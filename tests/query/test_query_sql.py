@@ -215,6 +215,12 @@ def quantified(collection: Expr) -> list[Expr]:
     return [collection, collection.any, collection.all, collection.none]
 
 
+def in_turn(collection: Expr, leaves: Callable[[Expr], list[Any]]) -> list[Any]:
+    """Every leaf with one of the quantifiers, each in its turn: what a leaf means does not depend on them."""
+    columns = zip(*(leaves(each) for each in quantified(collection)), strict=False)
+    return [column[number % len(column)] for number, column in enumerate(columns)]
+
+
 SIZES = [0, 1, 2, 3, 1.5]
 PLAIN = [
     *compared(Thing.number, ORDER, INTEGERS),
@@ -236,9 +242,9 @@ LINKED = [
     *part_leaves(Thing.part),
     *compared(Thing.part.next.ratio, ORDER, NUMBERS),
     *mixed(Thing.part.next.extra),
-    *(leaf for parts in quantified(Thing.parts) for leaf in part_leaves(parts, plural=True)),
-    *(leaf for parts in quantified(Thing.parts.next) for leaf in compared(parts.number, ORDER, INTEGERS)),
-    *(leaf for parts in quantified(Thing.parts.next) for leaf in textual(parts.name)),
+    *in_turn(Thing.parts, lambda parts: part_leaves(parts, plural=True)),
+    *in_turn(Thing.parts.next, lambda parts: compared(parts.number, ORDER, INTEGERS)),
+    *in_turn(Thing.parts.next, lambda parts: textual(parts.name)),
     *compared(Thing.parts.count(), ORDER, SIZES),
     *compared(Thing.parts.next.count(), ORDER, SIZES),
     *compared(Thing.part.count(), ORDER, SIZES),
@@ -246,13 +252,13 @@ LINKED = [
 ]
 COLLECTIONS = [
     *(leaf for marks in quantified(Thing.marks) for leaf in compared(marks, ORDER, INTEGERS, only_all(marks))),
-    *(leaf for words in quantified(Thing.words) for leaf in textual(words, only_all(words))),
+    *in_turn(Thing.words, lambda words: textual(words, between=False)),
+    *textual(Thing.words.all),
     *(leaf for scores in quantified(Thing.scores) for leaf in compared(scores, ORDER, NUMBERS, only_all(scores))),
     *(
         leaf
         for path in (Thing.part.marks, Thing.parts.marks, Thing.parts.next.marks)
-        for marks in quantified(path)
-        for leaf in compared(marks, ORDER, INTEGERS, only_all(marks))
+        for leaf in in_turn(path, lambda marks: compared(marks, ORDER, INTEGERS, between=False))
     ),
     *compared(Thing.marks.count(), ORDER, SIZES),
     *compared(Thing.part.marks.count(), ORDER, SIZES),

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from syncline.errors import QueryArgumentError
 
-__all__ = ["MAX_VERTICES", "GeoBox", "GeoCircle", "GeoPoint", "GeoPolygon", "Shape", "km", "miles"]
+__all__ = ["MAX_VERTICES", "GeoBox", "GeoCircle", "GeoPoint", "GeoPolygon", "Shape", "km", "latitudes", "miles"]
 
 #: A polygon with more corners is refused: checking it would take too long.
 MAX_VERTICES: Final = 10_000
@@ -24,6 +24,9 @@ _EARTH_RADIUS_KM: Final = 6378.1
 _EARTH_RADIUS_MILES: Final = 3963.16760121
 #: Below this, the sign of a triple product of unit vectors is not trusted.
 _DOUBTFUL: Final = 1e-14
+#: Degrees by which a range of latitudes is wider than the shape, and within which a pole counts as part of it.
+_MARGIN: Final = 1e-4
+_NEAR_POLE: Final = 0.1
 
 
 def km(distance: float) -> float:
@@ -199,6 +202,22 @@ class GeoBox:
 
 
 Shape: TypeAlias = "GeoBox | GeoCircle | GeoPolygon"
+
+
+def latitudes(shape: Shape) -> tuple[float, float]:
+    """Degrees of latitude between which all places of the shape lie."""
+    if isinstance(shape, GeoCircle):
+        radius = math.degrees(shape.radius) + _MARGIN
+        return shape.center.latitude - radius, shape.center.latitude + radius
+    ring = (shape._polygon if isinstance(shape, GeoBox) else shape)._rings[0]
+    ranges = [_latitudes(start, stop) for start, stop in ring.edges]
+    low = math.degrees(math.asin(max(-1.0, min(low for low, _ in ranges)))) - _MARGIN
+    high = math.degrees(math.asin(min(1.0, max(high for _, high in ranges)))) + _MARGIN
+    if low < -90 + _NEAR_POLE or ring.contains(Vector(0, 0, -1)):
+        low = -90.0
+    if high > 90 - _NEAR_POLE or ring.contains(Vector(0, 0, 1)):
+        high = 90.0
+    return low, high
 
 
 class _Ring:

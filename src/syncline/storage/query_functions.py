@@ -16,6 +16,7 @@ from syncline.query.arithmetic import aggregate, calculate, wrapped
 from syncline.query.ast import Aggregation, ArithmeticOperator, Operator
 from syncline.query.comparison import matches
 from syncline.query.full_text import search
+from syncline.query.geometry import Shape
 from syncline.query.text import fold, like, to_bytes
 from syncline.storage.catalogue import TYPE_CODES
 from syncline.storage.columns import SqlValue, decode_scalar, encode_scalar
@@ -37,6 +38,7 @@ def register(connection: apsw.Connection) -> None:
         ("rlm_key", _key, 3),
         ("rlm_match", _match, 6),
         ("rlm_text", _text_search, 2),
+        ("rlm_within", _within, 3),
         ("rlm_calculate", _calculate, 5),
         ("rlm_int_sum", _int_sum, 2),
         ("rlm_int_average", _int_average, 3),
@@ -93,6 +95,11 @@ def _decoded(kind: int | None, value: SqlValue) -> object:
 def _text_search(wanted: str, value: SqlValue) -> int:
     """The operator TEXT (spec/sdk.md §7.10)."""
     return int(search(wanted).matches(None if value is None else _text(value)))
+
+
+def _within(shape: Shape, longitude: float, latitude: float) -> int:
+    """The operator GEOWITHIN for a place in degrees (spec/sdk.md §7.10)."""
+    return int(shape.contains(longitude, latitude))
 
 
 # --- numbers ----------------------------------------------------------------------------------------------------------

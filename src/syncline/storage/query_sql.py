@@ -43,6 +43,7 @@ from syncline.query.ast import (
     Sort,
     Stage,
     Step,
+    Within,
 )
 from syncline.query.comparison import matches
 from syncline.query.operands import goes_with, is_plural, kind_of, kind_of_value, quantifier_of
@@ -310,6 +311,8 @@ class _Compiler:
                     return self._test(operand, lambda place: _between(place, low, high), False)
                 except NotInSql:
                     return self._values.between(node, lambda place: _between(place, low, high))
+            case Within():
+                return self._values.within(node)
             case _:
                 raise NotInSql
 

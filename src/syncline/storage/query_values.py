@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple, TypeAlias, cast
 
+import apsw
+
 from syncline.query.ast import (
     Aggregate,
     Aggregation,
@@ -38,7 +40,9 @@ from syncline.query.ast import (
     Step,
     Subquery,
     TypeOf,
+    Within,
 )
+from syncline.query.geometry import Shape, latitudes
 from syncline.query.operands import (
     NUMERIC,
     TYPE,
@@ -176,6 +180,31 @@ class Values:
         """A test of the values of an operand, as its quantifier says. Raises NotInSql."""
         quantifier = quantifier_of(node.operand)
         return self._some(self._groups(node.operand), lambda rows: self._quantified(quantifier, rows, test))
+
+    def within(self, node: Within) -> Sql:
+        """Whether one of the places that a path leads to lies in a shape (spec/sdk.md §7.10). Raises NotInSql.
+
+        Latitudes are compared first, in SQL.
+        """
+        shape = cast(Shape, node.shape)
+        target = cast(ClassInfo, node.path.steps[-1].target)
+        coordinates = target.properties["coordinates"].table
+        groups = self._path(node.path)
+        assert coordinates is not None
+        assert groups.owners is None
+        links = groups.rows("c.k").sql
+        link, point, x, y = self.alias(), self.alias(), self.alias(), self.alias()
+        low, high = latitudes(shape)
+        text = (
+            f"EXISTS (SELECT 1 FROM ({links.text}) {link} JOIN {target.table} {point} ON {point}.k = {link}.v "
+            f"JOIN {coordinates.name} {x} ON {x}.o = {point}.k AND {x}.i = 0 "
+            f"JOIN {coordinates.name} {y} ON {y}.o = {point}.k AND {y}.i = 1 "
+            f"WHERE lower({point}.{target.properties['type'].columns[0]}) = 'point' "
+            f"AND typeof({x}.v) = 'real' AND abs({x}.v) <= 180 "
+            f"AND typeof({y}.v) = 'real' AND {y}.v BETWEEN ? AND ? AND rlm_within(?, {x}.v, {y}.v))"
+        )
+        bounds = (max(low, -90.0), min(high, 90.0))
+        return Sql(text, (*links.parameters, *bounds, apsw.pyobject(shape)))
 
     def _some(self, groups: Groups, test: GroupTest) -> Sql:
         """Whether a group passes; where there are no owners there is one group, which is empty."""
