@@ -169,6 +169,24 @@ def test_they_are_observed(realm: Realm) -> None:
     realm.begin_write()
 
 
+def test_they_stand_in_key_paths(realm: Realm) -> None:
+    rex = realm.create(Dog, name="Rex")
+    ann = realm.create(Person, name="Ann", dogs=[rex])
+    realm.commit_write()
+    seen: list[Any] = []
+    token = realm.objects(Dog).observe(lambda _, change: seen.append(change.modifications), key_paths=["owners.age"])
+    with realm.write():
+        rex.age = 9
+    with realm.write():
+        ann.age = 41
+    realm.refresh()
+    assert seen[-1] == (0,)
+    with pytest.raises(InvalidPropertyError):
+        realm.objects(Dog).observe(print, key_paths=["owners.agee"])
+    token.invalidate()
+    realm.begin_write()
+
+
 def test_schemas_by_hand(open_realm: OpenRealm) -> None:
     dog = ObjectSchema("Dog", [Property("name", "string"), Property.backlinks("owners", "Person", "dogs")])
     person = ObjectSchema("Person", [Property("dogs", "Dog[]")])

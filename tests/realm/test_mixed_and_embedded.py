@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
+from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from tests.realm.conftest import OpenRealm
@@ -18,8 +21,12 @@ from syncline import (
     LimitExceededError,
     List,
     Model,
+    ObjectId,
+    ObjectSchema,
+    Property,
     PropertyNotNullableError,
     Realm,
+    RealmConfiguration,
     Set,
     StaleAccessorError,
     Timestamp,
@@ -219,3 +226,100 @@ def test_none_clears_a_collection(realm: Realm, thing: Thing) -> None:
     thing.numbers, thing.scores = [1], {"a": 1}  # type: ignore[assignment]
     realm.create(Thing, key=None, numbers=None, scores=None, update=UpdateMode.ALL)
     assert (list(thing.numbers), dict(thing.scores)) == ([], {})
+
+
+# --- what deleting leaves behind (1.8.2), storage defaults (1.3) ------------------------------------------------------
+
+
+class Holder(Model):
+    """Every place in which a Mixed value can hold a link."""
+
+    any: Any
+    listed: List[Any]
+    members: Set[Any]
+    named: Dictionary[Any]
+
+
+def test_links_in_mixed_values_are_cleaned(open_realm: OpenRealm) -> None:
+    realm = open_realm(Holder, Dog)
+    with realm.write():
+        rex, bo = realm.create(Dog, name="Rex"), realm.create(Dog, name="Bo")
+        single = realm.create(Holder, any=rex)
+        holder = realm.create(
+            Holder,
+            any=[rex, 1, {"a": rex, "b": [rex, bo]}],
+            listed=[rex, bo, rex, [rex]],
+            members=[rex, bo],
+            named={"a": rex, "b": {"c": rex}},
+        )
+        realm.delete(rex)
+        assert single.any is None
+        assert holder.listed[0] == bo
+        assert [list(each) for each in holder.listed[1:]] == [[]]
+        assert list(holder.members) == [bo]
+        assert holder.named["a"] is None
+        assert dict(holder.named["b"]) == {"c": None}
+        assert len(holder.any) == 2
+        assert holder.any[1]["a"] is None
+        assert list(holder.any[1]["b"]) == [bo]
+
+
+class Inner(EmbeddedModel):
+    number: int
+
+
+class Middle(EmbeddedModel):
+    inner: Inner | None
+    inners: List[Inner]
+
+
+class Outer(Model):
+    middle: Middle | None
+    middles: Dictionary[Middle | None]
+
+
+def test_everything_owned_goes_with_its_owner(open_realm: OpenRealm) -> None:
+    realm = open_realm(Outer, Middle, Inner)
+    with realm.write():
+        middle = {"inner": {"number": 1}, "inners": [{"number": 2}, {"number": 3}]}
+        outer = realm.create(Outer, middle=middle, middles={"a": middle})
+        assert outer.middle is not None
+        inner = outer.middle.inners[1]
+        assert len(realm.objects(Inner)) == 6
+        del outer.middles["a"]
+        assert len(realm.objects(Inner)) == 3
+        realm.delete(outer)
+        assert (len(realm.objects(Inner)), len(realm.objects(Middle))) == (0, 0)
+        assert not inner.is_valid
+
+
+def test_rows_that_exist_get_storage_defaults_not_those_of_the_model(tmp_path: Path) -> None:
+    before = ObjectSchema("Row", [Property("id", "int", primary_key=True)])
+    added: dict[str, tuple[str, Any, Any]] = {
+        "i": ("int", 7, 0),
+        "b": ("bool", True, False),
+        "s": ("string", "x", ""),
+        "d": ("data", b"x", b""),
+        "t": ("date", datetime(2020, 1, 1, tzinfo=UTC), datetime(1970, 1, 1, tzinfo=UTC)),
+        "f": ("float", 1.5, 0.0),
+        "g": ("double", 1.5, 0.0),
+        "o": ("objectId", ObjectId(), ObjectId(bytes(12))),
+        "n": ("decimal128", Decimal(3), Decimal(0)),
+        "u": ("uuid", UUID(int=1), UUID(int=0)),
+        "m": ("mixed", 5, None),
+        "j": ("int?", 7, None),
+    }
+    properties = [Property(name, type, default=default) for name, (type, default, _) in added.items()]
+    after = ObjectSchema("Row", [*before.properties, *properties, Property("l", "int[]"), Property("r", "Row")])
+    path = tmp_path / "rows.realm"
+    with Realm.open(RealmConfiguration(path=path, schema=[before])) as realm, realm.write():
+        realm.create("Row", id=1)
+    with Realm.open(RealmConfiguration(path=path, schema=[after], schema_version=1)) as realm:
+        old = realm.get("Row", 1)
+        assert old is not None
+        with realm.write():
+            new = realm.create("Row", id=2)
+        for name, (_, default, stored) in added.items():
+            assert old[name] == stored, name
+            assert new[name] == default, name
+        assert (list(old["l"]), old["r"]) == ([], None)
