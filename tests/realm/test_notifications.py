@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 import threading
@@ -514,7 +515,11 @@ def mirrors_of(realm: Realm) -> list[SequenceMirror | DictionaryMirror | ObjectM
     ]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=int(os.environ.get("SYNCLINE_EXAMPLES", "30")),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(rounds=st.lists(st.lists(STEP, max_size=8), min_size=1, max_size=4), elsewhere=st.booleans())
 def test_mirrors_follow_whatever_happens(
     open_realm: OpenRealm, rounds: list[list[tuple[Any, ...]]], elsewhere: bool

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 from typing import Any
 from uuid import uuid4
 
@@ -769,7 +770,11 @@ def carry_out(realm: Realm, owner: Dog, step: tuple[Any, ...]) -> None:
         del friends[numbers[0] % len(friends)]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=int(os.environ.get("SYNCLINE_EXAMPLES", "15")),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(rounds=st.lists(st.lists(STEP, max_size=8), min_size=1, max_size=4), elsewhere=st.booleans())
 def test_mirrors_follow(open_realm: OpenRealm, rounds: list[list[tuple[Any, ...]]], elsewhere: bool) -> None:
     name = str(uuid4())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -188,7 +189,11 @@ class Mirror:
 STEP = st.tuples(st.sampled_from(["create", "age", "place", "delete", "commit", "check"]), *[st.integers(0, 5)] * 2)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=int(os.environ.get("SYNCLINE_EXAMPLES", "20")),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(steps=st.lists(STEP, max_size=20))
 def test_mirrors_follow(open_realm: OpenRealm, steps: list[tuple[str, int, int]]) -> None:
     realm = open_realm(Person, path=None, in_memory=str(uuid4()))
