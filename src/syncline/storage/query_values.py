@@ -24,6 +24,7 @@ from syncline.query.ast import (
     Aggregate,
     Aggregation,
     Arithmetic,
+    ArithmeticOperator,
     Between,
     Compare,
     Constant,
@@ -437,10 +438,8 @@ class Values:
             one = left.rows(owner if left.owners is not None or right.owners is None else "c.k")
             other = right.rows(owner if right.owners is not None or left.owners is None else "c.k")
             x, y = self.alias(), self.alias()
-            text = (
-                f"SELECT rlm_calculate('{node.operator.value}', {one.kind}, {x}.v, {other.kind}, {y}.v) AS v "
-                f"FROM ({one.sql.text}) {x}, ({other.sql.text}) {y}"
-            )
+            result = _calculated(node.operator, kind, _place(one, x), _place(other, y))
+            text = f"SELECT {result} AS v FROM ({one.sql.text}) {x}, ({other.sql.text}) {y}"
             return _with_key(Rows(kind, Sql(text, (*one.sql.parameters, *other.sql.parameters))))
 
         return Groups(left.owners if left.owners is not None else right.owners, rows)
@@ -528,6 +527,20 @@ def _length(place: Place) -> str:
     """The bytes of a string or data, null for anything else."""
     length = f"length(CAST({place.value} AS BLOB))"
     return f"CASE WHEN {place.tag} IN {_TEXT_TAGS} THEN {length} END" if place.kind == kinds.MIXED else length
+
+
+def _calculated(operator: ArithmeticOperator, kind: int, one: Place, other: Place) -> str:
+    """``one operator other``: SQLite's own result where it is the right one, without overflow, NaN or division by 0."""
+    exact = f"rlm_calculate('{operator.value}', {one.kind}, {one.value}, {other.kind}, {other.value})"
+    left, right = one.value, other.value
+    if kind == kinds.INT:
+        own = f"{left} {operator.value} {right}"
+        return f"CASE WHEN typeof({own}) = 'integer' THEN {own} ELSE {exact} END"
+    if kind != kinds.DOUBLE:
+        return exact
+    own = f"CAST({left} AS REAL) {operator.value} {right}"
+    numbers = f"typeof({left}) <> 'blob' AND typeof({right}) <> 'blob' AND typeof({own}) = 'real'"
+    return f"CASE WHEN {numbers} THEN {own} ELSE {exact} END"
 
 
 def _content_size(place: Place) -> str:
