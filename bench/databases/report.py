@@ -49,6 +49,7 @@ LINES: Final = {
 _AIMS: Final = (
     ("bulk insert with history ÷ apsw's", ("Syncline, history", "insert_bulk"), ("apsw", "insert_bulk"), "≤ 2.5"),
     ("read by key of SQLAlchemy ÷ Syncline's", ("SQLAlchemy", "get"), ("Syncline", "get"), "≥ 2"),
+    ("values alone, all properties ÷ rows of apsw", ("Syncline", "values_all"), ("apsw", "values_all"), "≤ 3"),
     ("iterating, one property ÷ rows of apsw", ("Syncline", "objects_one"), ("apsw", "values_one"), "≤ 3"),
     ("iterating, all properties ÷ rows of apsw", ("Syncline", "objects_all"), ("apsw", "values_all"), "≤ 3"),
 )
@@ -172,7 +173,7 @@ def figures_for_page(runs: list[Run], absent: Mapping[str, str], seconds: float)
     for run in runs:
         parts += [f"**{run.objects:,} objects**, minimum · median:", _markdown(run)]
     parts.append("\n".join(f"- {line}" for line in aims(runs)))
-    parts.append(f"Measured on {datetime.now(UTC):%Y-%m-%d} in {seconds / 60:.0f} minutes.")
+    parts.append(f"Measured on {datetime.now(UTC):%Y-%m-%d} within {seconds / 60:.1f} minutes.")
     return "\n\n".join(part for part in parts if part)
 
 

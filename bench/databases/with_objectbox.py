@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from importlib.metadata import version
 from typing import Any
 
 import objectbox
@@ -36,11 +35,7 @@ def _reading(row: Row) -> Any:
 class ObjectBox(Database):
     """One store, one box."""
 
-    packages = ("objectbox",)
-
-    @classmethod
-    def version(cls) -> str:
-        return f"library {version('objectbox-clib')}"
+    packages = ("objectbox", "objectbox-clib")
 
     def open(self) -> None:
         # the names of properties for good: a part of the application, not of the database

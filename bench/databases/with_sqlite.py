@@ -89,7 +89,7 @@ class Sqlite3(Rows):
 
     @classmethod
     def version(cls) -> str:
-        return f"SQLite {sqlite3.sqlite_version}"
+        return f"SQLite {sqlite3.sqlite_version} under sqlite3, SQLAlchemy and peewee"
 
     def connect(self, path: str) -> None:
         self.connection = sqlite3.connect(path, isolation_level=None)
@@ -103,7 +103,7 @@ class Apsw(Rows):
 
     @classmethod
     def version(cls) -> str:
-        return f"SQLite {apsw.sqlite_lib_version()}"
+        return f"SQLite {apsw.sqlite_lib_version()} under apsw and Syncline"
 
     def connect(self, path: str) -> None:
         self.connection = apsw.Connection(path)
