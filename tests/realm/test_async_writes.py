@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import subprocess
 import sys
@@ -19,12 +20,14 @@ from syncline import (
     CollectionChange,
     DiskFullError,
     Field,
+    LimitExceededError,
     Model,
     Realm,
     RealmConfiguration,
     WriteTimeoutError,
     WrongTransactionStateError,
 )
+from syncline.storage.file import RealmFile
 
 
 class Dog(Model):
@@ -499,6 +502,38 @@ def test_inside_a_group_everything_works(tmp_path: Path) -> None:
         assert found == [True, False]
 
     assert on_a_loop(tmp_path, test) == ["a", "b", "c", "d", "e"]
+
+
+def test_what_a_server_may_know_of_waits_for_the_disk(tmp_path: Path) -> None:
+    for history in (False, True):
+        file = RealmFile.open(tmp_path / f"{history}.realm", history=history)
+        with file.write() as tx:
+            assert tx.version
+        tx = file.begin(relaxed=True)
+        synchronous = file.writer.connection.pragma("synchronous")
+        file.rollback(tx)
+        assert synchronous == (2 if history else 1)
+        with file.write():
+            assert file.writer.connection.pragma("synchronous") == 2
+        file.close()
+
+
+def test_too_many_versions_fail_what_waits(tmp_path: Path) -> None:
+    async def main() -> None:
+        with Realm.open(config(tmp_path).replace(max_active_versions=2)) as realm:
+            kept = []
+            for name in ("a", "b"):
+                kept.append(realm.freeze())
+                with realm.write():
+                    realm.create(Dog, name=name)
+            with pytest.raises(LimitExceededError, match=r"max_active_versions"):
+                await realm.run_write(maker(realm, "c"))
+            assert not realm.has_pending_async_work
+            kept.clear()
+            gc.collect()
+            await realm.run_write(maker(realm, "c"))
+
+    asyncio.run(main())
 
 
 # --- the end ----------------------------------------------------------------------------------------------------------

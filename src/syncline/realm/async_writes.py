@@ -6,6 +6,8 @@ Commits in groups are one transaction of the database: a crash keeps all of a gr
 
 Who begins to write without queueing goes first: requests of the same thread for the lock are withdrawn, since their
 blocks could not run before he has finished, and made anew afterwards.
+
+A Realm that is synced commits durably at once, so that the server never knows more than the file does.
 """
 
 from __future__ import annotations
@@ -162,6 +164,12 @@ class AsyncWrites:
         except Exception as error:  # noqa: BLE001 - an observer's; the blocks have nothing to do with it
             self._realm._report([error])
         if self._request is not request:
+            return
+        try:
+            self._realm._check_versions()
+        except RealmError as error:
+            self.withdraw()
+            self._fail_all(error)
             return
         self._forget_request()
         tx = request.take()

@@ -87,7 +87,8 @@ class RealmFile:
                 clock=settings.clock,
                 oldest_version=self._pool.oldest,
             )
-            self._writer.can_relax = settings.durable and settings.vfs is None
+            # with a history, a server may know of a commit as soon as it is made: it must not be lost any more
+            self._writer.can_relax = settings.durable and settings.vfs is None and not parts.keeps_history
         self._tx: WriteTransaction | None = None
         self._temporary: weakref.finalize[..., Any] | None = None
 
