@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from tests.realm.conftest import OpenRealm
 
 from syncline import (
+    CollectionChange,
     Field,
     InvalidPropertyError,
     KeyNotFoundError,
@@ -126,6 +128,32 @@ def test_changes(realm: Realm) -> None:
         (change,) = changes
         assert change.collection is sections
     assert shown(sections) == [(None, ["Abe", "Cyd"]), ("Rome", ["Ann", "Bob"]), ("Bonn", ["Dee"])]
+
+
+def test_one_section(realm: Realm) -> None:
+    changes: list[CollectionChange] = []
+    sections = realm.objects(Person).sort("name").sectioned("place")
+    rome = sections["Rome"]
+
+    def told(write: Callable[[], object]) -> list[CollectionChange]:
+        changes.clear()
+        with realm.write():
+            write()
+        realm.refresh()
+        return changes
+
+    with rome.observe(lambda observed, change: changes.append(change)):
+        realm.refresh()
+        assert changes == [CollectionChange(initial=True)]
+        assert told(lambda: realm.create(Person, name="Eve", place="Oslo")) == []
+        assert told(lambda: setattr(realm.get(Person, "Bob"), "place", "Rome")) == [CollectionChange((), (2,))]
+        assert told(lambda: setattr(realm.get(Person, "Ann"), "age", 3)) == [CollectionChange((), (), (1,), (1,))]
+        # the section moves behind another, its elements stay
+        assert told(lambda: realm.create(Person, name="Aaa", place="Oslo")) == []
+        assert rome.index == 1
+        assert told(lambda: realm.delete(list(rome))) == [CollectionChange((0, 1, 2))]
+        assert told(lambda: realm.create(Person, name="Fay", place="Rome")) == [CollectionChange((), (0,))]
+        assert [each.name for each in rome.freeze()] == ["Fay"]
 
 
 def test_frozen_sections_and_iterators(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Final
@@ -184,7 +185,11 @@ def compare_few(
 def _places_of(keys: array[int], wanted: set[int]) -> dict[int, int]:
     """Where the wanted keys are, if they are there."""
     if len(wanted) <= _SOUGHT:
-        return {key: keys.index(key) for key in wanted if key in keys}
+        found = {}
+        for key in wanted:
+            with suppress(ValueError):
+                found[key] = keys.index(key)
+        return found
     return {key: place for place, key in enumerate(keys) if key in wanted}
 
 

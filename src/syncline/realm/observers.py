@@ -26,6 +26,7 @@ from syncline.realm.observing import (
     ObjectObserver,
     Observer,
     ResultsObserver,
+    SectionObserver,
     SectionsObserver,
     SetObserver,
 )
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from syncline.realm.lists import List
     from syncline.realm.models import Model, ModelInfo
     from syncline.realm.results import Results
-    from syncline.realm.sections import SectionedResults
+    from syncline.realm.sections import Section, SectionedResults
     from syncline.realm.sets import Set
     from syncline.storage.snapshot import Snapshot
 
@@ -221,6 +222,14 @@ class Observers:
         """See :meth:`SectionedResults.observe`."""
         self._check()
         return self._add(SectionsObserver(sections, listener, self._paths(key_paths, sections.results._binding)), keep)
+
+    def observe_section(
+        self, section: Section[Any], listener: Listener, key_paths: Sequence[str] | None, keep: bool = False
+    ) -> NotificationToken:
+        """See :meth:`Section.observe`."""
+        self._check()
+        paths = self._paths(key_paths, section._sections.results._binding)
+        return self._add(SectionObserver(section, listener, paths), keep)
 
     def observe_list(
         self, collection: List[Any], listener: Listener, key_paths: Sequence[str] | None, keep: bool = False

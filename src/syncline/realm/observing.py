@@ -29,8 +29,8 @@ from syncline.realm.key_paths import KeyPath, Step, incoming_steps
 from syncline.realm.live import LiveCollection
 from syncline.realm.models import Model
 from syncline.realm.patching import FEW, FEW_SORTED
-from syncline.realm.section_changes import SectionedChange, section_change
-from syncline.realm.sections import Layout, SectionedResults
+from syncline.realm.section_changes import SectionedChange, change_of_section, section_change
+from syncline.realm.sections import Layout, Section, SectionedResults, identity_of
 from syncline.realm.streams import Inbox, frozen_view
 from syncline.storage.backlinks import links_through
 from syncline.storage.changes import DICT_CLEAR, UNKNOWN, ListOperation
@@ -50,6 +50,7 @@ __all__ = [
     "ObjectObserver",
     "Observer",
     "ResultsObserver",
+    "SectionObserver",
     "SectionsObserver",
     "SetObserver",
 ]
@@ -274,6 +275,26 @@ class SectionsObserver(Observer):
         if flat.initial:
             return SectionedChange(initial=True, source=(self.layout, self.layout, flat))
         return section_change(old, self.layout, flat)
+
+
+class SectionObserver(SectionsObserver):
+    """One section, by its key; it may be gone for a while."""
+
+    def __init__(self, section: Section[Any], listener: Listener, paths: list[KeyPath] | None) -> None:
+        super().__init__(section._sections, listener, paths)
+        self.observed = section
+
+    def prepare(self, affected: Affected) -> Any:
+        sections, section = self.observed._sections, self.observed
+        self.observed = sections
+        try:
+            whole = super().prepare(affected)
+        finally:
+            self.observed = section
+        if whole is None or whole.initial:
+            return None if whole is None else CollectionChange(initial=True)
+        change = change_of_section(identity_of(section.key), whole)
+        return replace(change, root_deleted=whole.root_deleted) if whole.root_deleted or not change.is_empty else None
 
 
 class _OwnedObserver(CollectionObserver):

@@ -10,6 +10,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from typing import Final, TypeAlias
 
 __all__ = ["FEW", "FEW_SORTED", "patch", "patch_sorted"]
@@ -65,7 +66,7 @@ def _without(keys: array[int], unwanted: set[int]) -> array[int]:
         return array("q", [key for key in keys if key not in unwanted])
     kept = keys[:]
     for key in unwanted:
-        if key in kept:
+        with suppress(ValueError):
             kept.remove(key)
     return kept
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,7 +10,7 @@ from syncline.realm.changes import CollectionChange, increasing
 from syncline.realm.sections import Layout
 from syncline.realm.shifts import Shift
 
-__all__ = ["SectionedChange", "merge_sections", "section_change"]
+__all__ = ["SectionedChange", "change_of_section", "merge_sections", "section_change"]
 
 Rows = Mapping[int, tuple[int, ...]]
 
@@ -45,9 +45,31 @@ class SectionedChange:
         return not (rows or self.sections_deleted or self.sections_inserted or self.root_deleted)
 
 
-def section_change(old: Layout, new: Layout, flat: CollectionChange) -> SectionedChange:
-    """The change from one layout to another; ``flat`` is that of the results."""
-    stay = _sections_that_stay(old, new)
+def change_of_section(identity: Hashable, whole: SectionedChange) -> CollectionChange:
+    """What the change says of the section with a key (see :func:`.sections.identity_of`), wherever it moved."""
+    assert whole.source is not None
+    old, new, flat = whole.source
+    before, after = old.numbers.get(identity), new.numbers.get(identity)
+    if before is None or after is None:
+        gone = 0 if before is None else len(old.members[before])
+        came = 0 if after is None else len(new.members[after])
+        return CollectionChange(tuple(range(gone)), tuple(range(came)))
+    rows = section_change(old, new, flat, {before: after})
+    return CollectionChange(
+        rows.deletions.get(before, ()),
+        rows.insertions.get(after, ()),
+        rows.modifications.get(before, ()),
+        rows.modifications_new.get(after, ()),
+    )
+
+
+def section_change(
+    old: Layout, new: Layout, flat: CollectionChange, stay: Mapping[int, int] | None = None
+) -> SectionedChange:
+    """The change from one layout to another; ``flat`` is that of the results. ``stay``: numbers before and after of the
+    sections that are looked at; by default of all that kept their order.
+    """
+    stay = _sections_that_stay(old, new) if stay is None else stay
     deleted = [number for number in range(len(old.keys)) if number not in stay]
     inserted = sorted(set(range(len(new.keys))) - set(stay.values()))
     left = [old.rows[row] for row in flat.deletions]

@@ -17,6 +17,7 @@ from syncline.values import kinds
 from syncline.values.order import sort_key
 
 if TYPE_CHECKING:
+    from syncline.realm.changes import CollectionChange
     from syncline.realm.results import Results
     from syncline.realm.section_changes import SectionedChange
     from syncline.realm.streams import Changes
@@ -203,3 +204,20 @@ class Section(Sequence[T]):
 
     def __repr__(self) -> str:
         return f"<Section {self.key!r}>"
+
+    def freeze(self) -> Section[T]:
+        """The section as it is now, for good."""
+        return Section(self._sections.freeze(), self.key)
+
+    def observe(
+        self,
+        callback: Callable[[Section[T], CollectionChange], object],
+        *,
+        key_paths: list[str] | None = None,
+        keep: bool = False,
+    ) -> NotificationToken:
+        """Call ``callback(section, change)`` when elements of this section come, go or change; also when the section
+        goes and comes again. See :meth:`Results.observe`.
+        """
+        observers = self._sections.results._context.observers
+        return observers.observe_section(self, callback, key_paths, keep)
