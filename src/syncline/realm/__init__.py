@@ -21,6 +21,7 @@ from syncline.realm.schema_changes import SchemaMode
 from syncline.realm.section_changes import SectionedChange
 from syncline.realm.sections import Section, SectionedResults, first_letter
 from syncline.realm.sets import Set
+from syncline.realm.snapshots import Explanation, Snapshot
 from syncline.realm.streams import Changes
 from syncline.realm.tokens import NotificationToken
 
@@ -35,6 +36,7 @@ __all__ = [
     "Dictionary",
     "DictionaryChange",
     "EmbeddedModel",
+    "Explanation",
     "Field",
     "FrozenScheduler",
     "List",
@@ -55,6 +57,7 @@ __all__ = [
     "SectionedChange",
     "SectionedResults",
     "Set",
+    "Snapshot",
     "ThreadSafeReference",
     "ThreadScheduler",
     "TkScheduler",

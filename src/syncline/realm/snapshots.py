@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from syncline.query.ast import Query
     from syncline.storage.query_run import Source
 
-__all__ = ["ResultsSnapshots", "Snapshot"]
+__all__ = ["Explanation", "ResultsSnapshots", "Snapshot"]
 
 T = TypeVar("T")
 V = TypeVar("V")

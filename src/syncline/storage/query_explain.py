@@ -71,6 +71,10 @@ _OTHERS: Final[Mapping[str, str]] = {
     "USE TEMP B-TREE FOR ORDER BY": "sort",
     "USE TEMP B-TREE FOR LAST TERM OF ORDER BY": "sort those that are equal in what is sorted already",
     "USE TEMP B-TREE FOR GROUP BY": "sort into groups",
+    "MULTI-INDEX OR": "what is in any of several ranges:",
+    "INDEX 1": "the first:",
+    "INDEX 2": "the second:",
+    "SCAN CONSTANT ROW": "one row",
 }
 
 
@@ -93,11 +97,13 @@ class _Words:
         if found := _BY_KEY.match(detail):
             alias, condition = found.groups()
             return f"look up {self._of(alias)} by key where {condition}"
+        if detail in _OTHERS:
+            return _OTHERS[detail]
         if found := _SCAN.match(detail):
             return f"look at every row of {self._of(found[1])}"
         if "SUBQUERY" in detail and "SCALAR" in detail:
             return "for each of them:" if detail.startswith("CORRELATED") else "once:"
-        return _OTHERS.get(detail, detail.lower())
+        return detail.lower()
 
     def _of(self, alias: str) -> str:
         names = self._aliases.get(alias, set())
