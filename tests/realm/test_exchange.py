@@ -512,3 +512,31 @@ def test_anything_goes_round(dogs: list[dict[str, Any]], data: st.DataObject, tm
             for name in [*COLUMNS, "prices"]:
                 mine, theirs = (r.objects(Hound).values_list(name, flat=True) for r in (realm, again))
                 assert list(map(repr, mine)) == list(map(repr, theirs)), name
+
+
+class Plain(Model):
+    """Leads nowhere."""
+
+    id: int = Field(primary_key=True)
+    value: float
+    seen: Timestamp | None = None
+    marks: Set[int]
+    prices: Dictionary[Decimal]
+
+
+def test_objects_that_lead_nowhere(tmp_path: Path) -> None:
+    with Realm.open(RealmConfiguration(tmp_path / "plain.realm", schema=[Plain])) as realm:
+        with realm.write():
+            realm.create(Plain, id=2, value=math.inf, seen=Timestamp(0, 5), marks={2, 1}, prices={"a": Decimal("1.0")})
+            realm.create(Plain, id=1, value=1.5)
+        assert realm.objects(Plain).sort("id").to_dicts() == [
+            {"id": 1, "value": 1.5, "seen": None, "marks": [], "prices": {}},
+            {
+                "id": 2,
+                "value": "Infinity",
+                "seen": "1970-01-01T00:00:00.000000005Z",
+                "marks": [1, 2],
+                "prices": {"a": "1.0"},
+            },
+        ]
+        assert realm.objects(Plain).where(Plain.id > 5).to_dicts() == []

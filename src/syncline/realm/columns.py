@@ -83,8 +83,8 @@ class Columns:
                     raise InvalidPropertyError(f"{attribute.converter.where} is a collection: {name!r} has many values")
                 place = binding.places[attribute.place]
                 found = read_collections(reader, place, existing)
-                empty: Any = {} if place.collection == kinds.DICTIONARY_COLLECTION else []
-                values = [found.get(key, empty) for key in existing]
+                empty: type[Any] = dict if place.collection == kinds.DICTIONARY_COLLECTION else list
+                values = [found.get(key) or empty() for key in existing]
                 result.append(self._finished(attribute, values))
             elif rest:
                 result.append(self._behind(attribute, stored[attribute], rest))

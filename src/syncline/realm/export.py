@@ -31,6 +31,19 @@ CIRCULAR: Final = ("ref", "null", "error")
 PAGE: Final = 1000
 
 
+#: Kinds that JSON has as they are.
+_SAME: Final = frozenset({kinds.INT, kinds.BOOL, kinds.STRING})
+
+
+def _form(value: Any) -> Any:
+    """A scalar, or a list or dictionary of scalars, as JSON has it."""
+    if isinstance(value, dict):
+        return {name: to_json(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [to_json(each) for each in value]
+    return to_json(value)
+
+
 class _Place(NamedTuple):
     """Where the form of an object goes once its turn comes; ``depth``: how many links away it is."""
 
@@ -57,10 +70,22 @@ class Exporter:
         """The objects that exist, in their order."""
         self.context.reader()
         with self.context.lock:
+            if not any(place.tied for place in binding.places):
+                return self._flat(binding, keys)
             class_id = binding.info.id
             references = [ObjectRef(class_id, k) for k in keys]
             self._graph.load(references)
             return [self._document(reference) for reference in references if reference in self._graph.rows]
+
+    def _flat(self, binding: Binding, keys: Sequence[int]) -> list[dict[str, Any]]:
+        """Objects that lead nowhere."""
+        _, columns = self._graph.columns(binding, keys)
+        names = list(binding.model._info.attributes)
+        forms = [
+            column if place.type in _SAME and place.collection == kinds.SINGLE_COLLECTION else list(map(_form, column))
+            for place, column in zip(binding.places, columns, strict=True)
+        ]
+        return [dict(zip(names, row, strict=True)) for row in zip(*forms, strict=True)]
 
     def forms(self, values: Iterable[Any]) -> list[Any]:
         """Embedded objects, or lists and dictionaries of them, given as references."""
@@ -110,12 +135,8 @@ class Exporter:
                 form[name] = self._links(form, name, value, depth, info.embedded, later)
             elif info.type == kinds.MIXED:
                 form[name] = self._mixed(value)
-            elif info.collection == kinds.SINGLE_COLLECTION:
-                form[name] = to_json(value)
-            elif isinstance(value, dict):
-                form[name] = {key: to_json(each) for key, each in value.items()}
             else:
-                form[name] = [to_json(each) for each in value]
+                form[name] = _form(value)
         return later
 
     def _links(self, container: Any, key: Any, value: Any, depth: int, embedded: bool, later: list[_Place]) -> Any:

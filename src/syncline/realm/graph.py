@@ -5,7 +5,7 @@ Level by level: all objects of a class that are as many links away are read at o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from syncline.storage.column_reader import read_collections, read_columns
@@ -59,7 +59,15 @@ class ObjectGraph:
         return inside
 
     def _load_class(self, binding: Binding, keys: list[int]) -> list[list[Any]]:
-        """The values of objects of one class by property."""
+        """Read objects of one class; their values by property."""
+        existing, result = self.columns(binding, keys)
+        class_id = binding.info.id
+        rows = zip(*result, strict=True) if result else ([] for _ in existing)
+        self.rows.update((ObjectRef(class_id, key), list(row)) for key, row in zip(existing, rows, strict=True))
+        return result
+
+    def columns(self, binding: Binding, keys: Sequence[int]) -> tuple[list[int], list[list[Any]]]:
+        """The objects that exist, and their values by property."""
         reader, places = self.context.reader(), binding.places
         singles = [place for place in places if place.collection == kinds.SINGLE_COLLECTION]
         existing, columns = read_columns(reader, binding.info, keys, singles)
@@ -72,10 +80,7 @@ class ObjectGraph:
                 found = read_collections(reader, place, existing)
                 empty: Any = {} if place.collection == kinds.DICTIONARY_COLLECTION else []
                 result.append([found.get(key, empty) for key in existing])
-        class_id = binding.info.id
-        rows = zip(*result, strict=True) if result else ([] for _ in existing)
-        self.rows.update((ObjectRef(class_id, key), list(row)) for key, row in zip(existing, rows, strict=True))
-        return result
+        return existing, result
 
 
 def references_in(value: Any) -> Iterator[ObjectRef]:

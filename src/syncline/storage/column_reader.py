@@ -7,8 +7,10 @@ in a query. Every function reads through ``reader``, whose lock the caller holds
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from operator import itemgetter
 from typing import Any, Final
 
+from syncline.collector import COLLECTOR_PAUSED
 from syncline.storage.catalogue import ClassInfo, PropertyInfo
 from syncline.storage.columns import Value, decode, key_from_columns, text_from_sql
 from syncline.storage.reader import Reader
@@ -28,6 +30,8 @@ from syncline.values.kinds import (
 
 __all__ = ["keys_of", "read_collections", "read_columns"]
 
+_first: Final = itemgetter(0)
+
 #: Objects asked for in one query.
 _BATCH: Final = 512
 #: From this share of a class on all of it is read: one object in so many.
@@ -42,10 +46,11 @@ def read_columns(
     reader: Reader, cls: ClassInfo, keys: Sequence[int], props: Sequence[PropertyInfo]
 ) -> tuple[list[int], list[list[Any]]]:
     """The keys of those objects that exist, in their order, and for each property with a single value its values."""
-    rows = _rows(reader, cls, keys, [name for prop in props for name in prop.columns])
-    if not rows:
-        return [], [[] for _ in props]
-    columns = list(zip(*rows, strict=True))
+    with COLLECTOR_PAUSED:
+        rows = _rows(reader, cls, keys, [name for prop in props for name in prop.columns])
+        if not rows:
+            return [], [[] for _ in props]
+        columns = list(zip(*rows, strict=True))
     values = []
     place = 1
     for prop in props:
@@ -91,14 +96,10 @@ def read_collections(reader: Reader, prop: PropertyInfo, owners: Sequence[int]) 
 def _rows(reader: Reader, cls: ClassInfo, keys: Sequence[int], names: Sequence[str]) -> list[tuple[Any, ...]]:
     """Object key and columns of the objects that exist, in the order of ``keys``."""
     rows = _query(reader, cls.table, "k", names, keys, " ORDER BY k")
-    if len(rows) == len(keys) and all(map(_same_key, rows, keys)):
+    if len(rows) == len(keys) and list(map(_first, rows)) == list(keys):
         return rows
     found = {row[0]: row for row in rows}
     return [found[key] for key in keys if key in found]
-
-
-def _same_key(row: tuple[Any, ...], key: int) -> bool:
-    return bool(row[0] == key)
 
 
 def _query(
