@@ -242,6 +242,25 @@ def test_a_class_may_be_named_before_it_exists() -> None:
     assert Owner(pet=Parrot(age=3)).pet is not None
 
 
+def test_a_class_of_the_same_name_elsewhere_is_not_meant() -> None:
+    def elsewhere() -> type[Model]:
+        class Neighbour(Model):
+            wrong: int
+
+        return Neighbour
+
+    other = elsewhere()
+
+    class Owner(Model):
+        near: Neighbour | None
+
+    class Neighbour(Model):
+        right: int
+
+    assert other.__name__ == "Neighbour"
+    assert str(Owner.near.right) == "near.right"
+
+
 def test_a_misspelt_class_is_reported() -> None:
     class Owner(Model):
         pet: Petunia | None  # type: ignore[name-defined]  # noqa: F821

@@ -63,7 +63,7 @@ class ModelInfo:
         self,
         model: ModelMeta,
         declared: Mapping[str, tuple[Any, FieldInfo]],
-        names: Mapping[str, Any],
+        names: ChainMap[str, Any],
         kind: int,
         stored_name: str,
         abstract: bool = False,
@@ -100,7 +100,9 @@ class ModelInfo:
         """
         if self._schema is not None:
             return self._schema
-        reader = AnnotationReader(self.names, collection_annotations, lambda value: isinstance(value, ModelMeta))
+        # a class of that name elsewhere is only meant if none here comes to be before this one is used
+        names: Mapping[str, Any] = ChainMap(self.names, _registry) if strict else self.names
+        reader = AnnotationReader(names, collection_annotations, lambda value: isinstance(value, ModelMeta))
         problems: list[str] = []
         properties: list[Property] = []
         targets: dict[str, Any] = {}
@@ -292,10 +294,10 @@ def _inherited(bases: tuple[type, ...]) -> dict[str, tuple[Any, FieldInfo]]:
     return declared
 
 
-def _names_around(cls: type, frame: Any) -> Mapping[str, Any]:
-    """What names mean in the class's annotations: locals of an enclosing function, globals, other models."""
+def _names_around(cls: type, frame: Any) -> ChainMap[str, Any]:
+    """What names mean in the class's annotations: locals of an enclosing function, globals."""
     scope = dict(frame.f_locals) if frame.f_locals is not frame.f_globals else {}
-    return ChainMap({cls.__name__: cls}, scope, frame.f_globals, _registry)
+    return ChainMap({cls.__name__: cls}, scope, frame.f_globals)
 
 
 _RESERVED: Final = frozenset(
@@ -580,7 +582,7 @@ def model_of_schema(schema: ObjectSchema, find: Callable[[str], ClassRef]) -> Mo
     if problems:
         raise schema_error(problems)
     model = type.__new__(ModelMeta, schema.name, (DynamicObject,), {"__slots__": (), "__module__": __name__})
-    info = ModelInfo(model, {}, {}, schema.kind, schema.stored_name)
+    info = ModelInfo(model, {}, ChainMap(), schema.kind, schema.stored_name)
     model._info = info
     links = [*schema.properties, *schema.computed]
     targets = {p.name: p.type.target for p in links if p.type.kind == kinds.LINK and p.type.target}
