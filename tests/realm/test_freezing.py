@@ -326,3 +326,22 @@ def test_a_dynamic_realm_freezes(open_realm: OpenRealm) -> None:
     frozen = realm.objects("Dog").freeze()
     assert elsewhere(lambda: [dog.name for dog in frozen]) == ["Bo", "Rex"]
     assert realm.get("Dog", "Rex").freeze().thaw().realm is realm
+
+
+def test_what_is_forgotten_on_another_thread_gives_everything_back(open_realm: OpenRealm) -> None:
+    """Finalizers run where the garbage is collected; the file does not mind (spec/sdk.md §15.29)."""
+    realm, _ = kennel(open_realm)
+    forgotten: list[Any] = []
+
+    def open_and_leave() -> None:
+        mine = Realm.open(realm.config)
+        mine.begin_write()
+        forgotten.extend([mine.get(Dog, "Rex"), mine.objects(Dog), mine.create(Dog, name="nobody")])
+
+    elsewhere(lambda: open_and_leave())
+    realm.refresh()
+    forgotten.clear()
+    elsewhere(gc.collect)
+    with realm.write(timeout=5):
+        assert len(realm.objects(Dog)) == 2
+    assert realm.number_of_versions == 1
