@@ -88,7 +88,9 @@ class AsyncOpenTask:
         if loop is not None:
             self._future = loop.create_future()
             self._future.add_done_callback(self._future_ended)
-        self._timer = None if timeout is None else _call_later(loop, timeout, self._time_is_up)
+        self._timer: asyncio.TimerHandle | threading.Timer | None = None  # a short time may be up before it is known
+        if timeout is not None:
+            self._timer = _call_later(loop, timeout, self._time_is_up)
         _workers.submit(self._prepare)
 
     # --- for the application ------------------------------------------------------------------------------------------
