@@ -345,3 +345,20 @@ def test_what_is_forgotten_on_another_thread_gives_everything_back(open_realm: O
     with realm.write(timeout=5):
         assert len(realm.objects(Dog)) == 2
     assert realm.number_of_versions == 1
+
+
+def test_sections(open_realm: OpenRealm) -> None:
+    realm, rex = kennel(open_realm)
+    live = realm.objects(Dog).sort("name").sectioned(lambda dog: dog.age > 1)
+    frozen, section = live.freeze(), live.section(True).freeze()
+    with realm.write():
+        rex.age = 0
+    assert elsewhere(lambda: {each.key: [dog.name for dog in each] for each in frozen}) == {
+        False: ["Bo"],
+        True: ["Rex"],
+    }
+    assert elsewhere(lambda: [dog.name for dog in section]) == ["Rex"]
+    assert live.thaw() is live
+    assert [[dog.name for dog in each] for each in frozen.thaw()] == [["Bo", "Rex"]]
+    assert frozen.thaw().results.thaw()[0].realm is realm
+    assert elsewhere(lambda: [[dog.name for dog in each] for each in frozen.thaw()]) == [["Bo", "Rex"]]

@@ -140,6 +140,10 @@ class SectionedResults(Sequence["Section[T]"], Generic[T]):
         """The sections as they are now, for good."""
         return SectionedResults(self.results.freeze(), self._key)
 
+    def thaw(self) -> SectionedResults[T]:
+        """The live sections, in the Realm of this thread or event loop. Live ones are themselves."""
+        return SectionedResults(self.results.thaw(), self._key) if self.is_frozen else self
+
     @property
     def is_frozen(self) -> bool:
         """Whether they stay as they are for good."""
@@ -208,6 +212,10 @@ class Section(Sequence[T]):
     def freeze(self) -> Section[T]:
         """The section as it is now, for good."""
         return Section(self._sections.freeze(), self.key)
+
+    def thaw(self) -> Section[T]:
+        """The live section, in the Realm of this thread or event loop."""
+        return Section(self._sections.thaw(), self.key)
 
     def observe(
         self,
