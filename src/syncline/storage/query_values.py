@@ -261,7 +261,7 @@ class Values:
 
     def _path(self, path: Path) -> Groups:
         if path.inner:
-            raise NotInSql
+            return _one(self._inside(path))
         if not path.steps:
             return _one(Rows(kinds.LINK, Sql("SELECT c.k AS v"), self.cls.id))
         leaf = path.steps[-1]
@@ -272,6 +272,34 @@ class Values:
         if plural and place.kind == kinds.LINK:
             walk = walk.where(Sql(f"ifnull({place.value}, -1) >= 0"))
         return _one(_rows(walk, place))
+
+    def _inside(self, path: Path) -> Rows:
+        """The one value at a place inside a Mixed value: none where a selector does not go with what it meets."""
+        leaf, before = path.steps[-1], path.steps[:-1]
+        if leaf.plural or Position.ALL in path.inner or Position.KEYS in path.inner:
+            raise NotInSql
+        walk = self._walk(before, unary=not is_plural_path(path))
+        owner = walk.alias
+        walk, place = self._leaf(walk, leaf)
+        found: list[Sql] = []
+        for number, selector in enumerate(path.inner):
+            alias, content = self.alias(), self.alias()
+            if isinstance(selector, str):
+                tag, name = DICTIONARY_TAG, "n_dict"
+                where = Sql(f"{alias}.key = ?", (encode_scalar(kinds.STRING, selector),))
+            else:
+                tag, name = LIST_TAG, "n_list"
+                last = f"(SELECT max({content}.i) FROM n_list {content} WHERE {content}.node = {place.value})"
+                where = Sql(f"{alias}.i = {last if selector is Position.LAST else _index_of(selector)}")
+            on = Sql(f"{place.tag} = {tag} AND {alias}.node = {place.value} AND {where.text}", where.parameters)
+            null = isinstance(selector, str) and number == len(path.inner) - 1  # a key that is not there is null
+            found.append(Sql(f"ifnull({place.tag} = {tag}, 0)" if null else f"{alias}.node IS NOT NULL"))
+            walk = walk.to(name, on, alias, optional=True)
+            place = Place(kinds.MIXED, f"{alias}.p", f"{alias}.s", f"{alias}.t")
+        condition = combine("AND", found)
+        if walk.unary and before:
+            condition = combine("OR", [Sql(f"{owner}.k IS NULL"), condition])
+        return _rows(walk.where(condition), place)
 
     def _elements(self, before: tuple[Step, ...], leaf: Step) -> Groups:
         """All values of a collection, or all keys of a dictionary, of each owner for themselves."""
@@ -359,10 +387,8 @@ class Values:
         return Groups(groups.owners, rows)
 
     def _size(self, path: Path) -> Rows:
-        if path.inner:
-            raise NotInSql
         leaf, before = path.steps[-1], path.steps[:-1]
-        if ends_in_values(leaf):
+        if not path.inner and ends_in_values(leaf):
             table = cast(PropertyInfo, leaf.property).table
             assert table is not None
             walk, alias = self._walk(before, unary=False), self.alias()
@@ -446,6 +472,10 @@ class Values:
 
 
 # --- rows -------------------------------------------------------------------------------------------------------------
+
+
+def _index_of(selector: object) -> int:
+    return selector if isinstance(selector, int) else 0
 
 
 def _one(rows: Rows) -> Groups:
