@@ -54,7 +54,8 @@ def main() -> None:
     root = tkinter.Tk()
     root.title("Tasks")
     listbox, entry = tkinter.Listbox(root, width=40), tkinter.Entry(root)
-    with Realm.open(CONFIG, scheduler=TkScheduler(root)) as realm:
+    scheduler = TkScheduler(root)
+    with Realm.open(CONFIG, scheduler=scheduler) as realm:
         token = follow(listbox, realm.objects(Task).sort("title"))
 
         def add() -> None:
@@ -63,8 +64,11 @@ def main() -> None:
         tkinter.Button(root, text="Add", command=add).pack(side="bottom")
         entry.pack(side="bottom", fill="x")
         listbox.pack(fill="both", expand=True)
+        root.protocol("WM_DELETE_WINDOW", root.quit)
         root.mainloop()
         token.invalidate()
+    scheduler.close()
+    root.destroy()
 
 
 class Lines(list[str]):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import tkinter
+import weakref
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -218,6 +220,13 @@ def test_tk(open_realm: OpenRealm, tmp_path: Path) -> None:
             run_until(window, lambda: names == [[], ["Rex"]])
     assert scheduler.is_on_thread()
     scheduler.close()
+    scheduler.close()
+    with pytest.raises(RuntimeError, match=r"was closed"):
+        scheduler.invoke(list)
+    known = weakref.ref(window)
+    del window
+    gc.collect()
+    assert known() is None  # Tk ends the program if another thread collects it
 
 
 def run_until(window: Any, condition: Callable[[], bool]) -> None:

@@ -44,7 +44,9 @@ class TkScheduler:
         return True
 
     def invoke(self, function: Callable[[], object]) -> None:
-        """Run ``function`` at the next look. May be called on any thread."""
+        """Run ``function`` at the next look. May be called on any thread. Raises RuntimeError after :meth:`close`."""
+        if self._widget is None:
+            raise RuntimeError("this scheduler was closed")
         self._queue.append(function)
 
     def _look(self) -> None:
@@ -53,8 +55,10 @@ class TkScheduler:
             self._queue.popleft()()
 
     def close(self) -> None:
-        """Look no more; before the window goes."""
-        self._widget.after_cancel(self._timer)
+        """Look no more, and let go of the window: before it goes, since Tk's objects must end on their own thread."""
+        widget, self._widget = self._widget, None
+        if widget is not None:
+            widget.after_cancel(self._timer)
 
 
 class QtScheduler:
