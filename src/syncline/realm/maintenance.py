@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, overload
+from typing import Any, overload
 
 from syncline.errors import WrongTransactionStateError
 from syncline.realm import file_copies as copying
@@ -13,9 +13,6 @@ from syncline.realm.context import Context
 from syncline.realm.opening import configuration_of
 from syncline.storage.file import RealmFile
 from syncline.storage.schema_version import schema_version
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["RealmMaintenance"]
 
