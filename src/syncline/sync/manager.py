@@ -217,7 +217,12 @@ class SyncManager(ManagerSettings):
         return self.client.submit(self._log_in(credentials, server, app_id or self.app_id, timeout))
 
     async def _log_in(self, credentials: SyncCredentials, server: str, app_id: str, timeout: float) -> SyncUser:
-        record, location = await authenticate(self, credentials, server, app_id, timeout)
+        try:
+            record, location = await authenticate(self, credentials, server, app_id, timeout)
+        except SyncError:
+            if self._is_closed:  # its connection was closed, too
+                raise OperationAbortedError(_CLOSED_MEANWHILE) from None
+            raise
         return self._logged_in(record, location)
 
     def _logged_in(self, record: UserRecord, location: ServerLocation | None) -> SyncUser:
