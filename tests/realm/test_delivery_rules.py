@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from tests.realm.conftest import OpenRealm
+from tests.realm.told import Log
 
 from syncline import (
     CollectionChange,
@@ -34,22 +35,6 @@ class Dog(Model):
 
 
 FIRST = CollectionChange(initial=True)
-
-
-class Log:
-    """Collects what one observer is told; ``then`` is called with each change."""
-
-    def __init__(self, then: Callable[[CollectionChange], object] = lambda change: None) -> None:
-        self.changes: list[Any] = []
-        self.then = then
-
-    def __call__(self, observed: Any, change: Any) -> None:
-        self.changes.append(change)
-        self.then(change)
-
-    def take(self) -> list[Any]:
-        changes, self.changes = self.changes, []
-        return changes
 
 
 @pytest.fixture

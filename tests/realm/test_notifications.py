@@ -17,6 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.realm.conftest import OpenRealm
+from tests.realm.told import Log
 
 from syncline import (
     CollectionChange,
@@ -50,18 +51,6 @@ class Dog(Model):
     roles: Dictionary[Dog | None]
     visits: Counter = 0  # type: ignore[assignment]
     extra: Any
-
-
-class Log:
-    def __init__(self) -> None:
-        self.changes: list[Any] = []
-
-    def __call__(self, observed: Any, change: Any) -> None:
-        self.changes.append(change)
-
-    def take(self) -> list[Any]:
-        changes, self.changes = self.changes, []
-        return changes
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.realm.conftest import OpenRealm
+from tests.realm.told import Log
 
 from syncline import (
     CollectionChange,
@@ -49,20 +50,6 @@ class Dog(Model):
     tag: Tag | None
     extra: Any
     visits: Counter = 0  # type: ignore[assignment]
-
-
-class Log:
-    """Collects the changes that one observer is told."""
-
-    def __init__(self) -> None:
-        self.changes: list[Any] = []
-
-    def __call__(self, observed: Any, change: Any) -> None:
-        self.changes.append(change)
-
-    def take(self) -> list[Any]:
-        changes, self.changes = self.changes, []
-        return changes
 
 
 @pytest.fixture

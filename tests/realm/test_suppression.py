@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from tests.realm.conftest import OpenRealm
+from tests.realm.told import Log
 
 from syncline import (
     CollectionChange,
@@ -30,18 +31,6 @@ class Dog(Model):
     friends: List[Dog]
     colours: Set[str]
     scores: Dictionary[int]
-
-
-class Log:
-    def __init__(self) -> None:
-        self.changes: list[Any] = []
-
-    def __call__(self, observed: Any, change: Any) -> None:
-        self.changes.append(change)
-
-    def take(self) -> list[Any]:
-        changes, self.changes = self.changes, []
-        return changes
 
 
 @pytest.fixture

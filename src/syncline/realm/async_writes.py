@@ -202,7 +202,7 @@ class AsyncWrites:
                 self._run_block(block)
                 if block.stays_open or context.closed or context.group is None or not self._queue:
                     break
-                context.adopt(context.group.begin(), relaxed=True)
+                context.adopt(context.file.begin_next(), relaxed=True)
             if context.tx is None and not context.closed:
                 context.settle()
             elif context.group is not None and not context.closed:

@@ -323,6 +323,10 @@ class RealmFile:
         version = self._store(tx, origin_timestamp)
         if version is not None:
             self._bell.ring(version)
+        return self.begin_next()
+
+    def begin_next(self) -> WriteTransaction:
+        """The next transaction of whoever holds the writer lock; it is given up when that fails."""
         try:
             with translating(self.path):
                 self._tx = self.writer.begin()

@@ -28,17 +28,6 @@ class CommitGroup:
         self._file = file
         self._version: int | None = None
 
-    def begin(self) -> WriteTransaction:
-        """The next transaction, after the one before was committed or rolled back."""
-        file = self._file
-        try:
-            with translating(file.path):
-                file._tx = file.writer.begin()
-        except BaseException:
-            file._abandon_write()
-            raise
-        return file._tx
-
     def commit(self, tx: WriteTransaction) -> int | None:
         """End a transaction; the new version, or None when nothing was written."""
         file = self._file

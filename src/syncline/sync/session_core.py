@@ -255,16 +255,20 @@ class SessionCore:
 
     def _leave_connection(self, error: Exception | None) -> Later:
         """No protocol session any more, and no waits."""
-        self._set_connection_state(ConnectionState.DISCONNECTED)
-        protocol, self._protocol = self._protocol, None
+        self._stop_protocol()
         waits, self._waits = self._waits, []
-        if protocol is not None:
-            self._post(protocol.stop)
         reset, self._reset = self._reset, None
         if reset is not None:
             self._post(reset.stop)
         outcome = error or OperationAbortedError("the session became inactive")
         return [partial(wait.finish, outcome) for wait in waits]
+
+    def _stop_protocol(self) -> None:
+        """No protocol session any more, or none until there is another."""
+        self._set_connection_state(ConnectionState.DISCONNECTED)
+        protocol, self._protocol = self._protocol, None
+        if protocol is not None:
+            self._post(protocol.stop)
 
     def restart(self) -> None:
         """A new protocol session with the latest configuration and route; waits go on (spec/sessions.md §4.5)."""
@@ -405,10 +409,7 @@ class SessionCore:
 
     def _begin_reset(self, failure: Failure) -> None:
         """A client reset takes the place of the protocol session; waits go on (spec/sessions.md §12.3)."""
-        self._set_connection_state(ConnectionState.DISCONNECTED)
-        protocol, self._protocol = self._protocol, None
-        if protocol is not None:
-            self._post(protocol.stop)
+        self._stop_protocol()
         self._reset = ClientReset(self, failure, next(_numbers))
         self._resets.append(self._reset)
         self._post(self._reset.start)
@@ -467,10 +468,7 @@ class SessionCore:
     def _wait_for_token(self) -> Later:
         """The server refused the token: no protocol session until there is another; waits go on (§10.4)."""
         self._state = InternalState.WAITING_FOR_ACCESS_TOKEN
-        self._set_connection_state(ConnectionState.DISCONNECTED)
-        protocol, self._protocol = self._protocol, None
-        if protocol is not None:
-            self._post(protocol.stop)
+        self._stop_protocol()
         return [lambda: self.manager.renewal.request(self.configuration.user, is_refused=True)]
 
     def _fail_waits(self, error: Exception) -> Later:

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias
 
 from syncline.testing.choices import Choices, pick_weighted
 
-__all__ = ["KEYS", "STANDARD", "VALUES", "Domain", "focused"]
+__all__ = ["KEYS", "STANDARD", "VALUES", "Domain", "focused", "properties"]
 
 Json: TypeAlias = Any
 
@@ -39,8 +39,8 @@ VALUES: Final[dict[str, tuple[Json, ...]]] = {
 }
 
 
-def _props(**types: str) -> list[Json]:
-    """Properties from texts as in a dump: ``int?``, ``link:Dog``, ``mixed[]``."""
+def properties(**types: str) -> list[Json]:
+    """JSON forms of properties from texts as in a dump: ``int?``, ``link:Dog``, ``mixed[]``, ``text<>``, ``int{}``."""
     marks = {"[]": "list", "<>": "set", "{}": "dict"}
     forms = []
     for name, text in types.items():
@@ -62,14 +62,14 @@ _CLASSES: Final[tuple[Json, ...]] = (
     {
         "name": "Address",
         "embedded": True,
-        "props": _props(
+        "props": properties(
             street="string?", zip="int", any="mixed", numbers="int[]", sub="link:Address", who="link:Person"
         ),
     },
     {
         "name": "Person",
         "pk": {"name": "_id", "type": "int"},
-        "props": _props(
+        "props": properties(
             age="int",
             count="int?",
             name="string?",
@@ -92,11 +92,11 @@ _CLASSES: Final[tuple[Json, ...]] = (
             address_dict="link:Address{}",
         ),
     },
-    {"name": "Dog", "props": _props(age="int", owner="link:Person", any="mixed", mates="link:Dog[]")},
+    {"name": "Dog", "props": properties(age="int", owner="link:Person", any="mixed", mates="link:Dog[]")},
     {
         "name": "Tag",
         "pk": {"name": "text", "type": "string", "nullable": True},
-        "props": _props(
+        "props": properties(
             flag="bool",
             data="binary?",
             at="timestamp",
@@ -110,13 +110,18 @@ _CLASSES: Final[tuple[Json, ...]] = (
             flags="bool{}",
         ),
     },
-    {"name": "Metric", "asymmetric": True, "pk": {"name": "_id", "type": "objectid"}, "props": _props(value="double")},
+    {
+        "name": "Metric",
+        "asymmetric": True,
+        "pk": {"name": "_id", "type": "objectid"},
+        "props": properties(value="double"),
+    },
 )
 
 _ADDITIONS: Final[tuple[Json, ...]] = (
-    {"name": "Person", "props": _props(nick="string?", more="mixed[]", total="int")},
-    {"name": "Note", "pk": {"name": "_id", "type": "uuid"}, "props": _props(text="string", about="link:Person")},
-    {"name": "Address", "props": _props(lines="string[]")},
+    {"name": "Person", "props": properties(nick="string?", more="mixed[]", total="int")},
+    {"name": "Note", "pk": {"name": "_id", "type": "uuid"}, "props": properties(text="string", about="link:Person")},
+    {"name": "Address", "props": properties(lines="string[]")},
 )
 
 #: What a transaction consists of. Where an operation is not possible, another one takes its place.

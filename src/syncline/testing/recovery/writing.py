@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any, Final, TypeAlias
 
 from syncline.testing.choices import Choices
-from syncline.testing.domains import Domain, focused
+from syncline.testing.domains import Domain, focused, properties
 from syncline.testing.model.schema import PropertyDef
 from syncline.testing.random_operations import Writer
 from syncline.values import kinds
@@ -24,30 +24,11 @@ Json: TypeAlias = Any
 PREFIX: Final = "~"
 
 
-def _props(**types: str) -> list[Json]:
-    """Properties: ``text``, ``int?``, ``mixed``, ``link:Class``, with ``[]``, ``<>`` or ``{}`` for a collection."""
-    marks = {"[]": "list", "<>": "set", "{}": "dict"}
-    forms = []
-    for name, told in types.items():
-        form: dict[str, Json] = {"name": name}
-        collection = marks.get(told[-2:])
-        if collection is not None:
-            form["collection"] = collection
-            told = told[:-2]
-        form["type"], _, target = told.removesuffix("?").partition(":")
-        if told.endswith("?"):
-            form["nullable"] = True
-        if target:
-            form["target"] = target
-        forms.append(form)
-    return forms
-
-
 _CLASSES: Final[tuple[Json, ...]] = (
     {
         "name": "Part",
         "embedded": True,
-        "props": _props(
+        "props": properties(
             text="string?",
             any="mixed",
             texts="string[]",
@@ -60,7 +41,7 @@ _CLASSES: Final[tuple[Json, ...]] = (
     {
         "name": "Item",
         "pk": {"name": "_id", "type": "int"},
-        "props": _props(
+        "props": properties(
             name="string?",
             count="int?",
             any="mixed",
@@ -78,12 +59,12 @@ _CLASSES: Final[tuple[Json, ...]] = (
             part_map="link:Part{}",
         ),
     },
-    {"name": "Loose", "props": _props(text="string", any="mixed", items="link:Item[]", other="link:Loose")},
+    {"name": "Loose", "props": properties(text="string", any="mixed", items="link:Item[]", other="link:Loose")},
 )
 _ADDITIONS: Final[tuple[Json, ...]] = (
-    {"name": "Item", "props": _props(more="mixed[]", nick="string?")},
-    {"name": "Note", "pk": {"name": "_id", "type": "string"}, "props": _props(text="string", about="link:Item[]")},
-    {"name": "Part", "props": _props(lines="string[]")},
+    {"name": "Item", "props": properties(more="mixed[]", nick="string?")},
+    {"name": "Note", "pk": {"name": "_id", "type": "string"}, "props": properties(text="string", about="link:Item[]")},
+    {"name": "Part", "props": properties(lines="string[]")},
 )
 
 DOMAIN: Final = Domain(
