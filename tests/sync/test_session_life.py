@@ -779,3 +779,32 @@ def test_two_urls_one_path_and_one_url_two_paths(world: Any, server: Any, realm:
     with pytest.raises(MismatchedConfigError):
         world.device(world.user(server.url, "other"), "a", path="/dogs")
     assert device.session.state is ACTIVE
+
+
+def test_what_is_written_after_suspending_stays_here_also_if_an_upload_is_on_its_way(
+    world: Any, server: Any, realm: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The event loop puts an upload together while another thread suspends, and writes on (§5.1)."""
+    device = world.device(world.user(server.url))
+    device.write("Rex")
+    device.session.wait_for_upload(5)
+    uploaded = len(realm.uploads())
+    is_asked, may_answer = threading.Event(), threading.Event()
+    uploadable = device.core.history.uploadable
+
+    def late(*arguments: Any, **options: Any) -> Any:
+        is_asked.set()
+        assert may_answer.wait(5)
+        return uploadable(*arguments, **options)
+
+    monkeypatch.setattr(device.core.history, "uploadable", late)
+    device.write("Luna", first=2)
+    assert is_asked.wait(5)
+    device.session.suspend()
+    device.write("Momo", first=3)
+    may_answer.set()
+    world.eventually(lambda: "Unbind" in realm.kinds())
+    assert len(realm.uploads()) == uploaded
+    device.session.resume()
+    device.session.wait_for_upload(5)
+    assert len(realm.uploads()) == uploaded + 2

@@ -116,6 +116,7 @@ class ProtocolSession:
         self._is_suspended = False
         self._awaits_token = False  # suspended because its token was refused
         self._is_stopping = False
+        self._is_retired = False
         self._is_finished = False
         self._is_faulty = False  # our own file failed: it will be stopped, and another started
         self._on_finished: list[Callable[[], None]] = []
@@ -154,6 +155,10 @@ class ProtocolSession:
         waits, self._waits = self._waits, []
         for wait in waits:
             self.add_wait(wait)
+
+    def retire(self) -> None:
+        """Upload nothing that is committed from now on; :meth:`stop` follows on the event loop. Any thread."""
+        self._is_retired = True
 
     def stop(self) -> None:
         """Unbind; a download that is being integrated may still be committed."""
@@ -333,6 +338,8 @@ class ProtocolSession:
             entries, cursor = self._history.uploadable(event.cursor)
         except (SynclineError, OSError) as error:  # the file cannot be read
             self._local_fault(error)
+            return
+        if self._is_retired:  # while they were read: something among them may be of later
             return
         event.session.committed(cursor.client_version)
         event.session.supply_upload(event, entries, cursor)

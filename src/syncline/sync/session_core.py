@@ -268,6 +268,7 @@ class SessionCore:
         self._set_connection_state(ConnectionState.DISCONNECTED)
         protocol, self._protocol = self._protocol, None
         if protocol is not None:
+            protocol.retire()
             self._post(protocol.stop)
 
     def restart(self) -> None:
