@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import apsw
 import pytest
@@ -18,6 +19,7 @@ from syncline.errors import (
     ClosedRealmError,
     FileError,
     MultipleSyncAgentsError,
+    RealmError,
     RealmInUseError,
     WriteTimeoutError,
     WrongTransactionStateError,
@@ -431,6 +433,44 @@ def test_waiting_for_a_version(file: RealmFile) -> None:
     timer.start()
     assert file.wait_for_version(2, timeout=10) == 3
     timer.join()
+
+
+def test_closing_waits_for_a_transaction_that_begins_on_another_thread(
+    file: RealmFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two threads never use one connection; who began finds that the transaction is over."""
+    begin = file.writer.begin
+    begins, may_begin = threading.Event(), threading.Event()
+
+    def slow(*arguments: Any) -> Any:
+        begins.set()
+        assert may_begin.wait(5)
+        return begin(*arguments)
+
+    monkeypatch.setattr(file.writer, "begin", slow)
+    ends: list[Any] = []
+
+    def write() -> None:
+        tx = file.begin()
+        try:
+            file.rollback(tx)
+        except RealmError as error:
+            ends.append(error)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    assert begins.wait(5)
+    closer = threading.Thread(target=file.close)
+    closer.start()
+    closer.join(0.05)
+    assert closer.is_alive(), "the connection is in use"
+    may_begin.set()
+    writer.join(5)
+    closer.join(5)
+    assert not writer.is_alive()
+    assert not closer.is_alive()
+    assert file.is_closed
+    assert all(isinstance(error, RealmError) for error in ends)
 
 
 def test_waiting_ends_when_the_file_closes(file: RealmFile) -> None:

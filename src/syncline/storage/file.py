@@ -71,6 +71,8 @@ class RealmFile:
         self._lock = parts.lock
         self._looking = parts.looking
         self._looking_guard = threading.Lock()
+        #: where a transaction begins or is given up on one thread while another may close the file
+        self._turning_guard = threading.RLock()
         self._looker = 0  # the thread inside looking()
         self._closes_after_look = False
         self._open = True
@@ -202,10 +204,11 @@ class RealmFile:
             self._open = False
             _registry.pop(self._name, None)
         self._bell.close()
-        if self._tx is not None and self._writer is not None:
-            self._tx = None
-            self._writer.rollback()
-            self._release_writer()
+        with self._turning_guard:
+            if self._tx is not None and self._writer is not None:
+                self._tx = None
+                self._writer.rollback()
+                self._release_writer()
         self._pool.close()
         if self._looker == threading.get_ident():  # a finalizer in the middle of a look, which closes them at its end
             self._closes_after_look = True
@@ -286,15 +289,16 @@ class RealmFile:
         if not self._lock.acquire_writer(timeout):
             self._check_open()
             raise WriteTimeoutError(f"another write transaction on {self.path} did not end within {timeout} s")
-        try:
-            self._check_open()
-            with translating(self.path):
-                self._writer.start_wal_over(self._pool)
-                self._tx = self._writer.begin(relaxed)
-        except BaseException:
-            self._abandon_write()
-            raise
-        return self._tx
+        with self._turning_guard:
+            try:
+                self._check_open()
+                with translating(self.path):
+                    self._writer.start_wal_over(self._pool)
+                    self._tx = self._writer.begin(relaxed)
+            except BaseException:
+                self._abandon_write()
+                raise
+            return self._tx
 
     def commit(self, tx: WriteTransaction, *, origin_timestamp: int | None = None) -> int | None:
         """Make it durable, give up the lock, tell the observers. The new version, or None when nothing was written.
@@ -337,8 +341,9 @@ class RealmFile:
 
     def rollback(self, tx: WriteTransaction) -> None:
         """Undo everything and give up the lock."""
-        self._check_running(tx)
-        self._abandon_write()
+        with self._turning_guard:
+            self._check_running(tx)
+            self._abandon_write()
 
     @property
     def writer(self) -> Writer:
