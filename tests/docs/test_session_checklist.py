@@ -7,12 +7,10 @@ A row is ``| line of the specification, letter for letter | `file::test`, `file:
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
+from tests.docs.named_tests import DOCS, exists, named
 
-TESTS = Path(__file__).parents[1]
-DOCS = TESTS.parent / "docs"
 PAGE = DOCS / "reference" / "session-checklist.md"
 SPEC = DOCS / "spec" / "sessions.md"
 
@@ -30,14 +28,7 @@ def section(text: str, heading: str) -> str:
 def rows(number: str) -> list[tuple[str, list[str]]]:
     """The lines of a section of the page and the tests that each names."""
     found = ROW.findall(section(PAGE.read_text(encoding="utf-8"), number))
-    return [(line, re.findall(r"`([^`]+)`", tests)) for line, tests in found]
-
-
-def exists(test: str) -> bool:
-    """Whether there is a function of that name in that file."""
-    file, _, name = test.partition("::")
-    path = TESTS / file
-    return path.is_file() and re.search(rf"^(async )?def {name}\(", path.read_text(encoding="utf-8"), re.M) is not None
+    return [(line, named(tests)) for line, tests in found]
 
 
 @pytest.mark.parametrize("number", SECTIONS)
@@ -59,5 +50,5 @@ def test_every_section_is_spoken_of() -> None:
     headings = re.findall(r"^### (?:[3-9]|1[01345678])\.\d+", SPEC.read_text(encoding="utf-8"), re.MULTILINE)
     spoken = re.findall(r"^\| ([\d.]+) \| .+? \| (`.+`) \|$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
     assert {number for number, _ in spoken} == {heading.removeprefix("### ") for heading in headings} - {"6.1"}
-    named = {test for _, tests in spoken for test in re.findall(r"`([^`]+)`", tests)}
-    assert sorted(test for test in named if not exists(test)) == []
+    spoken_of = {test for _, tests in spoken for test in named(tests)}
+    assert sorted(test for test in spoken_of if not exists(test)) == []
