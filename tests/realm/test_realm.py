@@ -85,6 +85,13 @@ def test_open_write_read_close(tmp_path: Path) -> None:
     assert repr(realm) == f"<Realm {path} (closed)>"
 
 
+def test_a_file_that_another_process_is_just_making(tmp_path: Path) -> None:
+    path = tmp_path / "dogs.realm"
+    path.touch()
+    with Realm.open(path, schema=[Dog]) as realm:
+        assert not realm._context.file.keeps_history, "the other one makes it without history, and could not use it"
+
+
 def test_what_cannot_be_opened() -> None:
     with pytest.raises(TypeMismatchError, match=r"Realm.open: expected a RealmConfiguration or a path, got int 5"):
         Realm.open(5)

@@ -192,12 +192,13 @@ def open_file(config: RealmConfiguration) -> RealmFile:
 
 def _open(config: RealmConfiguration, path: str) -> RealmFile:
     read_only = config.read_only and config.sync is None
-    if config.sync is not None:
-        history: bool | None = True
-    else:
-        history = None if os.path.exists(path) else False
     return RealmFile.open(
-        path, encryption_key=config.encryption_key, history=history, read_only=read_only, create=not read_only
+        path,
+        encryption_key=config.encryption_key,
+        history=None if config.sync is None else True,
+        new_history=False,
+        read_only=read_only,
+        create=not read_only,
     )
 
 

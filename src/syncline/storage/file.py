@@ -103,6 +103,7 @@ class RealmFile:
         *,
         encryption_key: bytes | None = None,
         history: bool | None = None,
+        new_history: bool = True,
         read_only: bool = False,
         create: bool = True,
         keep_asymmetric: bool = False,
@@ -112,10 +113,10 @@ class RealmFile:
         """Open the file, or create it.
 
         ``encryption_key``: 64 bytes (spec/sdk.md §13.9). ``history``: whether commits record what a sync client uploads
-        (``rlm_history``); fixed when the file is created, None = as it is (new file: True). ``read_only``: nothing is
-        ever written, the file must exist. ``keep_asymmetric``: objects of asymmetric classes survive their commit (a
-        server's state). ``clock``: used for commit times. ``vfs``: name of a registered SQLite VFS (fault injection).
-        Where the file is open already, the first opener's clock, vfs and keep_asymmetric count.
+        (``rlm_history``); fixed when the file is created, None = as it is (new file: ``new_history``). ``read_only``:
+        nothing is ever written, the file must exist. ``keep_asymmetric``: objects of asymmetric classes survive their
+        commit (a server's state). ``clock``: used for commit times. ``vfs``: name of a registered SQLite VFS (fault
+        injection). Where the file is open already, the first opener's clock, vfs and keep_asymmetric count.
 
         Raises FileError (no such directory, no permission, missing and ``create`` False), InvalidDatabaseError,
         NewerFormatError, DecryptionFailedError, ConfigurationError (length of the key), MismatchedConfigError (open
@@ -128,6 +129,7 @@ class RealmFile:
             clock or time.time_ns,
             vfs=vfs,
             keep_asymmetric=keep_asymmetric,
+            new_history=new_history,
         )
         name = (settings.path, read_only)
         with _registry_guard:

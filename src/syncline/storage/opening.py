@@ -22,7 +22,10 @@ _HISTORY: Final = "history"
 
 
 class FileSettings(NamedTuple):
-    """How a file is to be opened; ``key`` is a page key (``connection.page_key``)."""
+    """How a file is to be opened; ``key`` is a page key (``connection.page_key``).
+
+    ``new_history``: whether a new file keeps a history, if its opener says nothing of it.
+    """
 
     path: str
     key: bytes | None
@@ -31,6 +34,7 @@ class FileSettings(NamedTuple):
     durable: bool = True
     vfs: str | None = None
     keep_asymmetric: bool = False
+    new_history: bool = True
 
 
 class OpenParts(NamedTuple):
@@ -88,7 +92,7 @@ def open_parts(settings: FileSettings, history: bool | None, create: bool) -> Op
             if not check_identity(writing, path):
                 lock.acquire_writer()
                 try:
-                    _create(writing, settings, history is not False)
+                    _create(writing, settings, settings.new_history if history is None else history)
                 finally:
                     lock.release_writer()
         looking = connect_reader(settings, lock)
