@@ -92,6 +92,39 @@ def test_numbers_and_functions() -> None:
         RealmConfiguration(seed_file=1)  # type: ignore[arg-type]
 
 
+async def coroutine(realm: Realm) -> None:
+    del realm
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"encryption_key": b""}, "expected 64 bytes, got 0 bytes"),
+        ({"encryption_key": bytes(65)}, "expected 64 bytes, got 65 bytes"),
+        ({"encryption_key": bytearray(64)}, "expected 64 bytes, got bytearray"),
+        ({"schema": Dog}, "schema: expected a list of model classes, got"),
+        ({"schema": 5}, "schema: expected a list of model classes, got int 5"),
+        ({"schema": "Dog"}, "schema: expected a list of model classes, got str 'Dog'"),
+        ({"schema": ObjectSchema("Cat", [])}, "schema: expected a list of model classes, got ObjectSchema"),
+        ({"path": ""}, "path: no file can have the name ''"),
+        ({"path": "a\0b"}, "path: no file can have the name"),
+        ({"path": b"x"}, "path: expected a path, got bytes"),
+        ({"seed_file": ""}, "seed_file: no file can have the name ''"),
+        ({"in_memory": ""}, "in_memory: expected True, False or a name, got str ''"),
+        ({"in_memory": 5}, "in_memory: expected True, False or a name, got int 5"),
+        ({"in_memory": None}, "in_memory: expected True, False or a name"),
+        ({"read_only": "no"}, "read_only: expected True or False, got str 'no'"),
+        ({"cache": 1}, "cache: expected True or False, got int 1"),
+        ({"schema_mode": "automatic"}, "schema_mode: expected a SchemaMode, got str 'automatic'"),
+        ({"initial_data": coroutine}, "initial_data: expected an ordinary function"),
+        ({"migration": coroutine}, "migration: expected an ordinary function"),
+    ],
+)
+def test_settings_of_the_wrong_kind(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        RealmConfiguration(**settings)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

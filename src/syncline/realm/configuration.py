@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
@@ -32,6 +33,38 @@ _EXCLUSIVE: Final = (
     ("in_memory", ("encryption_key", "sync", "read_only", "seed_file")),
     ("delete_if_migration_needed", ("read_only", "migration", "sync")),
 )
+
+#: Settings that are on or off.
+_SWITCHES: Final = ("read_only", "delete_if_migration_needed", "resolve_embedded_constraints", "cache")
+
+
+def _classes(given: Any) -> tuple[type[Model] | ObjectSchema, ...]:
+    """The classes of a schema. Raises ConfigurationError for anything else."""
+    if isinstance(given, str | type | ObjectSchema) or not isinstance(given, Iterable):
+        raise ConfigurationError(f"schema: expected a list of model classes, got {describe(given)}")
+    classes = tuple(given)
+    for each in classes:
+        if not isinstance(each, ObjectSchema) and not (isinstance(each, type) and issubclass(each, Model)):
+            raise ConfigurationError(f"schema: expected model classes, got {describe(each)}")
+    return classes
+
+
+def _check_path(name: str, value: Any) -> None:
+    if value is None:
+        return
+    if not isinstance(value, str | os.PathLike) or not isinstance(os.fspath(value), str):
+        raise ConfigurationError(f"{name}: expected a path, got {describe(value)}")
+    if not os.fspath(value) or "\0" in os.fspath(value):
+        raise ConfigurationError(f"{name}: no file can have the name {os.fspath(value)!r}")
+
+
+def _check_function(name: str, value: Any) -> None:
+    if value is None:
+        return
+    if not callable(value):
+        raise ConfigurationError(f"{name}: expected a function, got {describe(value)}")
+    if inspect.iscoroutinefunction(value) or inspect.isgeneratorfunction(value):
+        raise ConfigurationError(f"{name}: expected an ordinary function, which is over when it returns")
 
 
 class _Default:
@@ -97,26 +130,29 @@ class RealmConfiguration:
 
     def __post_init__(self) -> None:
         if self.schema is not None:
-            object.__setattr__(self, "schema", tuple(self.schema))
-            for each in self.schema:
-                if not isinstance(each, ObjectSchema) and not (isinstance(each, type) and issubclass(each, Model)):
-                    raise ConfigurationError(f"schema: expected model classes, got {describe(each)}")
+            object.__setattr__(self, "schema", _classes(self.schema))
         key = self.encryption_key
         if key is not None and (not isinstance(key, bytes) or len(key) != ENCRYPTION_KEY_BYTES):
             size = f"{len(key)} bytes" if isinstance(key, bytes) else type(key).__name__
             raise InvalidEncryptionKeyError(f"encryption_key: expected {ENCRYPTION_KEY_BYTES} bytes, got {size}")
         for name in ("path", "seed_file"):
-            value = getattr(self, name)
-            if value is not None and not isinstance(value, str | os.PathLike):
-                raise ConfigurationError(f"{name}: expected a path, got {describe(value)}")
+            _check_path(name, getattr(self, name))
         for name in ("migration", "initial_data", "should_compact"):
-            value = getattr(self, name)
-            if value is not None and not callable(value):
-                raise ConfigurationError(f"{name}: expected a function, got {describe(value)}")
+            _check_function(name, getattr(self, name))
+        self._check_switches()
         self._check_numbers()
         if self.schema_mode is not None and self.schema_mode.reads_only:
             object.__setattr__(self, "read_only", True)
         self._check_combination()
+
+    def _check_switches(self) -> None:
+        for name in _SWITCHES:
+            if not isinstance(getattr(self, name), bool):
+                raise ConfigurationError(f"{name}: expected True or False, got {describe(getattr(self, name))}")
+        if not isinstance(self.in_memory, bool) and not (isinstance(self.in_memory, str) and self.in_memory):
+            raise ConfigurationError(f"in_memory: expected True, False or a name, got {describe(self.in_memory)}")
+        if self.schema_mode is not None and not isinstance(self.schema_mode, SchemaMode):
+            raise ConfigurationError(f"schema_mode: expected a SchemaMode, got {describe(self.schema_mode)}")
 
     def _check_numbers(self) -> None:
         version, most = self.schema_version, self.max_active_versions
