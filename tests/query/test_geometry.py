@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from syncline import GeoBox, GeoCircle, GeoPoint, GeoPolygon, QueryArgumentError, km, miles
-from syncline.query.geometry import MAX_VERTICES, latitudes, to_vector
+from syncline.query.geometry import MAX_VERTICES, latitudes, longitudes, to_vector
 
 SQUARE = [(0, 0), (10, 0), (10, 10), (0, 10), (0, 0)]
 
@@ -142,7 +142,7 @@ PLACES = st.tuples(st.floats(-180, 180), st.floats(-90, 90))
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(PLACES, min_size=3, max_size=3), st.floats(0, 3.2), PLACES)
-def test_a_shape_lies_between_its_latitudes(corners: list[Any], radius: float, place: tuple[float, float]) -> None:
+def test_a_shape_lies_between_its_degrees(corners: list[Any], radius: float, place: tuple[float, float]) -> None:
     shapes: list[Any] = [GeoCircle(corners[0], radius)]
     for make in (lambda: GeoBox(*corners[:2]), lambda: GeoPolygon([*corners, corners[0]])):
         try:
@@ -151,5 +151,23 @@ def test_a_shape_lies_between_its_latitudes(corners: list[Any], radius: float, p
             continue
     for shape in shapes:
         low, high = latitudes(shape)
+        ranges = longitudes(shape)
+        assert all(-180 <= west <= east <= 180 for west, east in ranges)
         for longitude, latitude in (place, *corners, (0.0, 90.0), (0.0, -90.0)):
-            assert low <= latitude <= high or not shape.contains(longitude, latitude)
+            inside = low <= latitude <= high and any(west <= longitude <= east for west, east in ranges)
+            assert inside or not shape.contains(longitude, latitude)
+
+
+def test_shapes_lie_between_longitudes() -> None:
+    def rounded(shape: Any) -> list[tuple[float, float]]:
+        return [(round(west, 3), round(east, 3)) for west, east in longitudes(shape)]
+
+    assert rounded(GeoBox((10, 20), (30, 40))) == [(10, 30)]
+    assert rounded(GeoBox((170, -10), (-170, 10))) == [(170, 180), (-180, -170)]
+    assert rounded(GeoBox((-170, -10), (170, 10))) == [(170, 180), (-180, -170)]
+    assert rounded(GeoCircle((0, 60), math.radians(1))) == [(-2.0, 2.0)]
+    assert rounded(GeoCircle((-179, 0), math.radians(2))) == [(179, 180), (-180, -177)]
+    assert rounded(GeoCircle((179, 0), math.radians(2))) == [(177, 180), (-180, -179)]
+    assert rounded(GeoCircle((5, 89), math.radians(2))) == [(-180, 180)]
+    assert rounded(GeoCircle((5, 0), 2)) == [(-180, 180)]
+    assert rounded(GeoPolygon([(0, 80), (90, 80), (180, 80), (-90, 80), (0, 80)])) == [(-180, 180)]

@@ -20,6 +20,8 @@ from syncline import (
     Expr,
     Field,
     Float32,
+    GeoPoint,
+    GeoPointModel,
     List,
     Model,
     ObjectId,
@@ -33,6 +35,10 @@ from syncline import (
 class Address(EmbeddedModel):
     street: str = ""
     city: str | None
+
+
+class Place(GeoPointModel):
+    name: str = ""
 
 
 class Dog(Model):
@@ -116,6 +122,22 @@ def constructors() -> None:
     Dog(age=3)  # type: ignore[call-arg]
     Dog("Rex")  # type: ignore[call-arg, arg-type]
     Dog(name="Rex", age="three")  # type: ignore[arg-type]
+
+
+def places() -> None:
+    place = Place(longitude=12.57, latitude=55.68, name="Hall")
+    Place(longitude=12.57, latitude=55.68, altitude=3)
+    Place(longitude=12.57)  # type: ignore[call-arg]
+    assert_type(place.longitude, float)
+    assert_type(place.altitude, float | None)
+    assert_type(place.coordinates, List[float])
+    assert_type(place.point, GeoPoint)
+    assert_type(Place.of((1, 2)), Place)
+    assert_type(Place.coordinates, Expr)
+    assert_type(Place.longitude > 3, Condition)
+    place.latitude += 1
+    place.point = (1, 2)
+    place.longitude = "east"  # type: ignore[assignment]
 
 
 def results(realm: Realm, dog: Dog) -> None:

@@ -11,11 +11,23 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from syncline.errors import QueryArgumentError
 
-__all__ = ["MAX_VERTICES", "GeoBox", "GeoCircle", "GeoPoint", "GeoPolygon", "Shape", "km", "latitudes", "miles"]
+__all__ = [
+    "MAX_VERTICES",
+    "GeoBox",
+    "GeoCircle",
+    "GeoPoint",
+    "GeoPolygon",
+    "Located",
+    "Shape",
+    "km",
+    "latitudes",
+    "longitudes",
+    "miles",
+]
 
 #: A polygon with more corners is refused: checking it would take too long.
 MAX_VERTICES: Final = 10_000
@@ -81,6 +93,12 @@ class GeoPoint:
             if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= limit:
                 raise QueryArgumentError(f"{value!r} is no {name}: give degrees from -{limit} to {limit}")
 
+    @property
+    def __geo_interface__(self) -> dict[str, Any]:
+        """The point as GeoJSON, as shapely, geopandas and others read it."""
+        altitude = () if self.altitude is None else (self.altitude,)
+        return {"type": "Point", "coordinates": (self.longitude, self.latitude, *altitude)}
+
     def vector(self) -> Vector:
         """The place on the unit sphere."""
         return to_vector(self.longitude, self.latitude)
@@ -90,8 +108,18 @@ class GeoPoint:
         return f"[{', '.join(repr(float(part)) for part in (self.longitude, self.latitude, *altitude))}]"
 
 
+@runtime_checkable
+class Located(Protocol):
+    """Whatever has a place of its own, such as an object in a Realm."""
+
+    @property
+    def longitude(self) -> float: ...
+    @property
+    def latitude(self) -> float: ...
+
+
 #: What may be given for a place.
-PointLike: TypeAlias = "GeoPoint | Sequence[float]"
+PointLike: TypeAlias = "GeoPoint | Located | Sequence[float]"
 
 
 def to_vector(longitude: float, latitude: float) -> Vector:
@@ -100,11 +128,14 @@ def to_vector(longitude: float, latitude: float) -> Vector:
     return Vector(math.cos(lat) * math.cos(lng), math.cos(lat) * math.sin(lng), math.sin(lat))
 
 
-def _point(value: PointLike) -> GeoPoint:
+def to_point(value: PointLike) -> GeoPoint:
+    """The place that was given in whichever form. Raises QueryArgumentError."""
     if isinstance(value, GeoPoint):
         return value
     if isinstance(value, Sequence) and not isinstance(value, str | bytes) and len(value) in (2, 3):
         return GeoPoint(*value)
+    if isinstance(value, Located):
+        return GeoPoint(value.longitude, value.latitude, getattr(value, "altitude", None))
     raise QueryArgumentError(f"{value!r} is no place: give (longitude, latitude) in degrees")
 
 
@@ -117,16 +148,18 @@ class GeoCircle:
 
     center: GeoPoint
     radius: float
+    _vector: Vector = field(init=False, repr=False, compare=False)
 
     def __init__(self, center: PointLike, radius: float) -> None:
         if isinstance(radius, bool) or not isinstance(radius, int | float) or not 0 <= radius < math.inf:
             raise QueryArgumentError(f"a circle's radius is a number of radians, at least 0, not {radius!r}")
-        object.__setattr__(self, "center", _point(center))
+        object.__setattr__(self, "center", to_point(center))
         object.__setattr__(self, "radius", float(radius))
+        object.__setattr__(self, "_vector", self.center.vector())
 
     def contains(self, longitude: float, latitude: float) -> bool:
         """Whether a place lies in the circle."""
-        center, place = self.center.vector(), to_vector(longitude, latitude)
+        center, place = self._vector, to_vector(longitude, latitude)
         cross = _cross(center, place)
         return math.atan2(math.sqrt(_dot(cross, cross)), _dot(center, place)) <= self.radius
 
@@ -148,7 +181,7 @@ class GeoPolygon:
     _rings: tuple[_Ring, ...] = field(init=False, repr=False, compare=False)
 
     def __init__(self, outer: Iterable[PointLike], *holes: Iterable[PointLike]) -> None:
-        rings = [tuple(_point(point) for point in ring) for ring in (outer, *holes)]
+        rings = [tuple(to_point(point) for point in ring) for ring in (outer, *holes)]
         if sum(map(len, rings)) > MAX_VERTICES:
             raise QueryArgumentError(f"a polygon has at most {MAX_VERTICES} corners")
         object.__setattr__(self, "outer", rings[0])
@@ -179,7 +212,7 @@ class GeoBox:
     _polygon: GeoPolygon = field(init=False, repr=False, compare=False)
 
     def __init__(self, low: PointLike, high: PointLike) -> None:
-        first, last = _point(low), _point(high)
+        first, last = to_point(low), to_point(high)
         if first.longitude == last.longitude or first.latitude == last.latitude:
             raise QueryArgumentError(f"a box needs two opposite corners, not {first} and {last}")
         corners = [
@@ -220,10 +253,42 @@ def latitudes(shape: Shape) -> tuple[float, float]:
     return low, high
 
 
+def longitudes(shape: Shape) -> tuple[tuple[float, float], ...]:
+    """Ranges of degrees of longitude in which all places of the shape lie: two if it lies across the antimeridian."""
+    low, high = latitudes(shape)
+    if low <= -90 + _NEAR_POLE or high >= 90 - _NEAR_POLE:
+        return _ALL_LONGITUDES  # around a pole there are all of them
+    if isinstance(shape, GeoCircle):
+        middle = shape.center.longitude
+        reach = math.degrees(
+            math.asin(min(1.0, math.sin(shape.radius) / math.cos(math.radians(shape.center.latitude))))
+        )
+        west, east = middle - reach, middle + reach
+    else:
+        ring = (shape._polygon if isinstance(shape, GeoBox) else shape)._rings[0]
+        west = east = longitude = math.degrees(math.atan2(ring.vertices[0].y, ring.vertices[0].x))
+        for start, stop in ring.edges:  # an edge goes the shorter way round
+            longitude += math.degrees(
+                math.atan2(start.x * stop.y - start.y * stop.x, start.x * stop.x + start.y * stop.y)
+            )
+            west, east = min(west, longitude), max(east, longitude)
+    west, east = west - _MARGIN, east + _MARGIN
+    if east - west >= 360:
+        return _ALL_LONGITUDES
+    if west < -180:
+        return (west + 360, 180.0), (-180.0, east)
+    if east > 180:
+        return (west, 180.0), (-180.0, east - 360)
+    return ((west, east),)
+
+
+_ALL_LONGITUDES: Final = ((-180.0, 180.0),)
+
+
 class _Ring:
     """The inside of a closed ring."""
 
-    __slots__ = ("edges", "left", "vertices")
+    __slots__ = ("edges", "left", "normals", "vertices")
 
     def __init__(self, points: tuple[GeoPoint, ...]) -> None:
         if len(points) < 4 or points[0] != points[-1]:
@@ -235,6 +300,7 @@ class _Ring:
         _check_distinct(points[:-1], self.vertices)
         self.edges = list(pairwise([*self.vertices, self.vertices[0]]))
         _check_edges(self.edges)
+        self.normals = [_cross(start, stop) for start, stop in self.edges]
         #: whether the inside is on the left of the edges
         self.left = _area_on_the_left(self.vertices) <= 2 * math.pi
 
@@ -244,7 +310,7 @@ class _Ring:
         An edge whose middle cannot be reached without coming too close to a corner is left for another one.
         """
         for number, (start, stop) in enumerate(self.edges):
-            side = _triple(start, stop, place)
+            side = _dot(self.normals[number], place)
             if abs(side) < _DOUBTFUL:
                 continue
             middle = _unit(Vector(start.x + stop.x, start.y + stop.y, start.z + stop.z))
@@ -256,9 +322,13 @@ class _Ring:
     def _crossings(self, place: Vector, middle: Vector, skipped: int) -> int | None:
         """How many edges but that one the way crosses; None if that is in doubt."""
         count = 0
+        normal = _cross(place, middle)
         for number, (start, stop) in enumerate(self.edges):
             if number != skipped:
-                crossing = _crossing(place, middle, start, stop)
+                edge = self.normals[number]
+                # what _crossing asks for, by the two normals
+                signs = (-_dot(normal, start), -_dot(edge, middle), _dot(normal, stop), _dot(edge, place))
+                crossing = _all_alike(signs)
                 if crossing is None:
                     return None
                 count += crossing
@@ -267,12 +337,15 @@ class _Ring:
 
 def _crossing(a: Vector, b: Vector, c: Vector, d: Vector) -> bool | None:
     """Whether the ways a–b and c–d cross; None if one ends too close to the other to tell."""
-    signs = (_triple(a, c, b), _triple(c, b, d), _triple(b, d, a), _triple(d, a, c))
-    positive = sum(sign > _DOUBTFUL for sign in signs)
-    negative = sum(sign < -_DOUBTFUL for sign in signs)
-    if positive and negative:
+    return _all_alike((_triple(a, c, b), _triple(c, b, d), _triple(b, d, a), _triple(d, a, c)))
+
+
+def _all_alike(signs: tuple[float, float, float, float]) -> bool | None:
+    """Whether all have the same sign; None if some are too close to zero to tell."""
+    low, high = min(signs), max(signs)
+    if low < -_DOUBTFUL and high > _DOUBTFUL:
         return False
-    return True if 4 in (positive, negative) else None
+    return True if low > _DOUBTFUL or high < -_DOUBTFUL else None
 
 
 def _area_on_the_left(vertices: Sequence[Vector]) -> float:

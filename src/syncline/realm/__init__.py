@@ -8,6 +8,7 @@ from syncline.realm.configuration import RealmConfiguration
 from syncline.realm.custom_types import register_type
 from syncline.realm.declarations import Counter, Field
 from syncline.realm.dictionaries import Dictionary
+from syncline.realm.geo import GeoPointModel
 from syncline.realm.gui_schedulers import QtScheduler, TkScheduler
 from syncline.realm.lists import List
 from syncline.realm.migration import Migration
@@ -39,6 +40,7 @@ __all__ = [
     "Explanation",
     "Field",
     "FrozenScheduler",
+    "GeoPointModel",
     "List",
     "Migration",
     "Model",

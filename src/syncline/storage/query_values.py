@@ -18,8 +18,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple, TypeAlias, cast
 
-import apsw
-
 from syncline.query.ast import (
     Aggregate,
     Aggregation,
@@ -43,7 +41,7 @@ from syncline.query.ast import (
     TypeOf,
     Within,
 )
-from syncline.query.geometry import Shape, latitudes
+from syncline.query.geometry import Shape
 from syncline.query.operands import (
     NUMERIC,
     TYPE,
@@ -61,6 +59,7 @@ from syncline.storage.query_aggregates import aggregate_kind, aggregate_query
 from syncline.storage.query_comparisons import NotInSql, Test, constant_side, pair_of
 from syncline.storage.query_functions import encode_number
 from syncline.storage.query_leaves import FALSE, TRUE, Place, Sql, combine, negate
+from syncline.storage.query_places import place_test
 from syncline.values import kinds
 
 __all__ = ["Values", "columns_of"]
@@ -183,29 +182,18 @@ class Values:
         return self._some(self._groups(node.operand), lambda rows: self._quantified(quantifier, rows, test))
 
     def within(self, node: Within) -> Sql:
-        """Whether one of the places that a path leads to lies in a shape (spec/sdk.md §7.10). Raises NotInSql.
-
-        Latitudes are compared first, in SQL.
-        """
-        shape = cast(Shape, node.shape)
-        target = cast(ClassInfo, node.path.steps[-1].target)
-        coordinates = target.properties["coordinates"].table
-        groups = self._path(node.path)
-        assert coordinates is not None
+        """Whether one of the places that a path leads to lies in a shape (spec/sdk.md §7.10). Raises NotInSql."""
+        path, shape = node.path, cast(Shape, node.shape)
+        point = cast(ClassInfo, path.steps[-1].target)
+        if len(path.steps) == 1 and not is_plural_path(path) and path.steps[0].select is None:
+            link = columns_of(cast(PropertyInfo, path.steps[0].property), "c").value
+            return place_test(point, link, shape, self.alias)
+        groups = self._path(path)
         assert groups.owners is None
-        links = groups.rows("c.k").sql
-        link, point, x, y = self.alias(), self.alias(), self.alias(), self.alias()
-        low, high = latitudes(shape)
-        text = (
-            f"EXISTS (SELECT 1 FROM ({links.text}) {link} JOIN {target.table} {point} ON {point}.k = {link}.v "
-            f"JOIN {coordinates.name} {x} ON {x}.o = {point}.k AND {x}.i = 0 "
-            f"JOIN {coordinates.name} {y} ON {y}.o = {point}.k AND {y}.i = 1 "
-            f"WHERE lower({point}.{target.properties['type'].columns[0]}) = 'point' "
-            f"AND typeof({x}.v) = 'real' AND abs({x}.v) <= 180 "
-            f"AND typeof({y}.v) = 'real' AND {y}.v BETWEEN ? AND ? AND rlm_within(?, {x}.v, {y}.v))"
-        )
-        bounds = (max(low, -90.0), min(high, 90.0))
-        return Sql(text, (*links.parameters, *bounds, apsw.pyobject(shape)))
+        links, alias = groups.rows("c.k").sql, self.alias()
+        test = place_test(point, f"{alias}.v", shape, self.alias)
+        text = f"EXISTS (SELECT 1 FROM ({links.text}) {alias} WHERE {test.text})"
+        return Sql(text, (*links.parameters, *test.parameters))
 
     def _some(self, groups: Groups, test: GroupTest) -> Sql:
         """Whether a group passes; where there are no owners there is one group, which is empty."""
