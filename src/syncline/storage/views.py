@@ -12,7 +12,11 @@ class               its properties; first ``_key`` where there is no primary key
 list                ``owner, position, value``
 set                 ``owner, value``
 dictionary          ``owner, key, value``
+``rlm_digit``       the numbers 0 … 31, where dates or decimals are shown: helps to read hexadecimal digits
+``rlm_key``         ``class, k, key`` of every object, where a value may be of any class: helps to show links
 ==================  ============================================================================
+
+SQLite parses every view for every connection that is opened. So what is shown often is written once, and short.
 """
 
 from __future__ import annotations
@@ -43,7 +47,12 @@ __all__ = ["refresh"]
 _TAKEN: Final = re.compile(r"(rlm|n|sqlite)_.*|[a-z]{1,3}\d+(_.*)?", re.IGNORECASE | re.DOTALL)
 
 _HEX_DIGITS: Final = "123456789ABCDEF"
-#: From here on a Mixed shows a link as class and number instead of the key: the text of the view would grow too long.
+#: Views that help others.
+_DIGITS: Final = "rlm_digit"
+_KEYS: Final = "rlm_key"
+#: How many digits the longest number has that is read with ``rlm_digit``.
+_DIGITS_QUERY: Final = "WITH RECURSIVE d(i) AS (SELECT 0 UNION ALL SELECT i+1 FROM d WHERE i<31) SELECT i FROM d"
+#: From here on a Mixed shows a link as class and number instead of the key: the text of the query would grow too long.
 _MIXED_CLASSES_MAX: Final = 40
 
 
@@ -72,7 +81,16 @@ def _views(catalogue: Catalogue) -> dict[str, str]:
         for prop in info.collections:
             name = _free_name(f"{info.name}_{prop.name}", prop.id, taken)
             views[name] = f"CREATE VIEW {_quoted(name)} AS {_collection_query(catalogue, info, prop)}"
-    return views
+    return _helpers(classes, list(views.values())) | views
+
+
+def _helpers(classes: list[ClassInfo], views: list[str]) -> dict[str, str]:
+    """The statements of those helping views that others need."""
+    keys = f"CREATE VIEW {_KEYS} AS {_keys_query(classes)}"
+    helpers = {_KEYS: keys} if any(f"FROM {_KEYS}" in sql for sql in views) else {}
+    if any(f"FROM {_DIGITS}" in sql for sql in [*views, *helpers.values()]):
+        helpers[_DIGITS] = f"CREATE VIEW {_DIGITS} AS {_DIGITS_QUERY}"
+    return helpers
 
 
 def _free_name(name: str, number: int, taken: set[str]) -> str:
@@ -180,11 +198,16 @@ def _class_name(catalogue: Catalogue, class_id: str) -> str:
 
 def _key_of_any(catalogue: Catalogue, class_id: str, k: str) -> str:
     """The key of object ``k`` of a class that differs by row."""
-    classes = list(catalogue.by_id.values())
-    if not classes or len(classes) > _MIXED_CLASSES_MAX:
+    if not 0 < len(catalogue.by_id) <= _MIXED_CLASSES_MAX:
         return f"CASE WHEN {k} >= 0 THEN {_class_name(catalogue, class_id)} || ' ' || {k} END"
-    cases = " ".join(f"WHEN {info.id} THEN {_link(info, k)}" for info in classes)
-    return f"CASE {class_id} {cases} END"
+    return f"(SELECT key FROM {_KEYS} WHERE class = {class_id} AND k = {k})"
+
+
+def _keys_query(classes: list[ClassInfo]) -> str:
+    """One row per object; SQLite finds a single one by class and ``k`` without looking at others."""
+    return " UNION ALL ".join(
+        f"SELECT {info.id} AS class, c.k AS k, {_key_of(info, 'c')} AS key FROM {info.table} AS c" for info in classes
+    )
 
 
 def _mixed(catalogue: Catalogue, tag: str, column: str, class_id: str) -> str:
@@ -198,52 +221,42 @@ def _mixed(catalogue: Catalogue, tag: str, column: str, class_id: str) -> str:
     return f"CASE {tag} {' '.join(cases)} ELSE {column} END"
 
 
-def _number(digits: str, first: int, count: int) -> str:
-    """The value of some hexadecimal digits (numbered from 1) of a text, at most 15 of them."""
-    terms = [
-        f"(instr('{_HEX_DIGITS}', substr({digits}, {first + i}, 1)) << {4 * (count - 1 - i)})" for i in range(count)
-    ]
-    return "(" + " + ".join(terms) + ")"
+def _number(first: int, last: int) -> str:
+    """The value of the digits ``first`` … ``last`` (from 0; 15 at most) of ``h``, where there is a row for each."""
+    digit = f"instr('{_HEX_DIGITS}', substr(h, i + 1, 1))"
+    return f"sum((i BETWEEN {first} AND {last}) * {digit} << {4 * last} - 4 * i)"
+
+
+def _digits_of(column: str) -> str:
+    """Where ``h`` is the bytes of a column in hexadecimal digits, once for every ``i``; nothing for NULL."""
+    return f"FROM {_DIGITS}, (SELECT hex({column}) AS h) WHERE h <> ''"
 
 
 def _date(column: str) -> str:
     """ISO 8601 in UTC; dates that SQLite's functions do not reach as seconds since 1970 in hexadecimal digits."""
-    low, nanoseconds = _number("h", 7, 10), _number("h", 17, 8)
-    seconds = f"({low} - CASE substr(h, 1, 6) WHEN '7FFFFF' THEN {1 << 40} ELSE 0 END)"
-    fraction = f"CASE {nanoseconds} WHEN 0 THEN '' ELSE '.' || rtrim(printf('%09d', {nanoseconds}), '0') END"
+    seconds = f"{_number(6, 15)} - ((h < '8') << 40)"
+    fraction = f"rtrim(rtrim(printf('.%09d', {_number(16, 23)}), '0'), '.')"
     text = f"strftime('%Y-%m-%dT%H:%M:%S', {seconds}, 'unixepoch') || {fraction} || 'Z'"
-    return (
-        f"(SELECT CASE WHEN substr(h, 1, 6) IN ('800000', '7FFFFF') THEN {text} ELSE h END"
-        f" FROM (SELECT hex({column}) AS h) WHERE h <> '')"
-    )
+    return f"(SELECT CASE WHEN substr(h, 1, 6) IN ('800000', '7FFFFF') THEN {text} ELSE h END {_digits_of(column)})"
 
 
 def _uuid(column: str) -> str:
-    parts = " || '-' || ".join(
-        f"substr(h, {first}, {count})" for first, count in ((1, 8), (9, 4), (13, 4), (17, 4), (21, 12))
-    )
-    return f"(SELECT lower({parts}) FROM (SELECT hex({column}) AS h) WHERE h <> '')"
+    parts = f"hex({column}), " + ", ".join(f"hex(substr({column}, {first}))" for first in (5, 7, 9, 11))
+    return f"CASE WHEN {column} IS NOT NULL THEN lower(printf('%.8s-%.4s-%.4s-%.4s-%s', {parts})) END"
 
 
 def _decimal(column: str) -> str:
-    """Exact up to 18 digits: the digits, and ``E`` with the exponent if there is one; else the hex of the BID."""
-    exponent = f"(((({_number('h', 1, 4)} & 32767) >> 1)) - 6176)"
-    coefficient = _number("h", 18, 15)
-    sign = "CASE WHEN substr(h, 1, 1) >= '8' THEN '-' ELSE '' END"
-    scale = f"CASE {exponent} WHEN 0 THEN '' ELSE 'E' || {exponent} END"
-    return (
-        f"(SELECT CASE WHEN {exponent} > 9600 THEN 'NaN' WHEN {exponent} > 9100 THEN {sign} || 'Infinity'"
-        f" WHEN (instr('{_HEX_DIGITS}', substr(h, 4, 1)) & 1) = 0 AND substr(h, 5, 13) = '0000000000000'"
-        f" THEN {sign} || {_plain(coefficient, exponent, scale)} ELSE h END"
-        f" FROM (SELECT hex({column}) AS h) WHERE h <> '')"
-    )
+    """Exact up to 18 digits: the digits, and ``E`` with the exponent if there is one; else the hex of the BID.
 
-
-def _plain(coefficient: str, exponent: str, scale: str) -> str:
-    """``1050`` and −2 as ``10.50``; exponents that are not small and negative in scientific notation."""
-    padded = f"printf('%0*d', 1 - {exponent}, {coefficient})"
+    ``n``: the coefficient if it has no more digits, ``x``: the exponent, ``s``: the sign.
+    """
+    exponent = f"({_number(0, 3)} & 32767) / 2 - 6176"
+    parts = f"h, {exponent} AS x, {_number(17, 31)} AS n, CASE WHEN h < '8' THEN '' ELSE '-' END AS s"
+    padded = "printf('%0*d', 1 - x, n)"
+    plain = f"substr({padded}, 1, max(length(n), 1 - x) + x) || '.' || substr({padded}, x)"
     return (
-        f"CASE WHEN {exponent} BETWEEN -18 AND -1"
-        f" THEN substr({padded}, 1, length({padded}) + {exponent}) || '.' || substr({padded}, {exponent})"
-        f" ELSE {coefficient} || {scale} END"
+        "(SELECT CASE WHEN x > 9600 THEN 'NaN' WHEN x > 9100 THEN s || 'Infinity'"
+        " WHEN substr(h, 4, 14) GLOB '[02468ACE]0000000000000'"
+        f" THEN s || CASE WHEN x BETWEEN -18 AND -1 THEN {plain} WHEN x = 0 THEN n ELSE n || 'E' || x END ELSE h END"
+        f" FROM (SELECT {parts} {_digits_of(column)}))"
     )
