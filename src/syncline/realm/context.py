@@ -337,7 +337,7 @@ class Context:
             version = self.group.commit(tx)
         except BaseException:
             self.group = None
-            self._lose_version()
+            self._lose_group()
             raise
         if version is not None:
             tx.version = self.seen = version
@@ -354,13 +354,22 @@ class Context:
         try:
             snapshot = group.finish()
         except BaseException as error:
-            self._lose_version()
+            self._lose_group()
             self.on_settled(error)
             raise
         self.pins.snapshot, self._reader, self.lock = snapshot, snapshot.reader, snapshot.lock
         self.seen, self.catalogue = snapshot.version, snapshot.catalogue
         self.classes.follow(snapshot.catalogue)
+        self.observers.settled(stored=True)
         self.on_settled(None)
+
+    def _lose_group(self) -> None:
+        """The commits of a group were not stored: their versions will be others', and observers start from what is."""
+        self.seen = _NOTHING
+        self.observers.settled(stored=False)
+        if self.observers.any:
+            self.pending.append(None)
+        self._lose_version()
 
     def rollback(self) -> None:
         """Undo the write transaction."""

@@ -5,23 +5,20 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from syncline.realm.schedulers import AsyncioScheduler, Scheduler, ThreadScheduler
 
 __all__ = ["Delivery"]
 
 
-class _Unraisable:
-    """An exception in the form that :func:`sys.unraisablehook` takes."""
+_MESSAGE: Final = "an observer of a Realm raised an exception"
 
-    object = None
-    err_msg = "an observer of a Realm raised an exception"
-
-    def __init__(self, error: Exception) -> None:
-        self.exc_type = type(error)
-        self.exc_value = error
-        self.exc_traceback = error.__traceback__
+#: The interpreter's own hook takes nothing but this type, which has no public name.
+_Unraisable: Final = cast(
+    "Callable[[tuple[Any, ...]], sys.UnraisableHookArgs]",
+    next(each for each in tuple.__subclasses__() if each.__name__ == "UnraisableHookArgs"),
+)
 
 
 class Delivery:
@@ -67,9 +64,9 @@ class Delivery:
     def report(self, error: Exception) -> None:
         """An observer's callback raised, and nobody is there to catch it."""
         if isinstance(self.scheduler, AsyncioScheduler):
-            self.scheduler.loop.call_exception_handler({"message": _Unraisable.err_msg, "exception": error})
+            self.scheduler.loop.call_exception_handler({"message": _MESSAGE, "exception": error})
         else:
-            sys.unraisablehook(cast("sys.UnraisableHookArgs", _Unraisable(error)))
+            sys.unraisablehook(_Unraisable((type(error), error, error.__traceback__, _MESSAGE, None)))
 
     def close(self) -> None:
         """Run nothing any more."""

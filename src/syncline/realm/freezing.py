@@ -80,8 +80,9 @@ def live_of(realm: Realm) -> Realm:
 def bring_up(realm: Realm, version: int) -> None:
     """See that a live Realm is not older than ``version``, where that is possible now."""
     context = realm._context
-    if context.tx is None and context.version < version and not realm.refresh():
-        context.advance()
+    if context.tx is not None or context.version >= version or realm.refresh() or context.observers.is_preparing:
+        return
+    realm._report(realm._follow()[1])  # inside a callback: other observers are told in the next round
 
 
 def _thawed(realm: Realm) -> Realm:

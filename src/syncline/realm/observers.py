@@ -66,6 +66,8 @@ class ObserverToken(NotificationToken):
         self.owner = owner
         self.observer: Observer | None = observer
         self.start = start
+        #: it could not be worked out what the observer missed, so everything may have changed
+        self.is_lost = False
 
     def invalidate(self) -> None:
         super().invalidate()
@@ -108,10 +110,24 @@ class _Before:
 
     def __init__(self) -> None:
         self.snapshot: Snapshot | None = None
+        #: the newer ones of observers that know of a commit since
+        self._newer: dict[Observer, Snapshot] = {}
+
+    def of(self, observer: Observer) -> Snapshot | None:
+        """The version that an observer was told of last."""
+        return self._newer.get(observer, self.snapshot)
 
     def hold(self, snapshot: Snapshot | None) -> None:
         """Keep another one instead, or none."""
-        previous, self.snapshot = self.snapshot, snapshot
+        given_up = [*self._newer.values(), *([] if self.snapshot is None else [self.snapshot])]
+        self.snapshot, self._newer = snapshot, {}
+        for each in given_up:
+            each.release()
+
+    def hold_for(self, observer: Observer, snapshot: Snapshot) -> None:
+        """Until the next round keep another one for this observer."""
+        previous = self._newer.pop(observer, None)
+        self._newer[observer] = snapshot
         if previous is not None:
             previous.release()
 
@@ -122,6 +138,25 @@ class _Before:
 
 def _nobody() -> None:
     """No scheduler can deliver by itself."""
+
+
+class _News:
+    """What was committed since the last round: for each observer what it does not know yet."""
+
+    def __init__(self, context: Context, before: _Before) -> None:
+        self._context = context
+        self._before = before
+        self._logs, context.pending = context.pending, []
+        self._known: dict[tuple[int | None, Snapshot | None], Affected] = {}
+
+    def since(self, token: ObserverToken, observer: Observer) -> Affected:
+        """Asked once; until it is worked out what that means for the observer, it is lost."""
+        start, before = None if token.is_lost else token.start, self._before.of(observer)
+        token.start, token.is_lost = 0, True
+        if (start, before) not in self._known:
+            log = None if start is None else _merged_logs(self._logs[start:])
+            self._known[start, before] = Affected(self._context, log, before)
+        return self._known[start, before]
 
 
 def _merged_logs(logs: list[ChangeLog | None]) -> ChangeLog | None:
@@ -142,12 +177,16 @@ class Observers:
         self.wake: Callable[[], None] = _nobody
         #: how many rounds are under way, one in the other
         self.depth = 0
+        #: whether it is being worked out what is to be told
+        self.is_preparing = False
         #: tokens that nobody else needs to keep
         self.kept: set[NotificationToken] = set()
         self._tokens: list[ref[ObserverToken]] = []
         self._realm_tokens: list[ref[_RealmToken]] = []
         self._due: deque[_Due] = deque()
         self._before = _Before()
+        #: observers that know of a commit which is not stored yet, and what they knew before it
+        self._uncertain: list[tuple[Observer, dict[str, Any]]] = []
 
     @property
     def any(self) -> bool:
@@ -156,8 +195,8 @@ class Observers:
 
     @property
     def in_round(self) -> bool:
-        """Whether a callback runs."""
-        return self.depth > 0
+        """Whether a callback runs, or it is worked out what it will be told."""
+        return self.depth > 0 or self.is_preparing
 
     # --- adding -------------------------------------------------------------------------------------------------------
 
@@ -178,7 +217,8 @@ class Observers:
         self._keep(token, keep)
         self._tokens.append(ref(token))
         if observer.looks_back and self._before.snapshot is None:
-            self.context.pins.detach.append(self._before.release)
+            if self._before.release not in self.context.pins.detach:
+                self.context.pins.detach.append(self._before.release)
             self._before.hold(self.context.pinned())
         self.wake()
         return token
@@ -284,8 +324,7 @@ class Observers:
 
     def deliver(self) -> list[Exception]:
         """Tell every observer what changed since the last round; the exceptions that callbacks raised."""
-        self._prepare(self._alive())
-        errors: list[Exception] = []
+        errors = self._prepare(self._alive())
         due = self._due
         with self._round():
             while due and not self.context.closed:
@@ -307,24 +346,49 @@ class Observers:
         finally:
             self.depth -= 1
 
-    def _prepare(self, tokens: list[ObserverToken]) -> None:
-        """Work out what each observer is to be told. What an outer round was about to tell becomes part of it."""
-        pending, self.context.pending = self.context.pending, []
-        waiting = {id(due.observer): due.change for due in self._due}
+    def _prepare(self, tokens: list[ObserverToken]) -> list[Exception]:
+        """Work out what each observer is to be told. What an outer round was about to tell becomes part of it.
+
+        Code of the application may take part, such as a key function of sections; the exceptions that it raised.
+        """
+        news = _News(self.context, self._before)
+        observers = [(token, observer) for token in tokens if (observer := token.observer) is not None]
+        whole = [(token, observer, news.since(token, observer)) for token, observer in observers]
+        waiting = {due.observer: due for due in self._due}
         self._due.clear()
-        affected: dict[int, Affected] = {}
-        for token in tokens:
-            start, token.start = token.start, 0
-            observer = token.observer
-            if observer is None:
-                continue
-            if start not in affected:
-                affected[start] = Affected(self.context, _merged_logs(pending[start:]), self._before.snapshot)
-            change = None if observer.finished else observer.prepare(affected[start])
-            self._enqueue(token, observer, change, waiting.get(id(observer)))
-        looking_back = any(token.observer is not None and token.observer.looks_back for token in tokens)
+        errors: list[Exception] = []
+        try:
+            for token, observer, affected in whole:
+                if self.context.closed:
+                    return []
+                change = self._worked_out(token, observer, affected, errors)
+                earlier = waiting.pop(observer, None)
+                self._enqueue(token, observer, change, None if earlier is None else earlier.change)
+        finally:
+            self._due.extend(waiting.values())  # of those that were not reached
+        looking_back = any(observer.looks_back for _, observer in observers)
         if looking_back or self._before.snapshot is not None:
             self._before.hold(self.context.pinned() if looking_back else None)
+        return errors
+
+    def _worked_out(self, token: ObserverToken, observer: Observer, affected: Affected, errors: list[Exception]) -> Any:
+        """What is new to one observer. If that fails, it will be told later, when everything is compared."""
+        if observer.finished:
+            return None
+        state = observer.state()
+        outer, self.is_preparing = self.is_preparing, True
+        try:
+            change = observer.prepare(affected)
+        except BaseException as error:
+            observer.restore(state)
+            if not isinstance(error, Exception):
+                raise
+            errors.append(error)
+            return None
+        finally:
+            self.is_preparing = outer
+        token.is_lost = False
+        return change
 
     def _enqueue(self, token: ObserverToken, observer: Observer, change: Any, waiting: Any) -> None:
         if isinstance(observer.listener, Inbox):  # no code of the application runs
@@ -374,22 +438,38 @@ class Observers:
                 raise IllegalOperationError("without_notifying takes tokens of observers of the same Realm")
         return found
 
-    def skip(self, tokens: Iterable[NotificationToken]) -> None:
-        """The commit just made is no news to these (spec/sdk.md §5.2).
+    def skip(self, tokens: Iterable[NotificationToken]) -> list[Exception]:
+        """The commit just made is no news to these (spec/sdk.md §5.2); the exceptions of code of the application.
 
         One that was not told yet what happened before it, because the commit came from a callback, is told all of it.
         """
         context = self.context
+        errors: list[Exception] = []
         for token in tokens:
             observer = token.observer if isinstance(token, ObserverToken) else None
             if not isinstance(token, ObserverToken) or observer is None or not observer.started:
                 continue
             news = context.pending[token.start :]
-            if len(news) == 1:
-                observer.prepare(Affected(context, news[0], self._before.snapshot))
+            if len(news) == 1 and not token.is_lost:
+                failed = len(errors)
+                if context.group is not None:
+                    self._uncertain.append((observer, observer.state()))
+                self._worked_out(token, observer, Affected(context, news[0], self._before.of(observer)), errors)
+                if len(errors) > failed:
+                    continue
                 token.start = len(context.pending)
+                if observer.looks_back and context.group is None:
+                    self._before.hold_for(observer, context.pinned())
                 if observer.finished:
                     token.invalidate()
+        return errors
+
+    def settled(self, stored: bool) -> None:
+        """A group of commits was stored, or not: then nobody knows of them."""
+        uncertain, self._uncertain = self._uncertain, []
+        if not stored:
+            for observer, state in reversed(uncertain):
+                observer.restore(state)
 
     def close(self) -> None:
         """The Realm is closed: there will be no further call."""

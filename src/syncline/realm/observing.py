@@ -1,7 +1,7 @@
 """What each kind of observer watches, and the change set it is due (spec/sdk.md §9.5, §9.8).
 
 An observer remembers the state its callback saw last. :meth:`Observer.prepare` compares it with the state now and
-remembers that one; it runs no code of the application.
+remembers that one; of the application's code it runs key functions of sections and conversions of custom types.
 """
 
 from __future__ import annotations
@@ -84,6 +84,14 @@ class Observer(ABC):
     @abstractmethod
     def prepare(self, affected: Affected) -> Any:
         """The change since the last round, None if there is nothing to tell."""
+
+    def state(self) -> dict[str, Any]:
+        """What the callback saw last, for :meth:`restore`; nothing in it is changed, only replaced."""
+        return vars(self).copy()
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """After an error: what was prepared last will never be told."""
+        vars(self).update(state)
 
     def shown(self, change: Any) -> Any:
         """The change as it is told: with what is observed, for an iterator as it is at this version."""
@@ -265,6 +273,13 @@ class SectionsObserver(Observer):
         super().__init__(sections, listener, paths)
         self.inner = ResultsObserver(sections.results, listener, paths)
         self.layout = Layout(())
+
+    def state(self) -> dict[str, Any]:
+        return super().state() | {"inner state": self.inner.state()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.inner.restore(state.pop("inner state"))
+        super().restore(state)
 
     def prepare(self, affected: Affected) -> SectionedChange | None:
         flat = self.inner.prepare(affected)

@@ -454,6 +454,10 @@ class Realm(RealmVersions, RealmAsyncWrites, RealmReferences, RealmExchange, Rea
     def _catch_up(self) -> None:
         """Before a write transaction: move to the newest version and tell observers (spec/sdk.md §9.4)."""
         observers = self._context.observers
+        if observers.is_preparing:
+            raise WrongTransactionStateError(
+                "a key function cannot write while observers are told what changed; write in the observer"
+            )
         if not observers.in_round:
             if observers.any:
                 self.refresh()
@@ -484,11 +488,11 @@ class Realm(RealmVersions, RealmAsyncWrites, RealmReferences, RealmExchange, Rea
                 return
         finally:
             self._after_write()
-        context.observers.skip(skipped)
+        errors = context.observers.skip(skipped)
         if self._sync is not None:
             self._sync.local_commit(context.version)
         self._delivery.wake()
-        self._report(self._tell_realm(known, skipped))
+        self._report(errors + self._tell_realm(known, skipped))
 
     def cancel_write(self) -> None:
         """Undo everything that was written. Objects created meanwhile become invalid."""

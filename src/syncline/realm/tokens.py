@@ -52,11 +52,13 @@ class NotificationToken:
     def __del__(self) -> None:
         if not getattr(self, "_valid", False):
             return
-        if self._warns:
-            warnings.warn(
-                "a NotificationToken was dropped and its observer stopped; keep the token, or call invalidate()",
-                ResourceWarning,
-                source=self,
-                stacklevel=2,
-            )
-        self.invalidate()
+        try:
+            if self._warns:
+                warnings.warn(
+                    "a NotificationToken was dropped and its observer stopped; keep the token, or call invalidate()",
+                    ResourceWarning,
+                    source=self,
+                    stacklevel=2,
+                )
+        finally:  # warnings may be exceptions
+            self.invalidate()

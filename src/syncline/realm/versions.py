@@ -136,6 +136,8 @@ class RealmVersions:
         """Let go of the version; the next read sees the newest. A running write transaction is cancelled."""
         context = self._context
         context.check()
+        if context.observers.is_preparing:
+            raise WrongTransactionStateError("a key function cannot let go of the version that it is called for")
         if context.tx is not None:
             context.rollback()
         if not context.frozen:
