@@ -20,7 +20,7 @@
     │    ├─ MissingPrimaryKeyError (ValueError)    this needs a class with a primary key
     │    ├─ ObjectAlreadyExistsError (ValueError; object_class, key)   the primary key is taken
     │    ├─ TypeMismatchError (TypeError)          a value does not fit its property
-    │    │    ├─ PropertyNotNullableError          None where there is none
+    │    │    ├─ PropertyNotNullableError (MissingPropertyValueError)  None where there is none
     │    │    └─ ObjectTypeMismatchError           an object of another class
     │    ├─ LimitExceededError (ValueError)        a value is too large or too long
     │    ├─ OutOfBoundsError (IndexError)          no such index
@@ -265,8 +265,8 @@ class TypeMismatchError(RealmError, TypeError):
     code = "TypeMismatch"
 
 
-class PropertyNotNullableError(TypeMismatchError):
-    """None for a property, or an element, that is not optional."""
+class PropertyNotNullableError(TypeMismatchError, MissingPropertyValueError):
+    """None for a property, or an element, that is not optional: a value is missing (spec/sdk.md §6.1)."""
 
     code = "PropertyNotNullable"
 

@@ -26,6 +26,7 @@ from syncline import (
     RealmFileNotFoundError,
     SchemaError,
     Set,
+    TypeMismatchError,
     WrongTransactionStateError,
 )
 from syncline.changesets.changeset import UploadCursor
@@ -138,6 +139,8 @@ def test_a_copy_never_overwrites(open_realm: OpenRealm, tmp_path: Path) -> None:
     assert (tmp_path / "other").read_text() == "mine"
     with pytest.raises(IllegalOperationError):
         realm.write_copy(RealmConfiguration(in_memory=True))
+    with pytest.raises(TypeMismatchError, match=r"write_copy: expected a path"):
+        realm.write_copy(None)  # type: ignore[arg-type]
     with realm.write(), pytest.raises(FileError):
         realm.write_copy(tmp_path / "no" / "folder.realm")
     assert sorted(path.name for path in tmp_path.iterdir() if "copying" in path.name) == []

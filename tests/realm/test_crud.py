@@ -136,8 +136,9 @@ def test_absent_values_stay_and_none_writes_null(realm: Realm) -> None:
         assert (node(realm).number, node(realm).name) == (3, "a")
     assert writes(realm, {"number": None}, MODIFIED) == ["Update"]
     assert node(realm).number is None
-    with pytest.raises(errors.TypeMismatchError):
-        realm.create(Node, {"id": 1, "name": None}, update=MODIFIED)
+    for mode in UpdateMode:
+        with pytest.raises(errors.MissingPropertyValueError):
+            realm.create(Node, {"id": 1 if mode is not NEVER else 2, "name": None}, update=mode)
 
 
 def test_a_taken_key(realm: Realm) -> None:
@@ -160,6 +161,22 @@ def test_the_default_of_a_key_counts(realm: Realm) -> None:
         realm.add(Keyed(value=value + 10), update=mode)
         realm.create_many(Keyed, [{"value": value + 20}], update=mode)
     assert realm.objects(Keyed).values() == [{"key": 7, "value": 24}]
+
+
+@pytest.mark.parametrize("mode", ["all", True, False, None])
+def test_an_update_is_one_of_the_three(realm: Realm, mode: Any) -> None:
+    realm.create(Node, id=1, number=1)
+    for write in (
+        lambda: realm.create(Node, id=1, number=2, update=mode),
+        lambda: realm.create(Node, node(realm), number=2, update=mode),
+        lambda: realm.add(Node(id=1, number=2), update=mode),
+        lambda: realm.add_all([Node(id=1, number=2)], update=mode),
+        lambda: realm.create_many(Node, [{"id": 1, "number": 2}], update=mode),
+        lambda: realm.import_json(Node, [{"id": 1, "number": 2}], update=mode),
+    ):
+        with pytest.raises(errors.TypeMismatchError, match="update: expected an UpdateMode, got"):
+            write()
+    assert node(realm).number == 1
 
 
 def test_a_class_without_key_cannot_be_updated(realm: Realm) -> None:

@@ -81,6 +81,9 @@ def test_what_cannot_be_deleted(realm: Realm) -> None:
     assert bo.is_valid
     with pytest.raises(IllegalOperationError, match=r"does not belong to this Realm"):
         realm.delete(Dog(name="x"))
+    for nothing in (None, 5):
+        with pytest.raises(TypeMismatchError, match=r"delete: expected an object or a collection of them, got"):
+            realm.delete(nothing)  # type: ignore[arg-type]
     with pytest.raises(TypeMismatchError, match=r"delete: expected objects of a Realm, got str 'x'"):
         realm.delete(["x"])  # type: ignore[list-item]
     with Realm.open(RealmConfiguration(in_memory=True, schema=[Cat])) as other, other.write():

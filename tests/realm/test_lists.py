@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -280,6 +281,21 @@ def test_optional_and_mixed_elements(person: Person) -> None:
     with pytest.raises(StaleAccessorError, match=r"another value took the place"):
         inner.append(1)
     assert repr(inner) == "<List (deleted)>"
+
+
+def test_equality_is_the_databases(person: Person) -> None:
+    person.extra = [True, 1, "1", 1.0, True, Decimal(1)]  # type: ignore[assignment]
+    extra = person.extra
+    assert (extra.count(1), extra.count(True), extra.count("1"), extra.count(2)) == (3, 2, 1, 0)
+    assert (extra.index(1), extra.index(True), extra.index(1, 2), extra.index(True, 1)) == (1, 0, 3, 4)
+    assert extra.index(1.0, 0, -3) == 1
+    with pytest.raises(ValueError, match=r"True is not in Person.extra"):
+        extra.index(True, 1, 4)
+    extra.remove(True)
+    assert list(extra)[:2] == [1, "1"]
+    person.numbers = [5, 1]  # type: ignore[assignment]
+    assert (person.numbers.index(1.0), 5.0 in person.numbers, True in person.numbers) == (1, True, False)  # type: ignore[arg-type, comparison-overlap]
+    assert (person.numbers.count(Decimal(5)), person.numbers.count(True)) == (1, 0)
 
 
 def test_lists_of_deleted_objects(person: Person) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from tests.realm.conftest import OpenRealm
@@ -22,6 +24,7 @@ from syncline import (
     SchemaMismatchError,
     SchemaMode,
     Set,
+    Timestamp,
     WrongTransactionStateError,
 )
 
@@ -36,6 +39,9 @@ def classes(source: str) -> dict[str, Any]:
         "Set": Set,
         "Dictionary": Dictionary,
         "Any": Any,
+        "Timestamp": Timestamp,
+        "UUID": UUID,
+        "Decimal": Decimal,
     }
     exec(source, scope)
     return {
@@ -122,6 +128,19 @@ def test_pairs_after_creating_and_deleting(files: Files) -> None:
 
     realm = files(FULL, 1, migration=migrate)
     assert [person.id for person in realm.objects("Person")] == [2, 3]
+
+
+def test_new_objects_need_no_values_for_what_will_be_removed(files: Files) -> None:
+    source = PERSON + "  data: bytes\n  price: float\n  born: Timestamp\n  ok: bool\n  uid: UUID\n  sum: Decimal\n"
+    values = {"data": b"", "price": 1.0, "born": Timestamp(1, 0), "ok": True, "uid": UUID(int=1), "sum": Decimal(1)}
+    files.fill(source, ("Person", {**ANN[1], **values}))
+
+    def migrate(m: Migration) -> None:
+        kim = m.new.create("Person", id=3, name="Kim")
+        assert (kim["first"], kim["age"], kim["uid"], kim["sum"]) == ("", None, UUID(int=0), 0)
+
+    realm = files(FULL, 1, migration=migrate)
+    assert [person.name for person in realm.objects("Person")] == ["", "Kim"]
 
 
 def test_deleting_while_pairs_are_taken(files: Files) -> None:

@@ -87,6 +87,14 @@ def test_wrong_values_are_refused_at_once() -> None:
         Dog(name="Rex", extra={1})
 
 
+def test_what_is_no_collection_is_refused_in_memory_too() -> None:
+    for name, value in (("tricks", "abc"), ("tags", b"abc"), ("tricks", 5), ("toys", "abc"), ("toys", [("a", 1)])):
+        with pytest.raises(TypeMismatchError, match=rf"Dog.{name}: expected a (collection|dictionary), got"):
+            Dog(name="Rex", **{name: value})
+    assert Dog(name="Rex", toys=()).toys == {}
+    assert Dog(name="Rex", tricks=(str(n) for n in range(2))).tricks == ["0", "1"]
+
+
 def test_unknown_properties_have_a_guess() -> None:
     with pytest.raises(InvalidPropertyError, match=r"Dog has no property 'agee': did you mean 'age'?"):
         Dog(name="Rex", agee=3)

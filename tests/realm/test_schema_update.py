@@ -186,6 +186,11 @@ def test_the_version_of_a_file(open_realm: OpenRealm, tmp_path: Path) -> None:
     assert Realm.schema_version(in_memory=True) is None
 
 
+def test_a_file_in_which_nothing_was_made_yet_has_no_version(tmp_path: Path) -> None:
+    (tmp_path / "empty.realm").touch()
+    assert Realm.schema_version(tmp_path / "empty.realm") is None
+
+
 def test_the_version_of_an_encrypted_file(open_realm: OpenRealm, tmp_path: Path) -> None:
     key = bytes(range(64))
     open_realm(OLD, schema_version=5, encryption_key=key).close()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.realm.conftest import OpenRealm
 
-from syncline import InvalidatedObjectError, Model, Set, TypeMismatchError, WrongTransactionStateError
+from syncline import Float32, InvalidatedObjectError, Model, Set, TypeMismatchError, WrongTransactionStateError
 
 
 class Dog(Model):
@@ -78,6 +78,18 @@ def test_equality_is_the_databases(person: Person) -> None:
     assert list(person.extra) == [None, True, 1, "1"]
     person.numbers = [3, None, 1, 3]  # type: ignore[assignment]
     assert list(person.numbers) == [None, 1, 3]
+
+
+def test_numbers_of_other_types(person: Person) -> None:
+    person.numbers = [1, 2]  # type: ignore[assignment]
+    numbers: Set[Any] = person.numbers
+    assert [value in numbers for value in (1.0, Decimal(2), Float32(1))] == [True, True, True]
+    for absent in (1.5, True, False, float("nan"), float("inf"), Decimal("Infinity"), "1", 2**70, 1e300):
+        assert absent not in numbers
+        numbers.discard(absent)
+    numbers.discard(1.0)
+    numbers.remove(Decimal(2))
+    assert len(numbers) == 0
 
 
 def test_sets_of_objects(person: Person) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from tests.realm.conftest import OpenRealm
 
@@ -93,6 +95,43 @@ def test_a_collection_itself_is_never_optional() -> None:
     for annotation in (List[int], Set[int]):
         with pytest.raises(SchemaValidationError, match="a collection always exists and may be empty"):
             type("Wrong", (Model,), {"__annotations__": {"x": annotation | None}})  # type: ignore[operator]
+
+
+def test_all_problems_of_one_class_at_once() -> None:
+    class Cat(Model):
+        name: str
+
+    with pytest.raises(SchemaValidationError) as caught:
+
+        class Wrong(Model):
+            cat: Cat
+            number: complex
+            cats: List[Cat | None]
+            key: tuple = Field(primary_key=True)  # type: ignore[type-arg]
+            flag: bool = Field(primary_key=True)
+
+    found = [problem.partition(":")[0] for problem in caught.value.errors]
+    assert found == ["Wrong.number", "Wrong.key", "Wrong.cat", "Wrong.cats", "Wrong.flag", "Wrong"]
+    assert "two primary keys, key and flag" in caught.value.errors[-1]
+    with pytest.raises(SchemaValidationError, match=r"the default of Odd.x: a Mixed value cannot be a set"):
+
+        class Odd(Model):
+            x: Any = {1}  # noqa: RUF012
+            y: str = Field(name="")
+
+
+def test_no_name_is_no_name_of_its_own() -> None:
+    assert class_problems(ObjectSchema("Dog", [Property("a", "int", stored_name="")], stored_name="")) != []
+
+
+def test_the_parent_of_an_embedded_object_keeps_its_name() -> None:
+    class Child(Model):
+        parent: str
+
+    with pytest.raises(SchemaValidationError, match=r"Part.parent: every model has an attribute of this name"):
+
+        class Part(EmbeddedModel):
+            parent: str
 
 
 def test_a_plain_link_is_explained() -> None:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from syncline.realm.binding import Binding
     from syncline.realm.context import Context
 
-__all__ = ["Assigner", "UpdateMode", "no_key", "same"]
+__all__ = ["Assigner", "UpdateMode", "check_update", "same"]
 
 
 R = TypeVar("R")
@@ -74,8 +74,8 @@ class Assigner:
 
     def run_create(self, binding: Binding, values: Mapping[str, Any]) -> Model:
         """``realm.create``."""
-        if self.mode is not UpdateMode.NEVER and binding.plan().key is None:
-            raise no_key(binding)
+        if self.mode is not UpdateMode.NEVER:
+            check_update(self.mode, binding)
         self.copies = True
         return binding.object_at(self._run(lambda: self.create(binding, values)))
 
@@ -86,8 +86,8 @@ class Assigner:
             return
         self.copies = True
         binding = self.context.classes.of(type(obj))
-        if self.mode is not UpdateMode.NEVER and binding.plan().key is None:
-            raise no_key(binding)
+        if self.mode is not UpdateMode.NEVER:
+            check_update(self.mode, binding)
         self.add(obj)
 
     def _run(self, work: Callable[[], R]) -> R:
@@ -446,11 +446,14 @@ def _plain(value: Any) -> Any:
     return [_plain(element) for element in value]
 
 
-def no_key(binding: Binding) -> MissingPrimaryKeyError:
-    """The error of an update in a class without primary key."""
-    return MissingPrimaryKeyError(
-        f"{binding.name} has no primary key, so there is nothing to update; leave out update="
-    )
+def check_update(mode: Any, binding: Binding) -> None:
+    """Raise MissingPrimaryKeyError for an update in a class without primary key, TypeMismatchError for no mode."""
+    if not isinstance(mode, UpdateMode):
+        raise TypeMismatchError(f"update: expected an UpdateMode, got {describe(mode)}")
+    if binding.plan().key is None:
+        raise MissingPrimaryKeyError(
+            f"{binding.name} has no primary key, so there is nothing to update; leave out update="
+        )
 
 
 def _collection_for(value: Any) -> int:

@@ -6,14 +6,14 @@ the Realm has moved on, writing goes straight to the transaction and into the ro
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
-from syncline.errors import ModifyPrimaryKeyError, ReadOnlyPropertyError
+from syncline.errors import ModifyPrimaryKeyError, ReadOnlyPropertyError, TypeMismatchError
 from syncline.query.ast import Path
 from syncline.query.expression import ClassRef, Expr, PropertyRef
-from syncline.realm.converters import Converter, Loader
+from syncline.realm.converters import Converter, Loader, describe
 from syncline.realm.declarations import Counter
 from syncline.realm.schema import Property
 from syncline.values import kinds
@@ -180,10 +180,15 @@ class CollectionAttribute(Attribute):
         obj._values[self.name] = plain
 
     def _plain(self, elements: Any) -> Any:
+        where = self.converter.where
+        if isinstance(elements, str | bytes) or not isinstance(elements, Iterable):
+            raise TypeMismatchError(f"{where}: expected a collection, got {describe(elements)}")
         if self.property.type.collection == kinds.LIST_COLLECTION:
             return list(elements)
         if self.property.type.collection == kinds.SET_COLLECTION:
             return set(elements)
+        if elements and not isinstance(elements, Mapping):
+            raise TypeMismatchError(f"{where}: expected a dictionary, got {describe(elements)}")
         return dict(elements)
 
 

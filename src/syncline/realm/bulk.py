@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from syncline.collector import COLLECTOR_PAUSED
 from syncline.errors import RealmError, TypeMismatchError
-from syncline.realm.assigning import Assigner, UpdateMode, no_key, same
+from syncline.realm.assigning import Assigner, UpdateMode, check_update, same
 from syncline.realm.attributes import Attribute
 from syncline.realm.by_key import ByKey, link_by_key, links_by_key
 from syncline.realm.converters import Converter, describe
@@ -50,8 +50,8 @@ class BulkWriter:
         self.mode = mode
         self.ignore_unknown = ignore_unknown
         self.plan = binding.plan()
-        if mode is not UpdateMode.NEVER and self.plan.key is None:
-            raise no_key(binding)
+        if mode is not UpdateMode.NEVER:
+            check_update(mode, binding)
         info = binding.info
         #: rows of the class can be written without looking at anything else
         self._is_simple = not info.embedded and not info.asymmetric

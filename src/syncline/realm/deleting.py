@@ -21,6 +21,8 @@ def delete(context: Context, objects: Iterable[Any]) -> None:
     keys: dict[Binding, list[int]] = {}
     if isinstance(objects, Mapping):  # the objects in a dictionary
         objects = [obj for obj in objects.values() if obj is not None]
+    elif not isinstance(objects, Iterable):
+        raise TypeMismatchError(f"delete: expected an object or a collection of them, got {describe(objects)}")
     for obj in objects:
         if not isinstance(obj, Model):
             raise TypeMismatchError(f"delete: expected objects of a Realm, got {describe(obj)}")

@@ -9,7 +9,7 @@ from syncline.errors import IllegalOperationError, OutOfBoundsError
 from syncline.realm.collection_summaries import SummarizedCollection
 from syncline.realm.deleting import delete
 from syncline.realm.linked import delete_objects, results_of
-from syncline.realm.live import LiveCollection
+from syncline.realm.live import LiveCollection, equality_key
 from syncline.realm.models import collection_annotations
 from syncline.realm.results import Results
 from syncline.realm.spots import ListInsertSpot, ListSetSpot, built_in_place
@@ -89,8 +89,8 @@ class List(SummarizedCollection, MutableSequence[T]):
         if found is not None and (start > found or start < 0 or stop is not None):
             size = len(self)
             first, last = slice(start, stop).indices(size)[:2]
-            within = [place for place in range(first, last) if self[place] == value]
-            found = within[0] if within else None
+            key = equality_key(value)
+            found = next((place for place in range(first, last) if equality_key(self[place]) == key), None)
         if found is None:
             raise ValueError(f"{value!r} is not in {self._converter.where}")
         return found
@@ -105,7 +105,8 @@ class List(SummarizedCollection, MutableSequence[T]):
 
     def count(self, value: Any) -> int:
         """How many elements equal ``value``."""
-        return sum(1 for element in self if element == value)
+        key = equality_key(value)
+        return sum(1 for element in self if equality_key(element) == key)
 
     def __eq__(self, other: object) -> bool:
         if self._is_same(other):

@@ -7,6 +7,7 @@ transaction. It lives in a collection property, or inside a Mixed value.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable
+from decimal import Decimal
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -17,10 +18,11 @@ from syncline.realm.freezing import CollectionFreezing
 from syncline.realm.models import Model
 from syncline.realm.schema import PropertyType
 from syncline.storage.catalogue import PropertyInfo
+from syncline.storage.columns import INT_MAX, INT_MIN
 from syncline.storage.reader import Reader
 from syncline.storage.refs import CollectionRef, ObjectRef
 from syncline.storage.transaction import WriteTransaction
-from syncline.values import kinds
+from syncline.values import Float32, kinds
 from syncline.values.order import sort_key
 
 if TYPE_CHECKING:
@@ -121,8 +123,22 @@ class LiveCollection(CollectionFreezing):
         if self._converter.kind == kinds.LINK:
             return False, None
         try:
-            return True, self._converter.store(value, self._context)
+            stored = self._converter.store(value, self._context)
         except (TypeError, ValueError):
+            return self._number_or_none(value)
+        return type(stored) is not int or INT_MIN <= stored <= INT_MAX, stored
+
+    def _number_or_none(self, value: Any) -> tuple[bool, Any]:
+        """The element that a number of another type equals: 1.0 is in a set of ints that has 1, True is not."""
+        kind = self._converter.kind
+        if isinstance(value, bool) or not isinstance(value, int | float | Decimal) or kind not in _NUMBERS:
+            return False, None
+        try:
+            number = _NUMBERS[kind](value)
+            if equality_key(number) != equality_key(value):
+                return False, None
+            return True, self._converter.store(number, self._context)
+        except (TypeError, ValueError, ArithmeticError):
             return False, None
 
     def __len__(self) -> int:
@@ -170,5 +186,13 @@ def equality_key(value: Any) -> Hashable:
     except (TypeError, ValueError):
         return "other", id(value)
 
+
+#: What makes a number one of another type.
+_NUMBERS: Final[dict[int, Callable[[Any], Any]]] = {
+    kinds.INT: int,
+    kinds.FLOAT: Float32,
+    kinds.DOUBLE: float,
+    kinds.DECIMAL: Decimal,
+}
 
 _ANYTHING: Final = Converter("a value", PropertyType(kinds.MIXED, nullable=True))

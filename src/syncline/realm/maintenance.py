@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any, overload
 
-from syncline.errors import WrongTransactionStateError
+from syncline.errors import RealmFileNotFoundError, TypeMismatchError, WrongTransactionStateError
 from syncline.realm import file_copies as copying
 from syncline.realm.backend import sync_backend
 from syncline.realm.configuration import RealmConfiguration
@@ -52,7 +52,10 @@ class _ReadVersion:
         config = configuration_of(configuration, options)
         if config.in_memory or not RealmFile.exists(config.file_path):
             return None
-        file = RealmFile.open(config.file_path, encryption_key=config.encryption_key, read_only=True)
+        try:
+            file = RealmFile.open(config.file_path, encryption_key=config.encryption_key, read_only=True)
+        except RealmFileNotFoundError:  # somebody has just begun to make it, or it was deleted
+            return None
         try:
             with file.snapshot() as snapshot, snapshot.lock:
                 return schema_version(snapshot.reader)
@@ -118,6 +121,8 @@ class RealmMaintenance:
         context.check()
         if isinstance(target, RealmConfiguration):
             config = target
+        elif target is None:
+            raise TypeMismatchError("write_copy: expected a path or a RealmConfiguration, got None")
         else:
             config = RealmConfiguration(target, encryption_key=encryption_key)
         copying.write_copy(context, self._config, config, may_exist=isinstance(target, RealmConfiguration))

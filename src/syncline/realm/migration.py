@@ -18,8 +18,10 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from decimal import Decimal
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, Protocol
+from uuid import UUID
 
 from syncline.errors import MigrationFailedError
 from syncline.realm.classes import Classes
@@ -34,7 +36,7 @@ from syncline.storage.catalogue import Catalogue, ClassInfo, PropertyInfo
 from syncline.storage.file import RealmFile
 from syncline.storage.snapshot import Snapshot
 from syncline.storage.transaction import WriteTransaction
-from syncline.values import Key
+from syncline.values import Key, ObjectId, Timestamp, kinds
 
 if TYPE_CHECKING:
     from syncline.realm.binding import Binding
@@ -44,6 +46,20 @@ __all__ = ["MakeRealm", "Migration", "Step", "Work", "work_in"]
 
 #: Objects of the old Realm that are read at once.
 _PAGE: Final = 256
+
+#: What required properties hold before anything is assigned (spec/sdk.md §1.3).
+_ZEROS: Final[dict[int, Any]] = {
+    kinds.INT: 0,
+    kinds.BOOL: False,
+    kinds.STRING: "",
+    kinds.BINARY: b"",
+    kinds.TIMESTAMP: Timestamp(0, 0),
+    kinds.FLOAT: 0.0,
+    kinds.DOUBLE: 0.0,
+    kinds.DECIMAL: Decimal(0),
+    kinds.OBJECT_ID: ObjectId(bytes(12)),
+    kinds.UUID: UUID(int=0),
+}
 
 
 class MakeRealm(Protocol):
@@ -330,8 +346,13 @@ def _merged(schema: ObjectSchema, info: ClassInfo) -> ObjectSchema:
     key = info.primary_key.name if info.primary_key is not None else None
     properties = [_unindexed(prop, key) for prop in schema.properties if prop.stored_name in info.properties]
     known = {prop.name for prop in properties} | {prop.stored_name for prop in properties}
-    properties += [_unindexed(prop, key) for prop in schema_of(info).properties if prop.name not in known]
+    properties += [_leaving(_unindexed(prop, key)) for prop in schema_of(info).properties if prop.name not in known]
     return ObjectSchema(schema.name, properties, kind=info.kind, stored_name=schema.stored_name)
+
+
+def _leaving(prop: Property) -> Property:
+    """A property that will be removed: nobody has to give new objects a value for it."""
+    return replace(prop, default=_ZEROS[prop.type.kind]) if prop.required else prop
 
 
 def _unindexed(prop: Property, key: str | None) -> Property:

@@ -15,11 +15,11 @@ from __future__ import annotations
 import sys
 import weakref
 from collections import ChainMap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn, Self, TypeVar, cast, dataclass_transform, get_origin
 
-from syncline.errors import InvalidatedObjectError, InvalidPropertyError, SchemaError
+from syncline.errors import InvalidatedObjectError, InvalidPropertyError, RealmError, SchemaError
 from syncline.query.ast import LinkLiteral, ObjectLiteral, Path
 from syncline.query.expression import ClassRef, Expr, PropertyRef, backlinks
 from syncline.realm.attributes import Attribute, BacklinksAttribute, make_attribute
@@ -111,6 +111,8 @@ class ModelInfo:
                 declared = reader.read(annotation)
             except Misdeclared as error:
                 problems.append(f"{self.public_name}.{name}: {error}")
+                if field.primary_key:  # which the class has, whatever it is
+                    properties.append(Property(name, "int", primary_key=True))
                 continue
             if isinstance(declared, Unresolved):
                 if not strict:
@@ -124,8 +126,8 @@ class ModelInfo:
                 properties.append(_property(name, declared, field))
                 targets[name] = declared.target
         schema = ObjectSchema(self.public_name, properties, kind=self.kind, stored_name=self.stored_name)
-        problems += class_problems(schema) if not problems else []
-        problems += _default_problems(schema) if not problems else []
+        problems += class_problems(schema)
+        problems += _default_problems(schema, problems)
         if problems:
             raise schema_error(problems)
         self.install(schema, {name: _target(model) for name, model in targets.items() if model is not None})
@@ -170,17 +172,20 @@ def _property(name: str, declared: Declared, field: FieldInfo) -> Property:
     )
 
 
-def _default_problems(schema: ObjectSchema) -> list[str]:
-    """Defaults that their property could not hold."""
+def _default_problems(schema: ObjectSchema, known: Iterable[str] = ()) -> list[str]:
+    """Defaults that their property could not hold; of those with ``known`` problems nothing more is said."""
     problems = []
+    blamed = {problem.partition(":")[0] for problem in known}
     for prop in schema.properties:
+        if f"{schema.name}.{prop.name}" in blamed:
+            continue
         attribute = make_attribute(schema.name, prop, 0, 0, None)
         if prop.default is not MISSING and prop.default_factory is not None:
             problems.append(f"{attribute.converter.where}: give a default or a default_factory, not both")
         elif prop.default is not MISSING:
             try:
                 attribute.set_unmanaged(cast(Model, _Anything()), prop.default)
-            except (TypeError, ValueError) as error:
+            except (RealmError, TypeError, ValueError) as error:
                 problems.append(f"the default of {error}")
     return problems
 
@@ -202,7 +207,7 @@ class ModelMeta(type):
         meta = _read_meta(name, namespace.pop("Meta", None))
         declared = _inherited(bases)
         declared.update(_own_properties(namespace))
-        _check_names(name, declared)
+        _check_names(name, bases, declared)
         cls = super().__new__(mcs, name, bases, namespace, **kwargs)
         abstract = meta.get("abstract", False) or not any(isinstance(base, ModelMeta) for base in bases)
         names = _names_around(cls, sys._getframe(1))
@@ -306,8 +311,9 @@ _RESERVED: Final = frozenset(
 )
 
 
-def _check_names(owner: str, declared: Mapping[str, Any]) -> None:
-    taken = [name for name in declared if name in _RESERVED]
+def _check_names(owner: str, bases: tuple[type, ...], declared: Mapping[str, Any]) -> None:
+    embedded = any(getattr(base, "_kind", None) == kinds.EMBEDDED for base in bases)
+    taken = [name for name in declared if name in _RESERVED or (embedded and name == "parent")]
     if taken:
         raise schema_error(
             f"{owner}.{name}: every model has an attribute of this name; use another and Field(name={name!r})"

@@ -150,7 +150,7 @@ class Property:
             "index": index,
             "default": default,
             "default_factory": default_factory,
-            "stored_name": stored_name or name,
+            "stored_name": name if stored_name is None else stored_name,
             "counter": counter,
             "exact": exact,
             "custom": custom,
@@ -208,7 +208,7 @@ class ObjectSchema:
         object.__setattr__(self, "properties", tuple(prop for prop in declared if not prop.type.is_computed))
         object.__setattr__(self, "computed", tuple(prop for prop in declared if prop.type.is_computed))
         object.__setattr__(self, "kind", kind)
-        object.__setattr__(self, "stored_name", stored_name or name)
+        object.__setattr__(self, "stored_name", name if stored_name is None else stored_name)
         object.__setattr__(self, "by_name", {prop.name: prop for prop in declared})
 
     @property
