@@ -229,7 +229,7 @@ def comparisons(draw: Draw, schema: SchemaLike, cls: ClassLike, depth: int) -> s
     if form == "list":
         listed = ", ".join(draw(st.lists(constants(schema, left.kind), max_size=3)))
         prefix = draw(st.sampled_from(["", "", "ANY ", "ALL ", "NONE "]))
-        return f"{text} {draw(st.sampled_from(['IN', '==', '!=', 'IN[c]' if textual else 'IN']))} {prefix}{{{listed}}}"
+        return f"{text} {draw(st.sampled_from(['IN', '==', '!=', 'IN[cd]' if textual else 'IN']))} {prefix}{{{listed}}}"
     if form == "between":
         low, high = draw(constants(schema, left.kind)), draw(constants(schema, left.kind))
         return f"{text} BETWEEN {{{low}, {high}}}"
@@ -238,6 +238,7 @@ def comparisons(draw: Draw, schema: SchemaLike, cls: ClassLike, depth: int) -> s
     operators = ["==", "!=", "<", "<=", ">", ">="]
     if textual:
         operators += ["==[c]", "!=[c]", "BEGINSWITH", "ENDSWITH[c]", "CONTAINS", "CONTAINS[c]", "LIKE", "LIKE[c]"]
+        operators += ["==[d]", "CONTAINS[cd]", "LIKE[d]"]
     operator = draw(st.sampled_from(["==", "!="] if left.kind in (kinds.LINK, TYPE) else operators))
     if form == "operand":
         right = draw(operands(schema, cls, 0))

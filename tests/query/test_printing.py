@@ -52,6 +52,7 @@ from syncline.query.ast import (
 )
 from syncline.query.parser import parse
 from syncline.query.printing import operand_to_rql, query_to_rql, to_rql
+from syncline.query.text import Fold
 from syncline.values import Decimal128, Float32, Timestamp
 
 # --- any query --------------------------------------------------------------------------------------------------------
@@ -133,7 +134,7 @@ def leaves(predicates: Any) -> Any:
     operand = operands(predicates)
     return st.one_of(
         st.builds(Always, st.booleans()),
-        st.builds(Compare, st.sampled_from(FOLDING), operand, operand, st.booleans()),
+        st.builds(Compare, st.sampled_from(FOLDING), operand, operand, st.sampled_from([Fold(n) for n in range(4)])),
         st.builds(Compare, st.sampled_from([Operator.LT, Operator.GE, Operator.TEXT]), operand, operand),
         st.builds(Between, operand, CONSTANTS, CONSTANTS),
         st.builds(Within, PATHS, SHAPES),

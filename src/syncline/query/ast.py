@@ -25,6 +25,7 @@ from enum import Enum
 from typing import NamedTuple, Protocol, TypeAlias
 
 from syncline.query.geometry import Shape
+from syncline.query.text import Fold
 from syncline.values import kinds
 
 __all__ = [
@@ -478,7 +479,7 @@ class Always:
 
 @dataclass(frozen=True, slots=True)
 class Compare:
-    """``left operator right``; ``fold`` is ``[c]``: ignore case of ASCII and Latin-1 letters.
+    """``left operator right``; ``fold`` says what strings are compared without: ``[c]``, ``[d]``, ``[cd]``.
 
     IN is ``==`` with something plural on the right. The right side of TEXT is a constant string.
     """
@@ -486,7 +487,7 @@ class Compare:
     operator: Operator
     left: Operand
     right: Operand
-    fold: bool = False
+    fold: Fold = Fold.NOTHING
     span: Span | None = field(default=None, compare=False, repr=False)
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 from syncline.query.ast import Operator
+from syncline.query.text import Fold, like, to_bytes
 from syncline.query.text import fold as fold_text
-from syncline.query.text import like, to_bytes
 from syncline.query.type_names import TypeSet
 from syncline.values import Decimal128, ObjectId
 
@@ -17,7 +17,7 @@ __all__ = ["matches"]
 _T = TypeVar("_T", str, bytes)
 
 
-def matches(operator: Operator, left: object, right: object, fold: bool = False) -> bool:
+def matches(operator: Operator, left: object, right: object, fold: int = Fold.NOTHING) -> bool:
     """Whether ``left operator right`` is true of two stored values, either of which may be None."""
     if isinstance(left, TypeSet) and isinstance(right, TypeSet):
         return bool(left & right) == (operator is not Operator.NE)
@@ -73,15 +73,15 @@ def _ordered(value: Any) -> Any:
     return value.binary if isinstance(value, ObjectId) else value
 
 
-def _folded(value: object, fold: bool) -> object:
+def _folded(value: object, fold: int) -> object:
     if fold and isinstance(value, str):
-        return fold_text(value)
+        return fold_text(value, fold)
     if fold and isinstance(value, bytes):
-        return to_bytes(fold_text(value.decode("utf-8", "surrogateescape")))
+        return to_bytes(fold_text(value.decode("utf-8", "surrogateescape"), fold))
     return value
 
 
-def _string_operator(operator: Operator, subject: object, needle: object, fold: bool) -> bool:
+def _string_operator(operator: Operator, subject: object, needle: object, fold: int) -> bool:
     """String operators; a null needle is in everything, but is *like* only null (spec/sdk.md §7.5)."""
     if needle is None:
         return subject is None or operator is not Operator.LIKE

@@ -45,6 +45,7 @@ from syncline.query.ast import (
 )
 from syncline.query.geometry import GeoBox, GeoCircle, GeoPolygon, Shape
 from syncline.query.printing import operand_to_rql, to_rql
+from syncline.query.text import Fold
 from syncline.values import kinds
 
 __all__ = ["ClassRef", "Condition", "Expr", "Filtered", "PropertyRef", "all_of", "any_of", "backlinks", "field"]
@@ -352,25 +353,28 @@ class Expr(_NoTruth):
 
     __hash__ = object.__hash__
 
-    def equals(self, value: object, *, ci: bool = False) -> Condition:
-        """Equal; with ``ci`` ignoring the case of ASCII and Latin-1 letters."""
-        return self._compare(Operator.EQ, value, ci)
+    def equals(self, value: object, *, ci: bool = False, di: bool = False) -> Condition:
+        """Equal; with ``ci`` ignoring the case of ASCII and Latin-1 letters, with ``di`` ignoring diacritics: é is e.
 
-    def startswith(self, value: object, *, ci: bool = False) -> Condition:
+        ``di``, here and elsewhere, is for local queries: servers do not have it.
+        """
+        return self._compare(Operator.EQ, value, _fold(ci, di))
+
+    def startswith(self, value: object, *, ci: bool = False, di: bool = False) -> Condition:
         """A string or data that begins with ``value``."""
-        return self._compare(Operator.BEGINSWITH, value, ci)
+        return self._compare(Operator.BEGINSWITH, value, _fold(ci, di))
 
-    def endswith(self, value: object, *, ci: bool = False) -> Condition:
+    def endswith(self, value: object, *, ci: bool = False, di: bool = False) -> Condition:
         """A string or data that ends with ``value``."""
-        return self._compare(Operator.ENDSWITH, value, ci)
+        return self._compare(Operator.ENDSWITH, value, _fold(ci, di))
 
-    def contains(self, value: object, *, ci: bool = False) -> Condition:
+    def contains(self, value: object, *, ci: bool = False, di: bool = False) -> Condition:
         """A string or data that contains ``value`` anywhere."""
-        return self._compare(Operator.CONTAINS, value, ci)
+        return self._compare(Operator.CONTAINS, value, _fold(ci, di))
 
-    def like(self, pattern: object, *, ci: bool = False) -> Condition:
+    def like(self, pattern: object, *, ci: bool = False, di: bool = False) -> Condition:
         """A string that matches ``pattern`` as a whole: ``*`` is any run of characters, ``?`` exactly one."""
-        return self._compare(Operator.LIKE, pattern, ci)
+        return self._compare(Operator.LIKE, pattern, _fold(ci, di))
 
     def text(self, words: str) -> Condition:
         """A string with a full-text index that contains all words, ``-excluded`` none, a beginning for ``begin*``."""
@@ -384,7 +388,7 @@ class Expr(_NoTruth):
         """From ``low`` to ``high``, both included."""
         return Condition(Between(self._operand, Constant(low, given=True), Constant(high, given=True)))
 
-    def in_(self, values: Iterable[object] | Expr, *, ci: bool = False) -> Condition:
+    def in_(self, values: Iterable[object] | Expr, *, ci: bool = False, di: bool = False) -> Condition:
         """Equal to one of ``values``, of which there may be any number, or to an element of a collection.
 
         Of a collection it is enough if one element is among them, unless ``.all`` or ``.none`` say otherwise.
@@ -395,7 +399,7 @@ class Expr(_NoTruth):
         if self._many and isinstance(operand, Path) and operand.quantifier is None:
             operand = Path(operand.elements, Quantifier.ANY)
         right = values._operand if isinstance(values, Expr) else ConstantList(listed(values), given=True)
-        return Condition(Compare(Operator.IN, operand, right, ci))
+        return Condition(Compare(Operator.IN, operand, right, _fold(ci, di)))
 
     def within(self, shape: Shape) -> Condition:
         """A link to an embedded GeoJSON point that lies in ``shape``: a GeoBox, GeoCircle or GeoPolygon."""
@@ -403,7 +407,7 @@ class Expr(_NoTruth):
             raise QueryArgumentError(f"{self}.within(): give a GeoBox, GeoCircle or GeoPolygon, not {shape!r}")
         return Condition(Within(self._path(".within()"), shape))
 
-    def _compare(self, operator: Operator, other: object, fold: bool = False) -> Condition:
+    def _compare(self, operator: Operator, other: object, fold: Fold = Fold.NOTHING) -> Condition:
         if isinstance(other, Condition):
             raise QueryError(
                 f"{self} {operator.value} {other!r}: a condition is no value; combine conditions with & and |"
@@ -513,6 +517,10 @@ def backlinks(path: Path, source: Expr | None) -> Expr:
         raise QueryError(f"backlinks({source}): give the property that links here, such as Person.dogs")
     elements = (*path.elements, "@links", owner.public_name, *operand.elements)
     return Expr(Path(elements, path.quantifier), lambda: owner, plural=True)
+
+
+def _fold(ci: bool, di: bool) -> Fold:
+    return (Fold.CASE if ci else Fold.NOTHING) | (Fold.MARKS if di else Fold.NOTHING)
 
 
 def _operand(value: object) -> Operand:

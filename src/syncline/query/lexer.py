@@ -1,8 +1,9 @@
 """From query text to tokens (spec/sdk.md §7.1).
 
-The longest match wins; of equally long ones the kind that comes first in the table of the specification. One thing is
-added to it: a backslash makes any character part of a name (``n\\ot`` is the name ``not``), so that every name can be
-written; ``\\n``, ``\\r`` and ``\\t`` are a line feed, a carriage return and a tab.
+The longest match wins; of equally long ones the kind that comes first in the table of the specification. Two things are
+added to it. ``[d]`` and ``[cd]`` stand where ``[c]`` may stand and compare without diacritics. A backslash makes any
+character part of a name (``n\\ot`` is the name ``not``), so that every name can be written; ``\\n``, ``\\r`` and
+``\\t`` are a line feed, a carriage return and a tab.
 """
 
 from __future__ import annotations
@@ -61,6 +62,9 @@ _SYMBOLS: Final = {
     ",": "COMMA",
     ".": "DOT",
     "[c]": "FOLD",
+    "[d]": "FOLD",
+    "[cd]": "FOLD",
+    "[dc]": "FOLD",
     "@size": "COUNT",
     "@count": "COUNT",
     "@max": "AGGREGATE",

@@ -14,6 +14,7 @@ from decimal import Decimal
 from typing import Final
 from uuid import UUID
 
+from syncline.errors import QueryError
 from syncline.query.arguments import QueryObject
 from syncline.query.ast import (
     Aggregate,
@@ -49,12 +50,14 @@ from syncline.query.ast import (
     TypeOf,
     Within,
 )
+from syncline.query.carets import pointed
 from syncline.query.lexer import is_plain_name
 from syncline.query.operands import kind_of
+from syncline.query.text import Fold
 from syncline.query.type_names import TypeSet, name_of_types
 from syncline.values import Decimal128, Float32, ObjectId, Timestamp, kinds
 
-__all__ = ["operand_to_rql", "query_to_rql", "to_rql"]
+__all__ = ["operand_to_rql", "query_for_server", "query_to_rql", "to_rql"]
 
 _PLAIN: Final = frozenset("{|}~:;<=>?@!#$%&()*+,-./[]^_` ")
 _INT_MIN: Final = -(1 << 63)
@@ -64,6 +67,40 @@ _INT_MAX: Final = (1 << 63) - 1
 def query_to_rql(query: Query) -> str:
     """The whole query: predicate, then SORT, DISTINCT and LIMIT in their order."""
     return " ".join([to_rql(query.predicate), *(_stage(stage) for stage in query.stages)])
+
+
+def query_for_server(query: Query) -> str:
+    """The whole query as a server can read it, for a subscription. Raises QueryError for ``[d]``, which only Syncline
+    has (spec/sdk.md §7.5).
+    """
+    _refuse_extensions(query.predicate)
+    return query_to_rql(query)
+
+
+def _refuse_extensions(node: Predicate) -> None:
+    match node:
+        case And(terms) | Or(terms):
+            for term in terms:
+                _refuse_extensions(term)
+        case Not(term):
+            _refuse_extensions(term)
+        case Compare(_, left, right, fold):
+            if fold & Fold.MARKS:
+                what = "servers do not ignore diacritics: [d], di=True in Python, is for queries of the local file only"
+                raise QueryError(pointed(what, node.span) if node.span is not None else f"{to_rql(node)}: {what}")
+            for operand in (left, right):
+                _refuse_in_operand(operand)
+        case Between(operand):
+            _refuse_in_operand(operand)
+
+
+def _refuse_in_operand(operand: Operand) -> None:
+    match operand:
+        case Subquery(_, _, predicate):
+            _refuse_extensions(predicate)
+        case Arithmetic(_, left, right):
+            _refuse_in_operand(left)
+            _refuse_in_operand(right)
 
 
 def to_rql(node: Predicate) -> str:
@@ -78,7 +115,7 @@ def to_rql(node: Predicate) -> str:
         case Not(term):
             return f"!({to_rql(term)})"
         case Compare(operator, left, right, fold):
-            return f"{operand_to_rql(left)} {operator.value}{'[c]' if fold else ''} {_beside(left, right)}"
+            return f"{operand_to_rql(left)} {operator.value}{fold.suffix} {_beside(left, right)}"
         case Between(operand, low, high):
             return f"{operand_to_rql(operand)} BETWEEN {{{_beside(operand, low)}, {_beside(operand, high)}}}"
         case Within(path, shape):

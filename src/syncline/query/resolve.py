@@ -61,6 +61,7 @@ from syncline.query.operands import (
 )
 from syncline.query.paths import Names, Scope, incoming, resolve_path
 from syncline.query.printing import operand_to_rql, to_rql
+from syncline.query.text import Fold
 from syncline.values import kinds
 
 __all__ = ["Names", "Referrer", "is_plural", "resolve"]
@@ -170,7 +171,8 @@ class _Resolver:
     def _check_textual(self, node: Compare, left: Operand, right: Operand) -> None:
         if not node.operator.is_string and not node.fold:
             return
-        what = node.operator.value if node.operator.is_string else "ignoring case"
+        ignoring = "ignoring case" if node.fold & Fold.CASE else "ignoring diacritics"
+        what = node.operator.value if node.operator.is_string else ignoring
         for side, operand in (("left", left), ("right", right)):
             if isinstance(operand, Constant | ConstantList):
                 values = operand.values if isinstance(operand, ConstantList) else (operand.value,)

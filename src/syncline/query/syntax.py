@@ -5,6 +5,7 @@ The only module of the query engine that loads lark; :mod:`syncline.query.parser
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -54,6 +55,7 @@ from syncline.query.ast import (
 from syncline.query.carets import pointed
 from syncline.query.lexer import HARD_WORDS, SOFT_WORDS, name_of, tokens
 from syncline.query.literals import argument_number, base64_bytes, literal, natural, string
+from syncline.query.text import Fold
 
 __all__ = ["build"]
 
@@ -97,6 +99,7 @@ _ARITHMETIC: Final = {
     "STAR": ArithmeticOperator.MULTIPLY,
     "SLASH": ArithmeticOperator.DIVIDE,
 }
+_FOLDS: Final = {"[c]": Fold.CASE, "[d]": Fold.MARKS, "[cd]": Fold.CASE | Fold.MARKS, "[dc]": Fold.CASE | Fold.MARKS}
 _POSITIONS: Final = {"FIRST": Position.FIRST, "LAST": Position.LAST, "STAR": Position.ALL}
 
 
@@ -193,7 +196,7 @@ class _Builder(Transformer[_Token, Query]):
     def compare(self, children: list[_Child]) -> _Item:
         left, right = _items(children)
         operator = _OPERATORS[cast(_Token, children[1]).type]
-        fold = len(children) == 4
+        fold = _FOLDS[str(children[2])] if len(children) == 4 else Fold.NOTHING
         if operator is Operator.IN and right.grouped and isinstance(right.node, Constant):
             _fail("IN needs a list, which is written in braces: {1, 2}", right.span)
         node = Compare(operator, _value(left), _value(right), fold, _span(children))
@@ -408,13 +411,20 @@ _HINTS: Final = (
 )
 
 
+#: What looks like ``[c]``.
+_OPTION: Final = re.compile(r"\[ *[A-Za-z]+ *\]")
+
+
 def _unexpected(text: str, error: UnexpectedToken) -> QuerySyntaxError:
     token = error.token
     at_end = token.type == "$END"
     start = len(text.rstrip()) if at_end else int(token.start_pos or 0)
-    found = "the query ends too early" if at_end else f"{str(token)!r} is not expected here"
+    shown = str(token)
+    if token.type == "LSQB" and (option := _OPTION.match(text, start)):
+        shown = option[0]
+    found = "the query ends too early" if at_end else f"{shown!r} is not expected here"
     message = f"syntax error at position {start}: {found}; {_expected(error)}{_advice(text, error)}"
-    return QuerySyntaxError(pointed(message, Span(text, start, start + (1 if at_end else len(token)))), start)
+    return QuerySyntaxError(pointed(message, Span(text, start, start + (1 if at_end else len(shown)))), start)
 
 
 def _expected(error: UnexpectedToken) -> str:
@@ -434,8 +444,10 @@ def _advice(text: str, error: UnexpectedToken) -> str:
         return "; a sign sticks to the number behind it, write blanks on both sides of an operator: a - 1"
     if token.type in HARD_WORDS and "ID" in (error.accepts or error.expected):
         return f"; a property that is named {str(token)!r} can be given as a key path: $K0"
-    if token.type == "LSQB" and text.startswith(("[cd]", "[d]", "[l]"), token.start_pos):
-        return "; there is only [c]"
+    if token.type == "LSQB" and "FOLD" in (error.accepts or error.expected):
+        return "; what strings are compared without is one of [c], [d] and [cd]"
+    if token.type == "FOLD":
+        return "; it stands behind ==, !=, IN, BEGINSWITH, ENDSWITH, CONTAINS and LIKE"
     if token.type == "$END" and not text.strip():
         return "; TRUEPREDICATE finds all objects"
     return ""

@@ -1,18 +1,46 @@
-"""How strings compare: case folding for ``[c]`` and the patterns of ``LIKE`` (spec/sdk.md §7.5)."""
+"""How strings compare: what ``[c]`` and ``[d]`` ignore, and the patterns of ``LIKE`` (spec/sdk.md §7.5)."""
 
 from __future__ import annotations
 
-__all__ = ["fold", "like", "to_bytes"]
+from enum import IntFlag
+from unicodedata import category, normalize
 
+__all__ = ["Fold", "fold", "like", "to_bytes"]
+
+
+class Fold(IntFlag):
+    """What a comparison of strings ignores. ``MARKS``: an extension, which servers do not have."""
+
+    NOTHING = 0
+    CASE = 1
+    MARKS = 2
+
+    @property
+    def suffix(self) -> str:
+        """How it is written behind an operator."""
+        return _SUFFIXES[self]
+
+
+_SUFFIXES = {Fold.NOTHING: "", Fold.CASE: "[c]", Fold.MARKS: "[d]", Fold.CASE | Fold.MARKS: "[cd]"}
+
+#: As plain numbers, which are quicker than flags.
+_CASE, _MARKS = Fold.CASE.value, Fold.MARKS.value
 #: A–Z and U+00C0…U+00DE except × (U+00D7); nothing else folds, and the byte length never changes.
 _FOLDED = {code: code + 32 for code in (*range(0x41, 0x5B), *range(0xC0, 0xDF)) if code != 0xD7}
 
 
-def fold(text: str) -> str:
-    """``text`` with ASCII and Latin-1 capitals made small; Greek, Cyrillic, ß and ÿ stay as they are."""
+def fold(text: str, what: int = Fold.CASE) -> str:
+    """``text`` without what a :class:`Fold` ignores.
+
+    ``CASE``: ASCII and Latin-1 capitals are made small; Greek, Cyrillic, ß and ÿ stay as they are. ``MARKS``, before
+    that: characters are decomposed (NFD) and combining marks (category Mn) left out, so that é, composed or not, is e;
+    ø, ł and ß, which are no letters with marks, stay.
+    """
     if text.isascii():
-        return text.lower()
-    return text.translate(_FOLDED)
+        return text.lower() if what & _CASE else text
+    if what & _MARKS:
+        text = "".join([character for character in normalize("NFD", text) if category(character) != "Mn"])
+    return text.translate(_FOLDED) if what & _CASE else text
 
 
 def to_bytes(text: str) -> bytes:

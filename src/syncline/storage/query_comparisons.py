@@ -11,6 +11,7 @@ from typing import TypeAlias, cast
 
 from syncline.query.ast import Compare, Constant, ConstantList, KeyedObject, Operator, Quantifier
 from syncline.query.operands import TYPE, goes_with, kind_of_value
+from syncline.query.text import Fold
 from syncline.query.type_names import TypeSet
 from syncline.storage.catalogue import ClassInfo
 from syncline.storage.columns import LINK_TAG, key_to_columns
@@ -29,7 +30,7 @@ class NotInSql(Exception):
 Test: TypeAlias = Callable[[Place], Sql]
 
 
-def pair_of(operator: Operator, one: Place, other: Place, fold: bool) -> Sql:
+def pair_of(operator: Operator, one: Place, other: Place, fold: Fold) -> Sql:
     """``one operator other`` for values of any two kinds. Raises NotInSql."""
     if one.kind == other.kind == TYPE:
         common = Sql(f"({one.value} & {other.value}) <> 0")
@@ -69,7 +70,7 @@ def constant_side(node: Compare) -> Test:
     return each
 
 
-def _among(place: Place, values: Iterable[object], fold: bool) -> Sql:
+def _among(place: Place, values: Iterable[object], fold: Fold) -> Sql:
     """Whether the value equals one of ``values``."""
     plain: list[object] = []
     terms: list[Sql] = []
@@ -83,7 +84,7 @@ def _among(place: Place, values: Iterable[object], fold: bool) -> Sql:
     return combine("OR", [*terms, in_test(place, plain, fold)] if plain else terms)
 
 
-def _against(operator: Operator, place: Place, value: object, fold: bool) -> Sql:
+def _against(operator: Operator, place: Place, value: object, fold: Fold) -> Sql:
     """``place operator value`` for a constant, which need not be comparable."""
     different = TRUE if operator is Operator.NE else FALSE
     if place.kind == TYPE or isinstance(value, TypeSet):
@@ -105,7 +106,7 @@ def _against(operator: Operator, place: Place, value: object, fold: bool) -> Sql
             raise NotInSql
         if place.kind == kinds.LINK and place.class_id != value.class_id:
             return different
-    return constant_test(operator, place, value, fold and textual)
+    return constant_test(operator, place, value, fold if textual else Fold.NOTHING)
 
 
 def _keyed(place: Place, wanted: KeyedObject) -> Sql:

@@ -33,7 +33,7 @@ _NAN_KEY: Final = sort_key(math.nan)
 def register(connection: apsw.Connection) -> None:
     """Give the connection the functions. Costs microseconds."""
     functions: tuple[tuple[str, Callable[..., SqlValue], int], ...] = (
-        ("rlm_fold", _fold, 1),
+        ("rlm_fold", _fold, 2),
         ("rlm_like", _like, 2),
         ("rlm_key", _key, 3),
         ("rlm_match", _match, 6),
@@ -52,12 +52,12 @@ def _text(value: SqlValue) -> str:
     return value if isinstance(value, str) else bytes(value).decode("utf-8", "surrogateescape")  # type: ignore[arg-type]
 
 
-def _fold(value: SqlValue) -> SqlValue:
-    """A string or data without capitals (spec/sdk.md §7.5), null as null; what came as BLOB stays one."""
+def _fold(value: SqlValue, what: int) -> SqlValue:
+    """A string or data without what a ``Fold`` ignores (spec/sdk.md §7.5); null as null, what came as BLOB as one."""
     if isinstance(value, str):
-        return fold(value)
+        return fold(value, what)
     if isinstance(value, bytes):
-        return to_bytes(fold(_text(value)))
+        return to_bytes(fold(_text(value), what))
     return None
 
 
@@ -77,10 +77,10 @@ def _key(kind: int, class_id: int, value: SqlValue) -> bytes:
 
 
 def _match(
-    operator: str, folded: int, left_kind: int | None, left: SqlValue, right_kind: int | None, right: SqlValue
+    operator: str, what: int, left_kind: int | None, left: SqlValue, right_kind: int | None, right: SqlValue
 ) -> int:
-    """A string operator, or equality that ignores case, between two stored values (see ``_decoded``)."""
-    return int(matches(Operator(operator), _decoded(left_kind, left), _decoded(right_kind, right), bool(folded)))
+    """A string operator, or equality that ignores something, between two stored values (see ``_decoded``)."""
+    return int(matches(Operator(operator), _decoded(left_kind, left), _decoded(right_kind, right), what))
 
 
 def _decoded(kind: int | None, value: SqlValue) -> object:

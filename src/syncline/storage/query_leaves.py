@@ -16,8 +16,8 @@ import apsw
 
 from syncline.query.ast import Operator
 from syncline.query.comparison import matches
+from syncline.query.text import Fold, to_bytes
 from syncline.query.text import fold as fold_text
-from syncline.query.text import to_bytes
 from syncline.storage.catalogue import TYPE_CODES
 from syncline.storage.columns import LINK_TAG, encode_scalar
 from syncline.storage.refs import ObjectRef
@@ -131,7 +131,7 @@ def null_test(place: Place) -> Sql:
 # --- against a constant -----------------------------------------------------------------------------------------------
 
 
-def constant_test(operator: Operator, place: Place, constant: object, fold: bool) -> Sql:
+def constant_test(operator: Operator, place: Place, constant: object, fold: Fold) -> Sql:
     """``place operator constant``; the constant is a stored value that the resolver allowed."""
     if operator.is_string:
         return _string_test(operator, place, constant, fold)
@@ -140,7 +140,7 @@ def constant_test(operator: Operator, place: Place, constant: object, fold: bool
     if constant is None:
         return null_test(place) if matches(operator, None, None) else FALSE
     if operator is Operator.EQ:
-        return _folded_equality(place, constant) if fold else _equality(place, constant)
+        return _folded_equality(place, constant, fold) if fold else _equality(place, constant)
     return _order(operator, place, constant)
 
 
@@ -159,14 +159,14 @@ def _equality(place: Place, constant: object) -> Sql:
     return Sql(f"{place.value} IS ?", (encode_scalar(kind, constant),))
 
 
-def _folded_equality(place: Place, constant: object) -> Sql:
+def _folded_equality(place: Place, constant: object, fold: Fold) -> Sql:
     if not isinstance(constant, str | bytes):
         return _equality(place, constant)
-    text = _folded(constant)
+    text = _folded(constant, fold)
     if place.kind == kinds.MIXED:
         tag = _STRING_TAG if isinstance(constant, str) else _BINARY_TAG
-        return Sql(f"({place.tag} IS {tag} AND rlm_fold({place.value}) IS ?)", (text,))
-    return Sql(f"rlm_fold({place.value}) IS ?", (text,))
+        return Sql(f"({place.tag} IS {tag} AND {_folding(place, fold)} IS ?)", (text,))
+    return Sql(f"{_folding(place, fold)} IS ?", (text,))
 
 
 def _order(operator: Operator, place: Place, constant: object) -> Sql:
@@ -253,10 +253,15 @@ def _number_order(operator: Operator, place: Place, constant: object) -> Sql:
 # --- strings ----------------------------------------------------------------------------------------------------------
 
 
-def _folded(constant: object) -> str | bytes:
+def _folding(place: Place, fold: Fold) -> str:
+    """SQL for the value without what is ignored."""
+    return f"rlm_fold({place.value}, {int(fold)})" if fold else place.value
+
+
+def _folded(constant: object, fold: Fold) -> str | bytes:
     if isinstance(constant, bytes):
-        return to_bytes(fold_text(constant.decode("utf-8", "surrogateescape")))
-    folded = fold_text(str(constant))
+        return to_bytes(fold_text(constant.decode("utf-8", "surrogateescape"), fold))
+    folded = fold_text(str(constant), fold)
     return _as_sql(folded)
 
 
@@ -266,11 +271,11 @@ def _as_sql(text: str) -> str | bytes:
     return stored
 
 
-def _string_test(operator: Operator, place: Place, constant: object, fold: bool) -> Sql:
+def _string_test(operator: Operator, place: Place, constant: object, fold: Fold) -> Sql:
     if constant is None:
         return null_test(place) if operator is Operator.LIKE else TRUE
-    value = f"rlm_fold({place.value})" if fold else place.value
-    needle = _folded(constant) if fold else constant
+    value = _folding(place, fold)
+    needle = _folded(constant, fold) if fold else constant
     assert isinstance(needle, str | bytes)
     binary = isinstance(constant, bytes)
     test = _like(value, needle, binary) if operator is Operator.LIKE else _find(operator, value, needle)
@@ -307,16 +312,16 @@ def _like(value: str, pattern: str | bytes, binary: bool) -> Sql:
 # --- against one of many ----------------------------------------------------------------------------------------------
 
 
-def in_test(place: Place, values: Iterable[object], fold: bool) -> Sql:
+def in_test(place: Place, values: Iterable[object], fold: Fold) -> Sql:
     """Whether the value equals one of ``values``, of which there may be any number."""
     listed = list(values)
     terms = [null_test(place)] if None in listed else []
     constants = [value for value in listed if value is not None and not _is_nan(value)]
     if fold:
         if place.kind == kinds.MIXED:
-            terms += [_folded_equality(place, value) for value in constants]
+            terms += [_folded_equality(place, value, fold) for value in constants]
         else:
-            terms += _member(f"rlm_fold({place.value})", [_folded(value) for value in constants])
+            terms += _member(_folding(place, fold), [_folded(value, fold) for value in constants])
     elif place.kind in _KEYED:
         terms += _member(place.key, [_key(value) for value in constants])
     elif place.kind == kinds.LINK:
@@ -358,7 +363,7 @@ def _member_array(value: str, column: str, items: list[Any]) -> Sql:
 # --- against another stored value -------------------------------------------------------------------------------------
 
 
-def pair_test(operator: Operator, left: Place, right: Place, fold: bool) -> Sql:
+def pair_test(operator: Operator, left: Place, right: Place, fold: Fold) -> Sql:
     """``left operator right`` for two stored values."""
     if operator.is_string or fold:
         text = f"{operator.value if operator is not Operator.NE else '=='}"

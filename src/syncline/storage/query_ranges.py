@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final, cast
 
 from syncline.query.ast import And, Between, Compare, Constant, Operator, Path, Predicate, Step
+from syncline.query.text import Fold
 from syncline.storage.catalogue import GENERAL_INDEX, PropertyInfo
 from syncline.storage.columns import encode_scalar
 from syncline.storage.query_leaves import Sql
@@ -48,7 +49,7 @@ def ranges_an_index(node: Predicate) -> bool:
             return any(ranges_an_index(term) for term in terms)
         case Between(Path() as path):
             return _is_indexed(path)
-        case Compare(operator, Path() as path, Constant(), False):
+        case Compare(operator, Path() as path, Constant(), Fold.NOTHING):
             return (operator.is_order or operator is Operator.BEGINSWITH) and _is_indexed(path)
         case _:
             return False

@@ -47,6 +47,7 @@ from syncline.query.ast import (
 )
 from syncline.query.comparison import matches
 from syncline.query.operands import goes_with, is_plural, kind_of, kind_of_value, quantifier_of
+from syncline.query.text import Fold
 from syncline.query.type_names import TypeSet
 from syncline.storage.catalogue import ClassInfo, PropertyInfo
 from syncline.storage.columns import encode_scalar
@@ -284,7 +285,7 @@ class _Compiler:
             case Between(Path() as path, Constant() as low, Constant() as high) if _is_own(path):
                 lower = self.condition(Compare(Operator.GE, path, low))
                 return combine("AND", [lower, self.condition(Compare(Operator.LE, path, high))])
-            case Compare(operator, Path() as path, Constant(str() as text), False) if _is_own(path):
+            case Compare(operator, Path() as path, Constant(str() as text), Fold.NOTHING) if _is_own(path):
                 narrowed = text_range(operator, path.steps[0], text)
                 return combine("AND", [*narrowed, bare(self.predicate(node))])
             case _:
@@ -321,7 +322,7 @@ class _Compiler:
             return self._in(node, node.left, node.right)
         return self._compare(node.operator, node.left, node.right, node.fold)
 
-    def _compare(self, operator: Operator, left: Operand, right: Operand, fold: bool) -> Sql:
+    def _compare(self, operator: Operator, left: Operand, right: Operand, fold: Fold) -> Sql:
         if operator is Operator.TEXT or (is_plural(left) and is_plural(right)):
             raise NotInSql
         if isinstance(right, Constant):
@@ -466,8 +467,8 @@ def _is_plain(path: Path) -> bool:
 
 def _between(place: Place, low: Constant, high: Constant) -> Sql:
     tests = [
-        constant_test(Operator.GE, place, low.value, False),
-        constant_test(Operator.LE, place, high.value, False),
+        constant_test(Operator.GE, place, low.value, Fold.NOTHING),
+        constant_test(Operator.LE, place, high.value, Fold.NOTHING),
     ]
     return combine("AND", tests)
 
