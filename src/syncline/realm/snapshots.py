@@ -32,6 +32,7 @@ class Snapshot(Sequence["T | None"], Generic[T]):
         self._keys = keys
 
     def __len__(self) -> int:
+        self._binding.context.check()
         return len(self._keys)
 
     @overload
@@ -57,7 +58,7 @@ class Snapshot(Sequence["T | None"], Generic[T]):
                 yield cast(T, obj) if obj is not None and self._binding.is_valid(obj) else None
 
     def __repr__(self) -> str:
-        return f"<Snapshot of {len(self)} {self._binding.name} objects>"
+        return f"<Snapshot of {len(self._keys)} {self._binding.name} objects>"
 
 
 class ResultsSnapshots(Generic[T]):
