@@ -219,6 +219,30 @@ def test_one_version_has_one_frozen_realm(open_realm: OpenRealm) -> None:
     assert not again.is_closed
 
 
+def test_realms_thaw(open_realm: OpenRealm) -> None:
+    realm, rex = kennel(open_realm)
+    assert realm.thaw() is realm
+    frozen = realm.freeze()
+    assert frozen.thaw() is realm
+    assert not frozen.thaw().is_frozen
+
+    def on_another_thread() -> None:
+        thawed = frozen.thaw()
+        assert thawed is not realm
+        assert frozen.thaw() is thawed  # the one of this thread
+        with thawed.write():
+            thawed.get(Dog, "Rex").age = 8  # type: ignore[union-attr]
+        thawed.close()
+
+    elsewhere(on_another_thread)
+    assert (rex.age, frozen.get(Dog, "Rex").age) == (3, 3)  # type: ignore[union-attr]
+    realm.close()
+    assert frozen.get(Dog, "Rex").age == 3  # type: ignore[union-attr]
+    with frozen.thaw() as anew:
+        assert anew.get(Dog, "Rex").age == 8  # type: ignore[union-attr]
+    frozen.close()
+
+
 def test_a_frozen_realm_refuses(open_realm: OpenRealm) -> None:
     realm, rex = kennel(open_realm)
     frozen, dog = realm.freeze(), rex.freeze()

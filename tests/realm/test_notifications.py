@@ -142,6 +142,43 @@ def test_clearing_is_told_where_nothing_came_after_it(realm: Realm) -> None:
     colours[1].invalidate()
 
 
+def test_the_end_of_the_owner_is_told_once(realm: Realm) -> None:
+    """Whatever comes afterwards, also another object with the same key."""
+    a, b = dog(realm, "a"), dog(realm, "b")
+    with realm.write():
+        a.friends, a.pack, a.colours, a.numbers = [b], {b}, {"red"}, [1, 2]  # type: ignore[assignment]
+        a.scores, a.roles, a.extra, b.best = {"x": 1}, {"y": b}, {"z": [1]}, a  # type: ignore[assignment]
+    observed = {
+        "list": (a.friends, 1), "set": (a.pack, 1), "strings": (a.colours, 1), "numbers": (a.numbers, 2),
+        "results of a list": (a.friends.sort("name"), 1), "backlinks": (a.linking_objects(Dog, "best"), 1),
+        "list in Mixed": (a.extra["z"], 1), "sections": (a.friends.sort("name").sectioned("age"), 0),
+        "dictionary": (a.scores, 1), "dictionary of objects": (a.roles, 1), "dictionary in Mixed": (a.extra, 1),
+    }  # fmt: skip
+    pairs = {name: (*started(realm, each), size) for name, (each, size) in observed.items()}
+    one, token = started(realm, a)
+    with realm.write():
+        a.numbers.append(3)
+        b.age = 50
+        realm.delete(a)
+    realm.refresh()
+    for name, (log, _, size) in pairs.items():
+        (change,) = log.take()
+        assert (change.root_deleted, len(change.deletions)) == (True, size), name
+        assert (not change.insertions, not change.modifications) == (True, True), name
+    assert one.take() == [ObjectChange(deleted=True)]
+    with realm.write():
+        again = realm.create(Dog, name="a", numbers=[1], friends=[b])
+    realm.refresh()
+    with realm.write():
+        again.numbers.append(2)
+        b.age = 51
+        realm.delete_all()
+    realm.refresh()
+    for name, (log, token, _) in pairs.items():
+        assert (log.take(), token.is_valid) == ([], False), name
+    assert one.take() == []
+
+
 def test_what_goes_away_entirely(realm: Realm, open_realm: OpenRealm) -> None:
     other = open_realm(Dog)
     log, token = started(realm, realm.objects(Dog))

@@ -236,6 +236,26 @@ def test_cancelling_ends_it(tmp_path: Path) -> None:
     on_a_loop(tmp_path, body)
 
 
+def test_cancelling_in_the_middle_of_the_body_ends_it(tmp_path: Path) -> None:
+    async def body(realm: Realm) -> None:
+        reached: asyncio.Queue[CollectionChange] = asyncio.Queue()
+
+        async def consume() -> None:
+            async for change in realm.objects(Dog).changes():
+                reached.put_nowait(change)
+                await asyncio.sleep(60)
+
+        task = asyncio.ensure_future(consume())
+        await reached.get()
+        assert len(realm._context.observers._alive()) == 1
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert realm._context.observers._alive() == []
+
+    on_a_loop(tmp_path, body)
+
+
 def test_dropping_and_closing_end_it_without_a_warning(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
     async def body(realm: Realm) -> None:
         token = realm.objects(Dog).changes().token

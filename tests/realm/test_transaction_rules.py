@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import subprocess
 import sys
 import threading
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,12 +22,16 @@ from syncline import (
     InvalidatedObjectError,
     List,
     Model,
+    NotificationToken,
+    ObjectChange,
     Realm,
     Set,
+    ThreadSafeReference,
     WriteTimeoutError,
     WrongThreadError,
     WrongTransactionStateError,
 )
+from syncline.realm.schema_changes import SchemaMode
 
 
 class Dog(Model):
@@ -69,7 +76,7 @@ with Realm.open({realm.path!r}) as realm:
     try:
         realm.begin_write(0.01)
     except WriteTimeoutError:
-        print("too late", flush=True)
+        print("too late", len(realm.objects("Dog")), flush=True)
     sys.stdin.readline()
     with realm.write(timeout=20):
         print("written", flush=True)
@@ -81,7 +88,8 @@ with Realm.open({realm.path!r}) as realm:
     assert process.stdout is not None
     with process:
         with realm.write():
-            assert process.stdout.readline() == "too late\n"
+            realm.create(Dog, name="Rex")
+            assert process.stdout.readline() == "too late 0\n"  # reading does not wait
         process.stdin.write("go\n")
         process.stdin.flush()
         assert process.stdout.readline() == "written\n"
@@ -238,8 +246,12 @@ def test_11_what_is_frozen_or_read_only_refuses(open_realm: OpenRealm) -> None:
             begin()
     frozen.close()
     realm.close()
-    with pytest.raises(WrongTransactionStateError, match=r"read-only"):
-        open_realm(Dog, read_only=True).begin_write()
+    for options in ({"read_only": True}, {"schema_mode": SchemaMode.IMMUTABLE}):
+        with open_realm(Dog, **options) as refusing:
+            for begin in (refusing.begin_write, refusing.write().__enter__):
+                with pytest.raises(WrongTransactionStateError, match=r"read-only"):
+                    begin()
+            assert not refusing.in_write
 
 
 def test_a_transactional_function_joins_or_makes_a_transaction(open_realm: OpenRealm) -> None:
@@ -324,14 +336,55 @@ def test_every_accessor_keeps_to_its_thread(open_realm: OpenRealm) -> None:
 
 
 def test_commits_without_pins_do_not_let_the_file_grow(open_realm: OpenRealm) -> None:
+    """With ``SYNCLINE_COMMITS=10000`` in full; observers that are told of every commit pin nothing."""
     realm = open_realm(Dog, path=None, in_memory="grows")
     with realm.write():
         rex = realm.create(Dog, name="Rex")
-    for age in range(800):
-        with realm.write():
-            rex.age = age
+    told: list[ObjectChange] = []
+    with rex.observe(lambda dog, change: told.append(change)):
+        commits = int(os.environ.get("SYNCLINE_COMMITS", "1200"))
+        for age in range(commits):
+            with realm.write():
+                rex.age = age
+        realm.refresh()
+    assert len(told) == commits
     assert realm.number_of_versions == 1
-    assert sum(path.stat().st_size for path in Path(realm.path).parent.iterdir()) < 12_000_000
+    sizes = {path.suffix: path.stat().st_size for path in Path(realm.path).parent.iterdir()}
+    assert sizes[".realm"] < 300_000
+    assert sum(sizes.values()) < 6_000_000  # a write-ahead log of 1000 pages
+    assert realm._context.file.query("SELECT count(*) FROM rlm_commit")[0][0] < 330
+
+
+def test_every_version_is_given_back(open_realm: OpenRealm) -> None:
+    """Whatever holds one, by itself and by what is left of it."""
+    realm = open_realm(Dog)
+    with realm.write():
+        rex = realm.create(Dog, name="Rex", scores={"a": 1})
+        rex.friends.append(rex)
+    holders: dict[str, Callable[[], Any]] = {
+        "a frozen Realm": realm.freeze,
+        "a frozen object": rex.freeze,
+        "a frozen list": rex.friends.freeze,
+        "frozen results": realm.objects(Dog).sort("age").freeze,
+        "a frozen section": lambda: realm.objects(Dog).sectioned("age").freeze()[0],
+        "a view of a frozen dictionary": lambda: rex.scores.freeze().values(),
+        "an iterator over frozen results": lambda: iter(realm.objects(Dog).freeze()),
+        "a reference": lambda: ThreadSafeReference(rex),
+        "another Realm": lambda: Realm.open(realm.config).objects(Dog).first(),
+        "an observer that looks back": lambda: rex.observe(print, key_paths=["@links.Dog.friends"]),
+    }
+    for name, hold in holders.items():
+        held = [hold()]
+        for age in range(2):
+            with realm.write(without_notifying=held if isinstance(held[0], NotificationToken) else ()):
+                rex.age = age
+        assert realm.number_of_versions == 2, name
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            held.clear()
+            gc.collect(1)
+        realm.refresh()
+        assert realm.number_of_versions == 1, name
 
 
 def test_a_cancelled_transaction_keeps_objects_invalid(open_realm: OpenRealm) -> None:
