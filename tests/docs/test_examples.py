@@ -20,6 +20,9 @@ EXPECTED = {
     "qt_list.py": "the list shows: read, sync, write",
 }
 
+#: Those that wait for somebody at the keyboard, and the test that is one.
+TESTED_BY = {"todo.py": "test_todo.py"}
+
 #: Windows are not drawn: there may be no display.
 ARGUMENTS = {"tk_list.py": ["--check"], "qt_list.py": ["--check"]}
 HAS_QT = find_spec("PySide6") is not None
@@ -29,7 +32,8 @@ RUNNABLE = [name for name in EXPECTED if name != "qt_list.py" or HAS_QT]
 def test_every_example_is_listed_and_tested() -> None:
     programs = {path.name for path in EXAMPLES.glob("*.py")}
     listed = {name for name in programs if f"`{name}`" in (EXAMPLES / "README.md").read_text(encoding="utf-8")}
-    assert programs == listed == set(EXPECTED)
+    assert programs == listed == {*EXPECTED, *TESTED_BY}
+    assert all((Path(__file__).parent / test).exists() for test in TESTED_BY.values())
 
 
 @pytest.mark.parametrize("name", RUNNABLE)
