@@ -23,19 +23,22 @@ _LETTERS: Final[dict[str, str]] = (
 #: × and ÷ drop out of a token without ending it.
 _DROPPED: Final = {"\u00d7": "", "\u00f7": ""}
 _TABLE: Final = str.maketrans(_LETTERS | _DROPPED)
-_RUN: Final = re.compile(f"[{re.escape(''.join(_LETTERS | _DROPPED))}]+")
+_RUN: Final = re.compile(f"[{re.escape(''.join(sorted(set(_LETTERS.values()))))}]+")
 
 
 def tokens_of(text: str) -> set[str]:
     """The tokens of a text: runs of ASCII letters and digits and of Latin-1 letters; everything else separates."""
-    found = {_cut(run.translate(_TABLE)) for run in _RUN.findall(text)}
-    found.discard("")
-    return found
+    return set(_runs(text))
+
+
+def _runs(text: str) -> list[str]:
+    runs = _RUN.findall(text.lower() if text.isascii() else text.translate(_TABLE))
+    if len(text) <= MAX_TOKEN // 2:  # in UTF-8 a letter has two bytes at most
+        return runs
+    return [run if len(run) <= MAX_TOKEN // 2 else _cut(run) for run in runs]
 
 
 def _cut(token: str) -> str:
-    if len(token) <= MAX_TOKEN // 2:
-        return token
     return token.encode()[:MAX_TOKEN].decode("utf-8", "ignore")
 
 
@@ -80,7 +83,7 @@ def search(text: str) -> Search:
 
 
 def _only_token(word: str) -> str | None:
-    runs = [token for token in (_cut(run.translate(_TABLE)) for run in _RUN.findall(word)) if token]
+    runs = _runs(word)
     if len(runs) > 1:
         raise ValueError(f"{word!r} has characters in it that are no letters or digits; write its parts as words")
     return runs[0] if runs else None

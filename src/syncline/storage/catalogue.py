@@ -14,6 +14,7 @@ from uuid import UUID as Uuid
 import apsw
 
 from syncline.errors import FileError
+from syncline.storage.full_text import WordTable, missing
 from syncline.storage.layout import CollectionTable, cell_columns, collection_table
 from syncline.values import ObjectId, Timestamp
 from syncline.values.kinds import (
@@ -163,6 +164,10 @@ class PropertyInfo:
         self.table: CollectionTable | None = (
             None if collection == SINGLE_COLLECTION else collection_table(id, type, collection)
         )
+        #: the words of the texts, if the property has a full-text index
+        self.words: WordTable | None = None
+        if indexed == FULL_TEXT_INDEX and type == STRING and collection == SINGLE_COLLECTION and not is_primary_key:
+            self.words = WordTable(id, class_id)
 
     def __repr__(self) -> str:
         return f"PropertyInfo({self.id}, {self.name!r}, type={self.type}, collection={self.collection})"
@@ -198,6 +203,8 @@ class ClassInfo:
         )
         #: those of ``singles`` that may tie an object to other rows
         self.tied: tuple[PropertyInfo, ...] = tuple(prop for prop in self.singles if prop.tied)
+        #: those of ``singles`` whose words are kept in a table
+        self.texts: tuple[PropertyInfo, ...] = tuple(prop for prop in self.singles if prop.words is not None)
         #: the name of the class's table
         self.table = f"c{id}"
         columns = ["k"]
@@ -295,11 +302,22 @@ def _read(connection: apsw.Connection, counter: int) -> Catalogue:
     for row in connection.execute("SELECT id, class, name, type, flags, target, idx FROM rlm_prop ORDER BY id"):
         prop = _property(row, names, keys)
         properties[prop.class_id].append(prop)
+    _forget_missing_words(connection, [prop for listed in properties.values() for prop in listed])
     infos = []
     for class_id, (name, kind) in names.items():
         key = next((prop for prop in properties[class_id] if prop.is_primary_key), None)
         infos.append(ClassInfo(class_id, name, kind, properties[class_id], key))
     return Catalogue(infos, counter)
+
+
+def _forget_missing_words(connection: apsw.Connection, properties: list[PropertyInfo]) -> None:
+    """A file that was made without tables of words, and never written since, is searched without."""
+    indexed = [prop for prop in properties if prop.words is not None]
+    if indexed:
+        lacking = {table.name for table in missing(connection)}
+        for prop in indexed:
+            if prop.words is not None and prop.words.name in lacking:
+                prop.words = None
 
 
 def _property(

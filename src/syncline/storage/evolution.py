@@ -11,7 +11,7 @@ from typing import cast
 from syncline.errors import SchemaError
 from syncline.storage import schema
 from syncline.storage.backlinks import links_through
-from syncline.storage.catalogue import GENERAL_INDEX, Catalogue, ClassInfo, PropertyInfo
+from syncline.storage.catalogue import Catalogue, ClassInfo, PropertyInfo
 from syncline.storage.columns import NULL_CELL
 from syncline.storage.workspace import Workspace
 from syncline.values.kinds import (
@@ -89,8 +89,8 @@ def add_property(
         return existing, False
     schema.check_property_name(name)
     target_info = _check_property(workspace.catalogue, info, name, type, collection, target)
-    if indexed == GENERAL_INDEX and not schema.is_indexable(type, collection):
-        raise SchemaError(f"property {info.name}.{name} cannot have an index: its type has no index")
+    if not schema.is_indexable(indexed, type, collection):
+        raise SchemaError(f"property {info.name}.{name} cannot have that index: its type has no such index")
     if len(info.columns) >= schema.MAX_COLUMNS:
         raise SchemaError(f"class {info.name!r} has too many properties")
     nullable = schema.nullability(type, collection, nullable)
@@ -210,8 +210,8 @@ def _cut_mixed_links(workspace: Workspace, info: ClassInfo, forced: bool) -> Non
 
 def set_index(workspace: Workspace, info: ClassInfo, prop: PropertyInfo, indexed: int) -> None:
     """Give a property an index, or none."""
-    if indexed == GENERAL_INDEX and not schema.is_indexable(prop.type, prop.collection):
-        raise SchemaError(f"property {info.name}.{prop.name} cannot have an index: its type has no index")
+    if not schema.is_indexable(indexed, prop.type, prop.collection):
+        raise SchemaError(f"property {info.name}.{prop.name} cannot have that index: its type has no such index")
     info = workspace.rows(info.id).info
     if prop.is_primary_key or info.by_id[prop.id].indexed == indexed:
         return

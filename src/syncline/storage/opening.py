@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 import apsw
 
 from syncline.errors import FileError, MismatchedConfigError, RealmFileNotFoundError
-from syncline.storage import system
+from syncline.storage import full_text, system
 from syncline.storage.connection import APPLICATION_ID, FORMAT, check_header, check_identity, connect, translating
 from syncline.storage.locks import LockFile, sync_directory
 from syncline.storage.writer import Clock
@@ -93,6 +93,13 @@ def open_parts(settings: FileSettings, history: bool | None, create: bool) -> Op
                 lock.acquire_writer()
                 try:
                     _create(writing, settings, settings.new_history if history is None else history)
+                finally:
+                    lock.release_writer()
+            elif full_text.missing(writing):
+                lock.acquire_writer()
+                try:
+                    with writing:
+                        full_text.complete(writing)
                 finally:
                     lock.release_writer()
         looking = connect_reader(settings, lock)

@@ -16,6 +16,7 @@ from syncline.query.type_names import TypeSet
 from syncline.storage.catalogue import ClassInfo
 from syncline.storage.columns import LINK_TAG, key_to_columns
 from syncline.storage.query_leaves import FALSE, TRUE, Place, Sql, combine, constant_test, in_test, negate, pair_test
+from syncline.storage.query_text import text_search
 from syncline.storage.refs import ObjectRef
 from syncline.values import kinds
 
@@ -45,8 +46,7 @@ def constant_side(node: Compare) -> Test:
     operator, fold, right = node.operator, node.fold, node.right
     if operator is Operator.TEXT:
         assert isinstance(right, Constant)
-        wanted = str(right.value)
-        return lambda place: Sql(f"rlm_text(?, {place.value})", (wanted,))
+        return text_search(str(right.value))[0]
     operator = Operator.EQ if operator is Operator.IN else operator
     if isinstance(right, Constant):
         return lambda place: _against(operator, place, right.value, fold)

@@ -63,8 +63,9 @@ def explain(reader: Reader, query: Query, cls: ClassInfo, source: Source = None)
 
 _ALIAS: Final = re.compile(r"\b([cled]\d+|n_list|n_dict|rlm_node) (c|s|e|n|t\d+)\b")
 _SCAN: Final = re.compile(r"SCAN (\w+)")
-_SEARCH: Final = re.compile(r"SEARCH (\w+) USING (?:COVERING )?INDEX (\w+) \((.*)\)")
-_BY_KEY: Final = re.compile(r"SEARCH (\w+) USING (?:INTEGER )?PRIMARY KEY \((.*)\)")
+_SEARCH: Final = re.compile(r"SEARCH (\w+)(?: EXISTS)? USING (?:COVERING )?INDEX (\w+) \((.*)\)")
+_BY_KEY: Final = re.compile(r"SEARCH (\w+)(?: EXISTS)? USING (?:INTEGER )?PRIMARY KEY \((.*)\)")
+_WORDS: Final = re.compile(r"(?:ft|w|x)(\d+)$")
 _INDEX: Final = re.compile(r"(ix|x|u|un)(\d+)$")
 _COLUMN: Final = re.compile(r"\b[psl](\d+)\b")
 _OTHERS: Final[Mapping[str, str]] = {
@@ -96,6 +97,8 @@ class _Words:
             return f"look up {self._of(alias)} by {self._index(index)} where {self._columns(condition)}"
         if found := _BY_KEY.match(detail):
             alias, condition = found.groups()
+            if words := _WORDS.match(alias):
+                return self._words(int(words[1]), condition)
             return f"look up {self._of(alias)} by key where {condition}"
         if detail in _OTHERS:
             return _OTHERS[detail]
@@ -103,7 +106,15 @@ class _Words:
             return f"look at every row of {self._of(found[1])}"
         if "SUBQUERY" in detail and "SCALAR" in detail:
             return "for each of them:" if detail.startswith("CORRELATED") else "once:"
+        if detail.startswith("LIST SUBQUERY"):
+            return "once, all that there may be:"
         return detail.lower()
+
+    def _words(self, number: int, condition: str) -> str:
+        """A look into the full-text index of a property."""
+        named = self._property(number)
+        self.indexes[named] = None
+        return f"look up words of {named} where {condition.replace('tok', 'word').replace('o=?', 'object=?')}"
 
     def _of(self, alias: str) -> str:
         names = self._aliases.get(alias, set())

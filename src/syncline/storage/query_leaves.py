@@ -56,7 +56,8 @@ class Place(NamedTuple):
     """Where a value stands in a query: SQL for its columns (see :mod:`syncline.storage.layout`).
 
     ``kind`` is that of the property; ``value`` the value proper; ``key`` the sort key of decimals and Mixed values;
-    ``tag`` the type code of a Mixed value; ``class_id`` the class that a link leads to.
+    ``tag`` the type code of a Mixed value; ``class_id`` the class that a link leads to; ``words`` the id of a property
+    whose words are in a table, ``row`` the object that has the value then.
     """
 
     kind: int
@@ -64,6 +65,8 @@ class Place(NamedTuple):
     key: str = ""
     tag: str = ""
     class_id: int = 0
+    row: str = ""
+    words: int | None = None
 
 
 _NUMBERS: Final = frozenset({kinds.INT, kinds.FLOAT, kinds.DOUBLE})

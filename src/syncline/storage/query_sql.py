@@ -67,6 +67,7 @@ from syncline.storage.query_leaves import (
     pair_test,
 )
 from syncline.storage.query_ranges import ranges_an_index, text_range
+from syncline.storage.query_text import text_search
 from syncline.storage.query_values import Values, columns_of
 from syncline.storage.refs import CollectionRef, ObjectRef
 from syncline.values import kinds
@@ -323,10 +324,10 @@ class _Compiler:
         return self._compare(node.operator, node.left, node.right, node.fold)
 
     def _compare(self, operator: Operator, left: Operand, right: Operand, fold: Fold) -> Sql:
-        if operator is Operator.TEXT or (is_plural(left) and is_plural(right)):
-            raise NotInSql
         if isinstance(right, Constant):
             constant = right.value
+            if operator is Operator.TEXT:
+                return self._test(left, *text_search(str(constant)))
             if isinstance(constant, KeyedObject | TypeSet):
                 raise NotInSql
             null = matches(operator, None, constant, fold)

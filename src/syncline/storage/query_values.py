@@ -66,11 +66,15 @@ __all__ = ["Values", "columns_of"]
 
 
 class Rows(NamedTuple):
-    """A SELECT with the values of one group: ``v``, with ``s`` and ``t`` where the kind has a sort key and a tag."""
+    """A SELECT with the values of one group: ``v``, with ``s`` and ``t`` where the kind has a sort key and a tag.
+
+    With ``words``, a property whose words are in a table, also ``k``: the object that has the value.
+    """
 
     kind: int
     sql: Sql
     class_id: int = 0
+    words: int | None = None
 
 
 class Groups(NamedTuple):
@@ -131,6 +135,8 @@ def columns_of(prop: PropertyInfo, alias: str) -> Place:
         return Place(kinds.MIXED, f"{alias}.{columns[1]}", f"{alias}.{columns[2]}", f"{alias}.{columns[0]}")
     if prop.type == kinds.DECIMAL:
         return Place(kinds.DECIMAL, f"{alias}.{columns[0]}", f"{alias}.{columns[1]}")
+    if prop.words is not None:
+        return Place(prop.type, f"{alias}.{columns[0]}", row=f"{alias}.k", words=prop.id)
     return Place(prop.type, f"{alias}.{columns[0]}", class_id=prop.target_id)
 
 
@@ -476,7 +482,9 @@ def _rows(walk: _Walk, place: Place) -> Rows:
         columns += f", ifnull({place.key}, x'00') AS s"  # where there is no row there is no key
     if place.tag:
         columns += f", {place.tag} AS t"
-    return Rows(place.kind, walk.select(Sql(columns)), place.class_id)
+    if place.words is not None:
+        columns += f", {place.row} AS k"
+    return Rows(place.kind, walk.select(Sql(columns)), place.class_id, place.words)
 
 
 def _with_key(rows: Rows) -> Rows:
@@ -490,7 +498,8 @@ def _with_key(rows: Rows) -> Rows:
 def _place(rows: Rows, alias: str) -> Place:
     mixed = rows.kind == kinds.MIXED
     key = f"{alias}.s" if mixed or rows.kind == kinds.DECIMAL else ""
-    return Place(rows.kind, f"{alias}.v", key, f"{alias}.t" if mixed else "", rows.class_id)
+    row = f"{alias}.k" if rows.words is not None else ""
+    return Place(rows.kind, f"{alias}.v", key, f"{alias}.t" if mixed else "", rows.class_id, row, rows.words)
 
 
 def _constant_rows(value: object) -> Rows:

@@ -149,6 +149,8 @@ def set_primary_key(tx: WriteTransaction, info: ClassInfo, prop: PropertyInfo | 
             connection.execute(f"ALTER TABLE {info.table} DROP COLUMN {column}")
     if prop is not None:
         connection.execute(f"DROP INDEX IF EXISTS ix{prop.id}")
+        if prop.words is not None:
+            prop.words.drop(connection)
         connection.execute("UPDATE rlm_prop SET idx = 0 WHERE id = ?", (prop.id,))
     connection.execute("UPDATE rlm_class SET pk = ? WHERE id = ?", (None if prop is None else prop.id, info.id))
     _reload(workspace)

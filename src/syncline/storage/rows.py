@@ -224,6 +224,10 @@ class ClassRows:
             else:
                 columns.append(repeat(self._template[slot]))
         self._cursor.executemany(self.info.insert_sql, zip(*columns, strict=False))
+        for text in self.info.texts:
+            texts = cells.get(text.slot)
+            if texts is not None and text.words is not None:
+                text.words.add(self._cursor, zip(numbers, texts, strict=True))
         if self._by_key:
             for key in keys:
                 self._by_key.pop(key, None)  # it was known not to exist
@@ -314,11 +318,17 @@ class ClassRows:
     def flush(self) -> None:
         """Write everything that waits."""
         info = self.info
+        if info.texts and (self.gone or self.changed):
+            self._flush_words()  # those of the texts that SQLite still has
         if self.gone:
             self._cursor.executemany(info.delete_sql, [(k,) for k in self.gone])
             self.gone.clear()
         if self.new:
-            self._cursor.executemany(info.insert_sql, list(self.new.values()))
+            rows = list(self.new.values())
+            self._cursor.executemany(info.insert_sql, rows)
+            for prop in info.texts:
+                if prop.words is not None:
+                    prop.words.add(self._cursor, [(row[0], row[prop.slot]) for row in rows])
             self.new.clear()
         if self.changed:
             self._flush_changed()
@@ -327,6 +337,16 @@ class ClassRows:
             self._by_key.clear()
             self._bound_state = _UNKNOWN
             self._bounds_by_hi.clear()
+
+    def _flush_words(self) -> None:
+        """Tell the full-text indexes which texts are about to change or go."""
+        for prop in self.info.texts:
+            slot = prop.slot
+            texts: dict[int, object] = {k: values[slot] for k, values in self.changed.items() if slot in values}
+            for k in self.gone:
+                texts[k] = None
+            if texts and prop.words is not None:
+                prop.words.replace(self._cursor, texts)
 
     def _flush_changed(self) -> None:
         groups: dict[tuple[int, ...], list[list[SqlValue]]] = {}

@@ -13,7 +13,9 @@ import apsw
 from syncline.errors import InvalidNameError
 from syncline.storage.catalogue import (
     COLLECTION_FLAGS,
+    FULL_TEXT_INDEX,
     GENERAL_INDEX,
+    NOT_INDEXED,
     NULLABLE_FLAG,
     TYPE_CODES,
     Catalogue,
@@ -91,8 +93,12 @@ def nullability(type: int, collection: int, nullable: bool) -> bool:
     return nullable
 
 
-def is_indexable(type: int, collection: int) -> bool:
-    """Whether a general index is allowed (spec/sdk.md §1.5)."""
+def is_indexable(indexed: int, type: int, collection: int) -> bool:
+    """Whether that index, or none, is allowed (spec/sdk.md §1.5)."""
+    if indexed == NOT_INDEXED:
+        return True
+    if indexed == FULL_TEXT_INDEX:
+        return type == STRING and collection == SINGLE_COLLECTION
     return type in _INDEXABLE and (
         collection == SINGLE_COLLECTION or (collection == LIST_COLLECTION and type == STRING)
     )
@@ -158,6 +164,8 @@ def _create_beside(connection: apsw.Connection, info: ClassInfo, prop: PropertyI
     index_links(connection, info, prop)
     if prop.indexed == GENERAL_INDEX:
         _create_index(connection, info, prop)
+    if prop.words is not None:
+        prop.words.create(connection)
 
 
 def add_property(
@@ -196,6 +204,8 @@ def erase_property(connection: apsw.Connection, catalogue: Catalogue, info: Clas
     drop_views(connection)
     for index in (f"x{prop.id}", f"ix{prop.id}"):
         connection.execute(f"DROP INDEX IF EXISTS {index}")
+    if prop.words is not None:
+        prop.words.drop(connection)
     if prop.table is not None:
         connection.execute(f"DROP TABLE {prop.table.name}")
     for column in prop.columns:
@@ -213,6 +223,8 @@ def erase_class(connection: apsw.Connection, catalogue: Catalogue, info: ClassIn
     for prop in info.properties.values():
         if prop.table is not None:
             connection.execute(f"DROP TABLE {prop.table.name}")
+        if prop.words is not None:
+            prop.words.drop(connection)
         connection.execute("DELETE FROM rlm_incoming WHERE prop = ?", (prop.id,))
     connection.execute(f"DROP TABLE {info.table}")
     for table in ("rlm_incoming", "rlm_tomb", "rlm_prop"):
@@ -224,13 +236,18 @@ def erase_class(connection: apsw.Connection, catalogue: Catalogue, info: ClassIn
 def set_index(
     connection: apsw.Connection, catalogue: Catalogue, info: ClassInfo, prop: PropertyInfo, indexed: int
 ) -> Catalogue:
-    """Create or drop the general index; a full-text index is only noted."""
+    """Create an index, or drop the one that there is, or both."""
     connection.execute(f"DROP INDEX IF EXISTS ix{prop.id}")
+    if prop.words is not None:
+        prop.words.drop(connection)
     if indexed == GENERAL_INDEX:
         _create_index(connection, info, prop)
     connection.execute("UPDATE rlm_prop SET idx = ? WHERE id = ?", (indexed, prop.id))
     properties = [_copy(other, indexed if other.id == prop.id else None) for other in info.properties.values()]
     key = next((other for other in properties if other.is_primary_key), None)
+    words = next(other.words for other in properties if other.id == prop.id)
+    if words is not None:
+        words.create(connection)
     return _count(connection, catalogue.with_class(ClassInfo(info.id, info.name, info.kind, properties, key)))
 
 

@@ -3,7 +3,8 @@
 * the elements of a list are at 0 … n − 1;
 * a link leads to an object, or to a tombstone, which is hidden: it never dangles visibly;
 * an embedded object has exactly one owner, and so has a collection inside a Mixed;
-* elements belong to an object, or to a collection inside a Mixed, that exists.
+* elements belong to an object, or to a collection inside a Mixed, that exists;
+* a full-text index has the words of the texts, and no others.
 
 That a set holds no value twice is the primary key of its table. The statements depend on the schema only, so they are
 made once for each.
@@ -41,9 +42,13 @@ class Invariants:
             statement = self._statements[reader.catalogue] = _question(reader.catalogue)
         reader.flush()
         names = {0: "", **{info.id: f"{info.name} " for info in reader.catalogue.by_id.values()}}
-        return [
+        broken = [
             f"{complaint}: {names[where]}{number}" for complaint, where, number in reader.connection.execute(statement)
         ]
+        for prop in reader.catalogue.properties.values():
+            if prop.words is not None:
+                broken += prop.words.faults(reader.connection)
+        return broken
 
 
 def _question(catalogue: Catalogue) -> str:
