@@ -7,12 +7,14 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import apsw
 import pytest
 
 from syncline.errors import (
+    ClosedRealmError,
     ConfigurationError,
     DecryptionFailedError,
     FileError,
@@ -264,3 +266,44 @@ def test_a_read_only_look_changes_neither_the_file_nor_its_log(tmp_path: Path, c
         assert list(reader.catalogue.classes) == ["Dog"]
     file.close()
     assert contents() == before
+
+
+@pytest.fixture
+def connections() -> Iterator[list[apsw.Connection]]:
+    """Every connection that is opened meanwhile."""
+    opened: list[apsw.Connection] = []
+    apsw.connection_hooks.append(opened.append)
+    yield opened
+    apsw.connection_hooks.remove(opened.append)
+
+
+def schemas_known(connections: list[apsw.Connection]) -> int:
+    """How many of them SQLite has parsed the schema for, which takes most of the time of opening one."""
+    return sum(connection.status(apsw.SQLITE_DBSTATUS_SCHEMA_USED)[0] > 0 for connection in connections)
+
+
+def test_who_only_reads_has_one_connection_that_knows_the_schema(path: str, connections: list[apsw.Connection]) -> None:
+    make(path)
+    connections.clear()
+    file = RealmFile.open(path)
+    assert file.version == 2
+    assert stored(file) == 1
+    with file.snapshot() as snapshot, snapshot.lock:
+        assert snapshot.version == 2
+    assert (len(connections), schemas_known(connections)) == (2, 1)
+    with file.write() as tx:
+        set_sync_value(tx.connection, "test.value", 2)
+    with file.snapshot() as snapshot:
+        assert snapshot.version == 3
+    assert (len(connections), schemas_known(connections)) == (3, 2)
+    file.close()
+
+
+def test_a_file_that_was_closed_does_not_open_another_connection(path: str, connections: list[apsw.Connection]) -> None:
+    make(path)
+    file = RealmFile.open(path)
+    file.close()
+    connections.clear()
+    with pytest.raises(ClosedRealmError):
+        file.writer.connection.changes()
+    assert connections == []

@@ -43,7 +43,7 @@ from syncline.storage.changes import ChangeLog
 from syncline.storage.connection import page_key, translating
 from syncline.storage.lease import FileLease
 from syncline.storage.locks import delete_files
-from syncline.storage.opening import FileSettings, OpenParts, check_history, connect_reader, open_parts
+from syncline.storage.opening import FileSettings, OpenParts, check_history, connect_reader, connect_writer, open_parts
 from syncline.storage.reader import Reader
 from syncline.storage.snapshot import Snapshot, SnapshotPool
 from syncline.storage.transaction import WriteTransaction
@@ -78,11 +78,12 @@ class RealmFile:
         self._open = True
         self._forked = False
         self._references = 1
-        self._pool = SnapshotPool(lambda: connect_reader(settings, parts.lock))
+        self._pool = SnapshotPool(lambda: connect_reader(settings, parts.lock), parts.reading)
         self._bell = CommitBell(self._look, self._look())
         self._writer: Writer | None = None
-        if parts.writing is not None:
+        if not settings.read_only:
             self._writer = Writer(
+                lambda: connect_writer(settings),
                 parts.writing,
                 records=parts.keeps_history,
                 keep_asymmetric=settings.keep_asymmetric,
@@ -222,7 +223,7 @@ class RealmFile:
         try:
             self._looking.close(True)
             if self._writer is not None:
-                self._writer.connection.close(True)
+                self._writer.close()
         finally:
             if self._lock is not None:
                 self._lock.close()
@@ -428,8 +429,7 @@ class RealmFile:
         return self._look()
 
     def _look(self) -> int:
-        version: int = self.query("SELECT max(version) FROM rlm_commit")[0][0]
-        return version
+        return int(self.query("SELECT max(version) FROM rlm_commit")[0][0])
 
     @property
     def number_of_versions(self) -> int:
@@ -443,13 +443,14 @@ class RealmFile:
 
     @contextmanager
     def looking(self) -> Iterator[apsw.Connection]:
-        """The connection for single queries at the newest version, for as short as possible: one thread at a time."""
+        """A connection for single queries at the newest version, for as short as possible: one thread at a time."""
         self._check_open()
         with translating(self.path), self._looking_guard:
             self._looker = threading.get_ident()
             try:
                 self._check_open()
-                yield self._looking
+                with self._pool.lend() as connection:
+                    yield connection
             finally:
                 self._looker = 0
                 if self._closes_after_look:
@@ -563,6 +564,12 @@ class RealmFile:
         """
         return delete_files(os.path.realpath(path))
 
+    @property
+    def connections(self) -> list[apsw.Connection]:
+        """Every connection that is open now."""
+        writing = [] if self._writer is None or self._writer.opened is None else [self._writer.opened]
+        return [self._looking, *self._pool.connections(), *writing]
+
     # --- fork ---------------------------------------------------------------------------------------------------------
 
     def _abandon(self) -> None:
@@ -570,10 +577,7 @@ class RealmFile:
         self._open = False
         self._forked = True
         self._tx = None
-        connections = [self._looking, *self._pool.connections()]
-        if self._writer is not None:
-            connections.append(self._writer.connection)
-        for connection in connections:  # its destructor would write into a file that the parent is using
+        for connection in self.connections:  # its destructor would write into a file that the parent is using
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
         self._pool.abandon()
         if self._temporary is not None:

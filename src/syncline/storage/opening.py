@@ -15,7 +15,7 @@ from syncline.storage.connection import APPLICATION_ID, FORMAT, check_header, ch
 from syncline.storage.locks import LockFile, sync_directory
 from syncline.storage.writer import Clock
 
-__all__ = ["FileSettings", "OpenParts", "check_history", "connect_reader", "open_parts"]
+__all__ = ["FileSettings", "OpenParts", "check_history", "connect_reader", "connect_writer", "open_parts"]
 
 #: ``rlm_meta``: 1 where commits make history entries.
 _HISTORY: Final = "history"
@@ -38,14 +38,17 @@ class FileSettings(NamedTuple):
 
 
 class OpenParts(NamedTuple):
-    """What an open file consists of. ``lock`` and ``writing`` are None where nothing can be written.
+    """What an open file consists of. ``lock`` is None where nothing can be written.
 
-    ``looking`` is a connection for single statements; ``keeps_history`` is what the file says of itself.
+    ``looking`` only looks whether there is something new, and never needs to know the schema; ``reading`` is the first
+    connection for readers; ``writing`` is there if the file had to be written. ``keeps_history`` is what the file says
+    of itself.
     """
 
     lock: LockFile | None
     writing: apsw.Connection | None
     looking: apsw.Connection
+    reading: apsw.Connection
     keeps_history: bool
 
 
@@ -56,6 +59,11 @@ def check_history(path: str, keeps_history: bool, wanted: bool | None) -> None:
         raise MismatchedConfigError(
             f"{path} was created {made} sync history and cannot be used {use} it; copy its objects to a new Realm"
         )
+
+
+def connect_writer(settings: FileSettings) -> apsw.Connection:
+    """A connection that writes; it may create the file."""
+    return connect(settings.path, settings.key, writable=True, durable=settings.durable, vfs=settings.vfs)
 
 
 def connect_reader(settings: FileSettings, lock: LockFile | None) -> apsw.Connection:
@@ -79,37 +87,51 @@ def open_parts(settings: FileSettings, history: bool | None, create: bool) -> Op
         directory = os.path.dirname(path)
         if not os.path.isdir(directory):
             raise FileError(f"there is no directory {directory}: create it, then open the Realm")
-        if not check_header(path, settings.key is not None) and not create:
+        exists = check_header(path, settings.key is not None)
+        if not exists and not create:
             raise RealmFileNotFoundError(f"there is no Realm at {path}")
         lock = LockFile.open(path, settings.read_only)
         if lock is not None:
             on_failure.callback(lock.close)
-        writing = None
-        if not settings.read_only:
-            assert lock is not None
-            writing = connect(path, settings.key, writable=True, durable=settings.durable, vfs=settings.vfs)
-            on_failure.callback(writing.close, True)
-            if not check_identity(writing, path):
-                lock.acquire_writer()
-                try:
-                    _create(writing, settings, settings.new_history if history is None else history)
-                finally:
-                    lock.release_writer()
-            elif full_text.missing(writing):
-                lock.acquire_writer()
-                try:
-                    with writing:
-                        full_text.complete(writing)
-                finally:
-                    lock.release_writer()
+        writing = None if exists or settings.read_only else _made(settings, lock, history, on_failure)
         looking = connect_reader(settings, lock)
         on_failure.callback(looking.close, True)
         if not check_identity(looking, path):
-            raise FileError(f"there is no Realm at {path}, only an empty file")
-        keeps_history = bool(system.meta_value(looking, _HISTORY))
+            if settings.read_only or writing is not None:
+                raise FileError(f"there is no Realm at {path}, only an empty file")
+            writing = _made(settings, lock, history, on_failure)
+        reading = connect_reader(settings, lock)
+        on_failure.callback(reading.close, True)
+        keeps_history = bool(system.meta_value(reading, _HISTORY))
         check_history(path, keeps_history, history)
+        if lock is not None and not settings.read_only and full_text.missing(reading):
+            if writing is None:
+                writing = connect_writer(settings)
+                on_failure.callback(writing.close, True)
+            lock.acquire_writer()
+            try:
+                with writing:
+                    full_text.complete(writing)
+            finally:
+                lock.release_writer()
         on_failure.pop_all()
-        return OpenParts(lock, writing, looking, keeps_history)
+        return OpenParts(lock, writing, looking, reading, keeps_history)
+
+
+def _made(
+    settings: FileSettings, lock: LockFile | None, history: bool | None, on_failure: ExitStack
+) -> apsw.Connection:
+    """A writing connection to a file that may have to be made first."""
+    assert lock is not None
+    writing = connect_writer(settings)
+    on_failure.callback(writing.close, True)
+    if not check_identity(writing, settings.path):
+        lock.acquire_writer()
+        try:
+            _create(writing, settings, settings.new_history if history is None else history)
+        finally:
+            lock.release_writer()
+    return writing
 
 
 def _create(connection: apsw.Connection, settings: FileSettings, history: bool) -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Final
 
@@ -81,10 +82,12 @@ class SnapshotPool:
     snapshot, and whoever has the pool next takes it from there.
     """
 
-    def __init__(self, connect: Callable[[], apsw.Connection]) -> None:
+    def __init__(self, connect: Callable[[], apsw.Connection], first: apsw.Connection) -> None:
+        """``connect`` makes connections; ``first`` is one that is there already."""
         self._connect = connect
         self._guard = threading.Lock()
-        self._idle: list[apsw.Connection] = []
+        self._idle = [first]
+        self._lent: list[apsw.Connection] = []
         self._live: dict[int, Snapshot] = {}
         self._released: deque[Snapshot] = deque()
         self._newest: Snapshot | None = None
@@ -107,7 +110,7 @@ class SnapshotPool:
         return snapshot
 
     def _open_newest(self) -> Snapshot:
-        connection = self._idle.pop() if self._idle else self._connect()
+        connection = self._take_idle()
         try:
             connection.execute("BEGIN")
             version: int = connection.execute("SELECT max(version) FROM rlm_commit").get
@@ -123,6 +126,23 @@ class SnapshotPool:
             raise
         self._live[version] = snapshot
         return snapshot
+
+    def _take_idle(self) -> apsw.Connection:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return self._connect()
+
+    @contextmanager
+    def lend(self) -> Iterator[apsw.Connection]:
+        """A connection outside of any transaction, for a while."""
+        connection = self._take_idle()
+        self._lent.append(connection)
+        try:
+            yield connection
+        finally:
+            self._lent.remove(connection)
+            self._keep(connection)
 
     def begin_anew(self, write_back: Callable[[], bool]) -> bool:
         """Have ``write_back`` empty the write-ahead log, and nobody here need it any more; whether that was possible.
@@ -196,9 +216,14 @@ class SnapshotPool:
             self._put_back(connection)
 
     def _put_back(self, connection: apsw.Connection) -> None:
-        """End the read transaction and keep the connection, unless there are enough."""
-        if self._open and len(self._idle) < _IDLE_LIMIT:
+        """End the read transaction; the connection is free."""
+        if self._open:
             connection.execute("ROLLBACK")
+        self._keep(connection)
+
+    def _keep(self, connection: apsw.Connection) -> None:
+        """Keep a connection for the next snapshot, unless there are enough."""
+        if self._open and len(self._idle) < _IDLE_LIMIT:
             self._idle.append(connection)
         else:
             connection.close(True)
@@ -217,8 +242,12 @@ class SnapshotPool:
 
     def drop_idle(self) -> None:
         """Close the connections nobody uses."""
-        while self._idle:
-            self._idle.pop().close(True)
+        while True:
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                return
+            connection.close(True)
 
     def close(self) -> None:
         """End every snapshot, used or not."""
@@ -237,7 +266,7 @@ class SnapshotPool:
     def connections(self) -> list[apsw.Connection]:
         """Every connection, for the child of a fork, which must neither use nor close them."""
         used = [snapshot._connection for snapshot in self._live.values() if snapshot._connection is not None]
-        return used + self._idle
+        return used + self._idle + self._lent
 
     def abandon(self) -> None:
         """After fork: make every snapshot unusable without touching a connection."""
@@ -249,4 +278,5 @@ class SnapshotPool:
         self._live.clear()
         self._released.clear()
         self._idle.clear()
+        self._lent.clear()
         self._newest = None

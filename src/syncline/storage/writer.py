@@ -7,13 +7,14 @@ else was written on the connection. Callers hold the writer lock.
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 import apsw
 
 from syncline.changesets.codec import encode_recorded
-from syncline.errors import WrongTransactionStateError
+from syncline.errors import ClosedRealmError, WrongTransactionStateError
 from syncline.storage import catalogue, sync_state, views
 from syncline.storage.catalogue import Catalogue
 from syncline.storage.own_changes import OwnChanges
@@ -56,22 +57,26 @@ class RemoteOrigin(NamedTuple):
 class Writer:
     """Begins, commits and rolls back on the writing connection of one file.
 
-    ``records``: commits make history entries. ``keep_asymmetric``: see WriteTransaction. ``oldest_version`` tells the
-    oldest version that a reader in this process holds, None without readers.
+    ``connect`` makes the connection, with its first use; ``connection``: it is there already. ``records``: commits make
+    history entries. ``keep_asymmetric``: see WriteTransaction. ``oldest_version`` tells the oldest version that a
+    reader in this process holds, None without readers.
     """
 
     def __init__(
         self,
-        connection: apsw.Connection,
+        connect: Callable[[], apsw.Connection],
+        connection: apsw.Connection | None,
         *,
         records: bool,
         keep_asymmetric: bool,
         clock: Clock,
         oldest_version: Callable[[], int | None],
     ) -> None:
-        self.connection = connection
+        self._connect = connect
+        self._connection: apsw.Connection | None = None
+        self._connecting = threading.Lock()
+        self._is_closed = False
         self.records = records
-        self.own_changes = OwnChanges(connection)
         self._keep_asymmetric = keep_asymmetric
         self._clock = clock
         self._oldest_version = oldest_version
@@ -88,8 +93,39 @@ class Writer:
         self._wal_pages = 0
         self._wal_limit = _WAL_PAGES
         self._long_wal = _LONG_WAL_PAGES
+        if connection is not None:
+            self._adopt(connection)
+
+    @property
+    def connection(self) -> apsw.Connection:
+        """The writing connection. Raises ClosedRealmError after :meth:`close`."""
+        connection = self._connection
+        if connection is not None:
+            return connection
+        with self._connecting:
+            if self._is_closed:
+                raise ClosedRealmError("the Realm was closed")
+            return self._connection or self._adopt(self._connect())
+
+    def _adopt(self, connection: apsw.Connection) -> apsw.Connection:
         connection.set_commit_hook(self._forbids_commit)
         connection.set_wal_hook(self._note_wal)
+        #: the own changes that downloads are merged with; only inside a transaction
+        self.own_changes = OwnChanges(connection)
+        self._connection = connection
+        return connection
+
+    @property
+    def opened(self) -> apsw.Connection | None:
+        """The writing connection, if it was needed so far."""
+        return self._connection
+
+    def close(self) -> None:
+        """Close the connection, if there is one."""
+        with self._connecting:
+            self._is_closed = True
+            if self._connection is not None:
+                self._connection.close(True)
 
     def _forbids_commit(self) -> bool:
         """After an error SQLite may have ended the transaction: what comes later must not be stored on its own."""
@@ -219,9 +255,12 @@ class Writer:
         """Undo everything, and forget what may have been learned from it."""
         self.version = 0
         self._state = None
+        connection = self._connection
+        if connection is None:
+            return
         self.own_changes.clear()
-        if self.connection.in_transaction:
-            self.connection.execute("ROLLBACK")
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
 
     def shorten_wal(self) -> None:
         """Write the write-ahead log back when it is long, as far as readers allow; outside of a transaction.

@@ -44,9 +44,8 @@ class NestedFile(RealmFile):
             connection.pragma("application_id", APPLICATION_ID)
             connection.pragma("user_version", FORMAT)
         settings = FileSettings(_MEMORY, None, False, _no_time, durable=False, keep_asymmetric=not history)
-        super().__init__(
-            (f"nested:{id(connection)}", False), settings, OpenParts(_NoLock(), connection, connection, history)
-        )
+        parts = OpenParts(_NoLock(), writing=connection, looking=connection, reading=connection, keeps_history=history)
+        super().__init__((f"nested:{id(connection)}", False), settings, parts)
         self._connection = connection
 
     @contextmanager

@@ -18,7 +18,8 @@ __all__ = ["Looker", "close_dead"]
 def close_dead(file: RealmFile) -> None:
     """Close a file on a disk without power, without the work that would come to nothing."""
     if not file.is_closed:
-        file.writer.connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        for connection in file.connections:
+            connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         file.close()
 
 
