@@ -23,6 +23,7 @@ NAMES = [
     "Timestamp",
     "RealmConfiguration",
     "SchemaMode",
+    "SchemaSubsetMode",
     "Migration",
     "SyncConfiguration",
     "Realm",

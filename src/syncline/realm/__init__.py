@@ -18,7 +18,7 @@ from syncline.realm.references import ThreadSafeReference
 from syncline.realm.results import Results
 from syncline.realm.schedulers import AsyncioScheduler, FrozenScheduler, Scheduler, ThreadScheduler
 from syncline.realm.schema import ObjectSchema, Property
-from syncline.realm.schema_changes import SchemaMode
+from syncline.realm.schema_changes import SchemaMode, SchemaSubsetMode
 from syncline.realm.section_changes import SectionedChange
 from syncline.realm.sections import Section, SectionedResults, first_letter
 from syncline.realm.sets import Set
@@ -55,6 +55,7 @@ __all__ = [
     "Results",
     "Scheduler",
     "SchemaMode",
+    "SchemaSubsetMode",
     "Section",
     "SectionedChange",
     "SectionedResults",

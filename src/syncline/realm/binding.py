@@ -19,7 +19,7 @@ from syncline.errors import (
     RealmError,
 )
 from syncline.realm.attributes import Attribute
-from syncline.realm.models import DynamicObject, Model, ModelMeta, unknown_property
+from syncline.realm.models import Model, ModelMeta, unknown_property
 from syncline.realm.plans import Plan
 from syncline.realm.spots import built_in_place
 from syncline.storage.catalogue import Catalogue, ClassInfo, PropertyInfo
@@ -106,7 +106,7 @@ class Binding:
         before, key, old_key = self.info, info.primary_key, self.info.primary_key
         if info.kind != before.kind or (key and key.name) != (old_key and old_key.name):
             return False
-        if issubclass(self.model, DynamicObject) and len(info.properties) != len(before.properties):
+        if not self.context.classes.is_requested(before.name) and len(info.properties) != len(before.properties):
             return False
         shapes = [(p.type, p.nullable, p.collection, p.target) for p in self.places]
         now = [info.properties.get(place.name) for place in self.places]

@@ -13,7 +13,7 @@ from syncline.realm.converters import describe
 from syncline.realm.dynamic import dynamic_model
 from syncline.realm.models import Model, ModelInfo, ModelMeta
 from syncline.realm.schema_changes import Change, compare
-from syncline.storage.catalogue import Catalogue
+from syncline.storage.catalogue import Catalogue, ClassInfo
 
 if TYPE_CHECKING:
     from syncline.realm.context import Context
@@ -37,6 +37,8 @@ class Classes:
         self._by_class: dict[type[Model] | str, Binding] = {}
         self._missing: dict[str, Binding] = {}
         self._catalogue: Catalogue | None = None
+        #: requested classes that :meth:`drop` has removed
+        self._dropped: dict[str, ModelMeta] = {}
 
     def follow(self, catalogue: Catalogue) -> None:
         """The version that is read may have another schema.
@@ -44,6 +46,8 @@ class Classes:
         Raises InvalidExternalSchemaChangeError if a class in use is gone or became another one, unless only the file
         says what it is: then it is looked up again, and its objects are invalid.
         """
+        if self._dropped:
+            self._restore(catalogue)
         before = self._catalogue
         if before is not None and before.counter != catalogue.counter:
             self._verify_unused(before, catalogue)
@@ -75,7 +79,7 @@ class Classes:
     def _lose(self, binding: Binding) -> None:
         """The class of a binding is not what it was."""
         name = binding.info.name
-        if name in (self.models or ()):
+        if self.is_requested(name):
             raise misfit(binding.name, self.context.file.path)
         binding.forget_all()
         self._known.pop(name, None)
@@ -114,10 +118,11 @@ class Classes:
     def _look_up(self, cls: type[Model] | str) -> Binding:
         catalogue = self.context.reader().catalogue
         if isinstance(cls, str):
-            name = self._stored_name(cls)
+            name = self.stored_name(cls)
         elif isinstance(cls, ModelMeta):
             name = cls._info.stored_name
-            if self._known.get(name) is not cls and not (self._by_name and name in self._known):
+            known = self._known.get(name)
+            if known is None or not (self._by_name or issubclass(known, cls)):  # perhaps one with more properties
                 raise NoSuchTableError(
                     f"{cls.__name__} is not in the schema of this Realm; open it with "
                     f"RealmConfiguration(schema=[{', '.join([*self.names(), cls.__name__])}])"
@@ -135,8 +140,39 @@ class Classes:
             raise NoSuchTableError(f"this Realm has no class {cls!r}: {hint}")
         return self.binding(info.id)
 
-    def _stored_name(self, public: str) -> str:
+    def stored_name(self, public: str) -> str:
+        """The stored name of a class that the application calls so."""
         return next((stored for stored, model in self._known.items() if model.__name__ == public), public)
+
+    def is_requested(self, stored_name: str) -> bool:
+        """Whether the application said what the class is; otherwise only the file does."""
+        return stored_name in (self.models or ())
+
+    def drop(self, info: ClassInfo) -> None:
+        """The open transaction has removed the class; it is back if that is undone."""
+        binding = self._bindings.pop(info.id, None)
+        if binding is not None:
+            binding.forget_all()
+        self._by_class = {cls: other for cls, other in self._by_class.items() if other.info.name != info.name}
+        if self.models is not None and info.name in self.models:
+            self._dropped[info.name] = self.models[info.name]
+            self.models = {name: model for name, model in self.models.items() if name != info.name}
+        self._known.pop(info.name, None)
+
+    def _restore(self, catalogue: Catalogue) -> None:
+        """What was dropped in a transaction that was undone is there again; after a commit it is gone for good."""
+        for name in list(self._dropped):
+            if catalogue.find(name) is not None:
+                model = self._known[name] = self._dropped.pop(name)
+                self.models = {**(self.models or {}), name: model}
+            elif self.context.tx is None:
+                del self._dropped[name]
+
+    def requested(self) -> Mapping[str, ModelMeta] | None:
+        """The models by stored name, as of the version that is read; None: whatever the file has."""
+        if self._dropped:
+            self.context.reader()
+        return self.models
 
     def names(self) -> list[str]:
         """Public names of the classes of this Realm."""

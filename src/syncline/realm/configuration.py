@@ -14,7 +14,7 @@ from syncline.realm.backend import sync_backend
 from syncline.realm.converters import describe
 from syncline.realm.models import Model
 from syncline.realm.schema import ObjectSchema
-from syncline.realm.schema_changes import SchemaMode
+from syncline.realm.schema_changes import SchemaMode, SchemaSubsetMode
 
 if TYPE_CHECKING:
     from syncline.realm.migration import Migration
@@ -105,6 +105,8 @@ class RealmConfiguration:
         max_active_versions: beginning a write raises LimitExceededError while more versions than this are alive.
         schema_mode: what happens when the models differ from the file; by default what the other settings imply:
             AUTOMATIC, READ_ONLY, SOFT_RESET (``delete_if_migration_needed``) or ADDITIVE_EXPLICIT (synced).
+        schema_subset_mode: what the Realm shows of a file that has more classes and properties than the models;
+            by default nothing of it.
         cache: opening the same Realm again on the same thread or event loop gives the same handle, which whoever closes
             it first closes for all.
     """
@@ -124,6 +126,7 @@ class RealmConfiguration:
     seed_file: str | os.PathLike[str] | None = None
     max_active_versions: int | None = None
     schema_mode: SchemaMode | None = None
+    schema_subset_mode: SchemaSubsetMode = SchemaSubsetMode.STRICT
     cache: bool = False
 
     default: ClassVar[_Default] = _Default()
@@ -153,6 +156,10 @@ class RealmConfiguration:
             raise ConfigurationError(f"in_memory: expected True, False or a name, got {describe(self.in_memory)}")
         if self.schema_mode is not None and not isinstance(self.schema_mode, SchemaMode):
             raise ConfigurationError(f"schema_mode: expected a SchemaMode, got {describe(self.schema_mode)}")
+        if not isinstance(self.schema_subset_mode, SchemaSubsetMode):
+            raise ConfigurationError(
+                f"schema_subset_mode: expected a SchemaSubsetMode, got {describe(self.schema_subset_mode)}"
+            )
 
     def _check_numbers(self) -> None:
         version, most = self.schema_version, self.max_active_versions

@@ -131,6 +131,8 @@ class Context:
         self.catalogue: Catalogue | None = None
         #: in a migration: assigns primary keys, which never change otherwise
         self.assign_key: Callable[[ClassInfo, int, Key], None] | None = None
+        #: in a migration: removes a class with its objects
+        self.delete_class: Callable[[str], bool] | None = None
         #: the transaction is somebody else's, who ends it
         self.is_guest = False
         self._idle_lock = self.lock
@@ -292,7 +294,7 @@ class Context:
     def leave(self) -> None:
         """The opposite of :meth:`join`."""
         self.is_guest = False
-        self.assign_key = None
+        self.assign_key = self.delete_class = None
         self.tx = None
         self._lose_version()
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
-from syncline.errors import RealmFileNotFoundError, TypeMismatchError, WrongTransactionStateError
+from syncline.errors import IllegalOperationError, RealmFileNotFoundError, TypeMismatchError, WrongTransactionStateError
 from syncline.realm import file_copies as copying
 from syncline.realm.backend import sync_backend
 from syncline.realm.configuration import RealmConfiguration
 from syncline.realm.context import Context
 from syncline.realm.opening import configuration_of
+from syncline.storage import evolution
 from syncline.storage.file import RealmFile
-from syncline.storage.schema_version import schema_version
+from syncline.storage.schema_version import schema_version, set_schema_version
+
+if TYPE_CHECKING:
+    from syncline.realm.models import Model
 
 __all__ = ["RealmMaintenance"]
 
@@ -99,6 +103,38 @@ class RealmMaintenance:
         if config.sync is None:
             return RealmFile.delete(config.file_path)
         return sync_backend().delete_files(config.sync, config.file_path, config.encryption_key)
+
+    def delete_model(self, cls: type[Model] | str) -> bool:
+        """Remove a class with all its objects, inside a write transaction; whether there was one.
+
+        Links to its objects in Mixed values become None. The file's schema version grows by one: models without the
+        class, or with another of its name, are opened with that version or a higher one (in a migration function the
+        version is that of the migration). Raises WrongTransactionStateError, and IllegalOperationError while a property
+        of another class links to it, and for a file that is or was synced: such files are only ever added to.
+        """
+        context = self._context
+        tx = context.writing()
+        name = cls if isinstance(cls, str) else cls._info.stored_name
+        name = context.classes.stored_name(name)
+        if context.delete_class is not None:
+            return context.delete_class(name)
+        info = tx.catalogue.find(name)
+        if info is None:
+            return False
+        if context.file.keeps_history:
+            raise IllegalOperationError(f"{name} cannot be removed: what a synced file has stays there for all devices")
+        for prop in tx.catalogue.links_to(info):
+            if prop.class_id != info.id:
+                owner = tx.catalogue.by_id[prop.class_id].name
+                raise IllegalOperationError(f"{name} cannot be removed: {owner}.{prop.name} links to it")
+        version = schema_version(tx)
+        context.classes.drop(info)
+        evolution.erase_class(tx.workspace, info, True)
+        if version is not None:
+            set_schema_version(tx, version + 1)
+        context.classes.follow(tx.catalogue)
+        context.touch()
+        return True
 
     def write_copy(
         self,

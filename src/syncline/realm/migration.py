@@ -18,10 +18,8 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from decimal import Decimal
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, Protocol
-from uuid import UUID
 
 from syncline.errors import MigrationFailedError
 from syncline.realm.classes import Classes
@@ -36,7 +34,7 @@ from syncline.storage.catalogue import Catalogue, ClassInfo, PropertyInfo
 from syncline.storage.file import RealmFile
 from syncline.storage.snapshot import Snapshot
 from syncline.storage.transaction import WriteTransaction
-from syncline.values import Key, ObjectId, Timestamp, kinds
+from syncline.values import Key
 
 if TYPE_CHECKING:
     from syncline.realm.binding import Binding
@@ -46,20 +44,6 @@ __all__ = ["MakeRealm", "Migration", "Step", "Work", "work_in"]
 
 #: Objects of the old Realm that are read at once.
 _PAGE: Final = 256
-
-#: What required properties hold before anything is assigned (spec/sdk.md §1.3).
-_ZEROS: Final[dict[int, Any]] = {
-    kinds.INT: 0,
-    kinds.BOOL: False,
-    kinds.STRING: "",
-    kinds.BINARY: b"",
-    kinds.TIMESTAMP: Timestamp(0, 0),
-    kinds.FLOAT: 0.0,
-    kinds.DOUBLE: 0.0,
-    kinds.DECIMAL: Decimal(0),
-    kinds.OBJECT_ID: ObjectId(bytes(12)),
-    kinds.UUID: UUID(int=0),
-}
 
 
 class MakeRealm(Protocol):
@@ -206,6 +190,7 @@ class Migration:
         """The Realms are there."""
         self.old, self.new = old, new
         new._context.assign_key = self._assign_key
+        new._context.delete_class = self.delete_model
         self._show()
 
     def _show(self) -> None:
@@ -337,7 +322,9 @@ def _models(catalogue: Catalogue, schemas: Mapping[str, ObjectSchema]) -> dict[s
 
     for name, info in catalogue.classes.items():
         schema = schemas.get(name)
-        models[name] = model_of_schema(schema_of(info) if schema is None else _merged(schema, info), find)
+        models[name] = model_of_schema(
+            schema_of(info) if schema is None else _merged(schema, info), find, is_checked=True
+        )
     return models
 
 
@@ -352,7 +339,7 @@ def _merged(schema: ObjectSchema, info: ClassInfo) -> ObjectSchema:
 
 def _leaving(prop: Property) -> Property:
     """A property that will be removed: nobody has to give new objects a value for it."""
-    return replace(prop, default=_ZEROS[prop.type.kind]) if prop.required else prop
+    return replace(prop, default=None) if prop.required else prop
 
 
 def _unindexed(prop: Property, key: str | None) -> Property:

@@ -15,7 +15,8 @@ from __future__ import annotations
 import sys
 import weakref
 from collections import ChainMap
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn, Self, TypeVar, cast, dataclass_transform, get_origin
 
@@ -38,7 +39,15 @@ if TYPE_CHECKING:
     from syncline.realm.streams import Changes
     from syncline.realm.tokens import NotificationToken
 
-__all__ = ["AsymmetricModel", "EmbeddedModel", "Model", "ModelInfo", "collection_annotations", "model_of_schema"]
+__all__ = [
+    "AsymmetricModel",
+    "EmbeddedModel",
+    "Model",
+    "ModelInfo",
+    "collection_annotations",
+    "model_of_schema",
+    "widened",
+]
 
 M = TypeVar("M")
 
@@ -133,15 +142,21 @@ class ModelInfo:
         self.install(schema, {name: _target(model) for name, model in targets.items() if model is not None})
         return schema
 
-    def install(self, schema: ObjectSchema, targets: Mapping[str, Callable[[], ClassRef]]) -> None:
-        """Give the class its attributes; ``targets`` finds the classes that links lead to."""
+    def install(
+        self, schema: ObjectSchema, targets: Mapping[str, Callable[[], ClassRef]], hidden: Container[Property] = ()
+    ) -> None:
+        """Give the class its attributes; ``targets`` finds the classes that links lead to.
+
+        ``hidden`` properties are no Python attributes: their names may be those of methods.
+        """
         slot = 0
         for place, prop in enumerate(schema.properties):
             attribute = make_attribute(self.public_name, prop, place, slot, targets.get(prop.name))
             attribute.expression._owner = self
             slot += not prop.type.is_collection
             self.attributes[prop.name] = attribute
-            type.__setattr__(self.model, prop.name, attribute)
+            if prop not in hidden:
+                type.__setattr__(self.model, prop.name, attribute)
         for prop in schema.computed:
             computed = BacklinksAttribute(self.public_name, prop, targets[prop.name])
             computed.expression._owner = self
@@ -489,6 +504,24 @@ class Model(ModelCopies, ModelFreezing, _State, metaclass=ModelMeta):
         def __getattr__(self, name: str) -> NoReturn:
             raise unknown_property(type(self).__name__, name, type(self)._info.attributes)
 
+    def __getitem__(self, name: str) -> Any:
+        """A property by its name: ``obj["age"]``. Raises InvalidPropertyError."""
+        return self._attribute(name).__get__(self)
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self._attribute(name).__set__(self, value)
+
+    #: having items does not make an object a sequence
+    __iter__: ClassVar[None] = None
+    __contains__: ClassVar[None] = None
+
+    def _attribute(self, name: str) -> Attribute | BacklinksAttribute:
+        info = type(self)._info
+        attribute = info.attributes.get(name) or info.computed.get(name)
+        if attribute is None:
+            raise unknown_property(info.public_name, name, info.attributes)
+        return attribute
+
     # --- unmanaged objects ---
 
     def _default(self, prop: Property) -> Any:
@@ -557,34 +590,21 @@ class AsymmetricModel(Model):
 
 
 class DynamicObject(Model):
-    """Base of the classes made from a schema instead of a class body: properties also by ``obj["name"]``."""
+    """Base of the classes made from a schema instead of a class body."""
 
     __slots__ = ()
 
     class Meta:
         abstract = True
 
-    def __getitem__(self, name: str) -> Any:
-        return self._attribute(name).__get__(self)
 
-    def __setitem__(self, name: str, value: Any) -> None:
-        self._attribute(name).__set__(self, value)
-
-    def _attribute(self, name: str) -> Attribute | BacklinksAttribute:
-        info = type(self)._info
-        attribute = info.attributes.get(name) or info.computed.get(name)
-        if attribute is None:
-            raise unknown_property(info.public_name, name, info.attributes)
-        return attribute
-
-
-def model_of_schema(schema: ObjectSchema, find: Callable[[str], ClassRef]) -> ModelMeta:
+def model_of_schema(schema: ObjectSchema, find: Callable[[str], ClassRef], *, is_checked: bool = False) -> ModelMeta:
     """A model class for a schema written by hand or read from a file; ``find`` gives the classes that links lead to.
 
-    Raises SchemaError with all problems of the class.
+    Raises SchemaError with all problems of the class, unless it ``is_checked`` already.
     """
-    problems = class_problems(schema)
-    problems += _default_problems(schema) if not problems else []
+    problems = [] if is_checked else class_problems(schema)
+    problems += [] if is_checked or problems else _default_problems(schema)
     if problems:
         raise schema_error(problems)
     model = type.__new__(ModelMeta, schema.name, (DynamicObject,), {"__slots__": (), "__module__": __name__})
@@ -594,6 +614,27 @@ def model_of_schema(schema: ObjectSchema, find: Callable[[str], ClassRef]) -> Mo
     targets = {p.name: p.type.target for p in links if p.type.kind == kinds.LINK and p.type.target}
     info.install(schema, {name: _lookup(find, target) for name, target in targets.items()})
     return model
+
+
+def widened(model: ModelMeta, rest: Iterable[Property], find: Callable[[str], ClassRef]) -> ModelMeta:
+    """The same class with more properties, which the file has beyond those of the model.
+
+    Creating an object needs no values for them. Those that have the name of a method are reached by ``obj["name"]``.
+    """
+    narrow = model._info
+    extra = [replace(prop, default=None) if prop.required else prop for prop in rest]
+    wide = type.__new__(ModelMeta, model.__name__, (model,), {"__slots__": (), "__module__": model.__module__})
+    info = wide._info = ModelInfo(wide, narrow.declared, narrow.names, narrow.kind, narrow.stored_name)
+    own = narrow.schema
+    declared = [*own.properties, *extra, *own.computed]
+    targets = {p.name: p.type.target for p in declared if p.type.kind == kinds.LINK and p.type.target}
+    schema = ObjectSchema(own.name, declared, kind=own.kind, stored_name=own.stored_name)
+    info.install(
+        schema,
+        {name: _lookup(find, target) for name, target in targets.items()},
+        hidden=[prop for prop in extra if hasattr(model, prop.name)],
+    )
+    return wide
 
 
 def _lookup(find: Callable[[str], ClassRef], target: str) -> Callable[[], ClassRef]:

@@ -80,7 +80,8 @@ class Admission:
         if realm is None or realm.is_closed:
             return None
         self.end()
-        if configuration.schema is not None and realm.config.schema != configuration.schema:
+        asked = (configuration.schema, configuration.schema_subset_mode)
+        if configuration.schema is not None and (realm.config.schema, realm.config.schema_subset_mode) != asked:
             raise MismatchedConfigError(
                 f"{realm.path} is open on this thread with other classes; use cache=False for a Realm of its own"
             )

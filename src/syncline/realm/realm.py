@@ -35,7 +35,6 @@ from syncline.realm.configuration import RealmConfiguration
 from syncline.realm.context import Context, Pins
 from syncline.realm.deleting import clear, delete
 from syncline.realm.delivery import Delivery
-from syncline.realm.dynamic import schema_of
 from syncline.realm.exchange import RealmExchange
 from syncline.realm.freezing import frozen_of, live_of
 from syncline.realm.maintenance import RealmMaintenance
@@ -48,6 +47,7 @@ from syncline.realm.schedulers import FrozenScheduler, Scheduler, current_schedu
 from syncline.realm.schema import ObjectSchema
 from syncline.realm.schema_changes import SchemaMode
 from syncline.realm.schema_update import fit, models_by_name
+from syncline.realm.subsets import shown, with_the_rest
 from syncline.realm.tokens import NotificationToken
 from syncline.realm.versions import RealmVersions
 from syncline.storage.connection import translating
@@ -202,10 +202,12 @@ class Realm(RealmVersions, RealmAsyncWrites, RealmReferences, RealmExchange, Rea
     ) -> Realm:
         file: RealmFile | None = None
         try:
-            models = None if config.schema is None else models_by_name(config.schema)
+            models: Mapping[str, ModelMeta] | None = None if config.schema is None else models_by_name(config.schema)
             file = open_file(config)
             if models is not None:
                 fit(file, models, config, cls._beside)
+                with file.snapshot() as snapshot:
+                    models = with_the_rest(models, snapshot.catalogue, config.schema_subset_mode)
             return cls._make(config, file, models, admission, is_attached, scheduler)
         except BaseException:
             if file is not None:
@@ -311,10 +313,20 @@ class Realm(RealmVersions, RealmAsyncWrites, RealmReferences, RealmExchange, Rea
 
     @property
     def schema(self) -> list[ObjectSchema]:
-        """The classes of this Realm: those of its configuration, or all that the file has."""
-        if self._context.classes.models is not None:
-            return [model._info.schema for model in self._context.classes.models.values()]
-        return [schema_of(info) for info in self._context.reader().catalogue.classes.values()]
+        """The classes of this Realm: those of its configuration (and the rest, if its ``schema_subset_mode`` says so),
+        or all that the file has.
+        """
+        context = self._context
+        return shown(context.classes.requested(), self._config.schema_subset_mode, lambda: context.reader().catalogue)
+
+    @property
+    def dynamic(self) -> Self:
+        """The Realm for those who know classes and properties by name: ``realm.dynamic.objects("Dog")[0]["name"]``.
+
+        Every Realm understands names, so this is the Realm itself; one that was opened without a schema has whatever
+        the file has, and follows what others make of it.
+        """
+        return self
 
     @property
     def version(self) -> int:

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from enum import Enum
+from enum import Enum, Flag
 from typing import Final, NamedTuple
 
 from syncline.realm.schema import ObjectSchema, Property, PropertyType
 from syncline.storage.catalogue import FULL_TEXT_INDEX, GENERAL_INDEX, NOT_INDEXED, Catalogue, ClassInfo, PropertyInfo
 from syncline.values import kinds
 
-__all__ = ["APPLIED", "IGNORED", "Change", "SchemaChange", "SchemaMode", "compare", "index_of", "refused", "type_of"]
+__all__ = [
+    "APPLIED",
+    "IGNORED",
+    "Change",
+    "SchemaChange",
+    "SchemaMode",
+    "SchemaSubsetMode",
+    "compare",
+    "index_of",
+    "refused",
+    "type_of",
+]
 
 _KINDS: Final = {kinds.TOP_LEVEL: "ordinary", kinds.EMBEDDED: "embedded", kinds.ASYMMETRIC: "asymmetric"}
 
@@ -49,6 +60,19 @@ class SchemaMode(Enum):
     def resets(self) -> bool:
         """Whether the file is deleted instead of migrated."""
         return self in (SchemaMode.SOFT_RESET, SchemaMode.HARD_RESET)
+
+
+class SchemaSubsetMode(Flag):
+    """What a Realm shows of a file that has more than its models (spec/sdk.md §2.5)."""
+
+    #: The models, and nothing else.
+    STRICT = 0
+    #: The other classes too, in ``realm.schema``.
+    INCLUDE_TYPES = 1
+    #: The other properties of the models' classes too, as the file has them when it is opened: ``obj["name"]``.
+    INCLUDE_PROPERTIES = 2
+    #: Everything.
+    COMPLETE = 3
 
 
 class Change(Enum):
