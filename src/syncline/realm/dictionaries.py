@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from syncline.errors import KeyNotFoundError, TypeMismatchError
 from syncline.realm.collection_summaries import SummarizedCollection
 from syncline.realm.converters import describe
+from syncline.realm.dictionary_views import DictionaryItems, DictionaryKeys, DictionaryValues
 from syncline.realm.linked import delete_objects, results_of
 from syncline.realm.models import collection_annotations
 from syncline.realm.spots import DictionarySpot, built_in_place
@@ -39,6 +40,18 @@ class Dictionary(SummarizedCollection, MutableMapping[str, T]):
         reader = self._read()
         with self._context.lock:
             return iter(reader.dict_keys(self._reference))
+
+    def keys(self) -> DictionaryKeys:
+        """The keys: a view as of Python's mappings, and live results."""
+        return DictionaryKeys(self)
+
+    def values(self) -> DictionaryValues[T]:
+        """The values, in the order of their keys: a view as of Python's mappings, and live results."""
+        return DictionaryValues(self)
+
+    def items(self) -> DictionaryItems[T]:
+        """Keys and values."""
+        return DictionaryItems(self)
 
     def __contains__(self, key: object) -> bool:
         reader = self._read()

@@ -159,9 +159,9 @@ class LiveCollection(CollectionFreezing):
             and self._context.file.path == other._context.file.path
         )
 
-    def _shown(self, elements: Callable[[], Iterable[str]], brackets: str) -> str:
+    def _shown(self, elements: Callable[[], Iterable[str]], brackets: str, name: str | None = None) -> str:
         """The text of repr; never raises."""
-        name = type(self).__name__
+        name = name or type(self).__name__
         try:
             if not self.is_valid:
                 return f"<{name} ({'closed' if self._context.closed else 'deleted'})>"

@@ -21,6 +21,7 @@ from syncline.realm.key_paths import KeyPath, parse_key_paths
 from syncline.realm.merging import merged
 from syncline.realm.observing import (
     DictionaryObserver,
+    DictionaryViewObserver,
     Listener,
     ListObserver,
     ObjectObserver,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from syncline.realm.binding import Binding
     from syncline.realm.context import Context
     from syncline.realm.dictionaries import Dictionary
+    from syncline.realm.dictionary_views import DictionaryView
     from syncline.realm.lists import List
     from syncline.realm.models import Model, ModelInfo
     from syncline.realm.results import Results
@@ -288,6 +290,12 @@ class Observers:
     ) -> NotificationToken:
         """See :meth:`Dictionary.observe`."""
         return self._add(DictionaryObserver(collection, listener, self._element_paths(collection, key_paths)), keep)
+
+    def observe_dictionary_view(
+        self, view: DictionaryView[Any], listener: Listener, key_paths: Sequence[str] | None, keep: bool = False
+    ) -> NotificationToken:
+        """See :meth:`DictionaryView.observe`."""
+        return self._add(DictionaryViewObserver(view, listener, self._element_paths(view._mapping, key_paths)), keep)
 
     def _paths(self, key_paths: Sequence[str] | None, binding: Binding) -> list[KeyPath] | None:
         return parse_key_paths(key_paths, binding.model._info, self._find)

@@ -34,17 +34,19 @@ from syncline.realm.sections import Layout, Section, SectionedResults, identity_
 from syncline.realm.streams import Inbox, frozen_view
 from syncline.storage.backlinks import links_through
 from syncline.storage.changes import DICT_CLEAR, UNKNOWN, ListOperation
-from syncline.storage.refs import ObjectRef
+from syncline.storage.refs import CollectionRef, ObjectRef
 from syncline.values import kinds
 from syncline.values.order import sort_key
 
 if TYPE_CHECKING:
     from syncline.realm.binding import Binding
+    from syncline.realm.dictionary_views import DictionaryView
     from syncline.realm.results import Results
 
 __all__ = [
     "CollectionObserver",
     "DictionaryObserver",
+    "DictionaryViewObserver",
     "ListObserver",
     "Listener",
     "ObjectObserver",
@@ -266,13 +268,10 @@ class ResultsObserver(CollectionObserver):
         return {*(key for first, stop in ranges for key in range(first, stop)), *gone}.union(*written)
 
 
-class SectionsObserver(Observer):
-    """Sections of results, from what happened to the results."""
+class _OuterObserver(Observer):
+    """Tells in another form what an ``inner`` one finds."""
 
-    def __init__(self, sections: SectionedResults[Any], listener: Listener, paths: list[KeyPath] | None) -> None:
-        super().__init__(sections, listener, paths)
-        self.inner = ResultsObserver(sections.results, listener, paths)
-        self.layout = Layout(())
+    inner: CollectionObserver
 
     def state(self) -> dict[str, Any]:
         return super().state() | {"inner state": self.inner.state()}
@@ -281,9 +280,23 @@ class SectionsObserver(Observer):
         self.inner.restore(state.pop("inner state"))
         super().restore(state)
 
-    def prepare(self, affected: Affected) -> SectionedChange | None:
-        flat = self.inner.prepare(affected)
+    def found(self, affected: Affected) -> Any:
+        """What the inner one is to be told."""
+        change = self.inner.prepare(affected)
         self.started, self.finished = self.inner.started, self.inner.finished
+        return change
+
+
+class SectionsObserver(_OuterObserver):
+    """Sections of results, from what happened to the results."""
+
+    def __init__(self, sections: SectionedResults[Any], listener: Listener, paths: list[KeyPath] | None) -> None:
+        super().__init__(sections, listener, paths)
+        self.inner = ResultsObserver(sections.results, listener, paths)
+        self.layout = Layout(())
+
+    def prepare(self, affected: Affected) -> SectionedChange | None:
+        flat = self.found(affected)
         if flat is None:
             return None
         old, self.layout = self.layout, Layout(()) if self.finished else self.observed.layout()
@@ -437,10 +450,15 @@ class SetObserver(_OwnedObserver):
         stored = self.stored()
         self.members = [_member(value) for value in stored]
         modified = {self.members[place] for place in self.affected_targets(affected, stored)}
-        reference = self.observed._reference
-        operations = affected.log.dicts.get((reference.property_id, reference.owner), ()) if affected.log else ()
-        cleared = any(operation == DICT_CLEAR for operation, _ in operations)
-        return compare_members(old, self.members, modified, cleared=cleared)
+        return compare_members(old, self.members, modified, cleared=_cleared(affected, self.observed._reference))
+
+
+def _cleared(affected: Affected, reference: CollectionRef) -> bool:
+    """Whether ``clear()`` was called for a set or dictionary."""
+    if affected.log is None:
+        return False
+    operations = affected.log.dicts.get((reference.property_id, reference.owner), ())
+    return any(operation == DICT_CLEAR for operation, _ in operations)
 
 
 def _member(value: Any) -> Any:
@@ -478,6 +496,28 @@ class DictionaryObserver(_OwnedObserver):
         places = self.affected_targets(affected, [value for _, value in items])
         modified = written | ({items[place][0] for place in places} & common)
         return DictionaryChange(_sorted(old - self.keys), _sorted(self.keys - old), _sorted(modified))
+
+
+class DictionaryViewObserver(_OuterObserver):
+    """The keys or the values of a dictionary by their places, from what happened to its entries."""
+
+    inner: DictionaryObserver
+
+    def __init__(self, view: DictionaryView[Any], listener: Listener, paths: list[KeyPath] | None) -> None:
+        super().__init__(view, listener, paths)
+        self.inner = DictionaryObserver(view._mapping, listener, paths)
+
+    def prepare(self, affected: Affected) -> CollectionChange | None:
+        old = _sorted(self.inner.keys) if self.started else ()
+        change = self.found(affected)
+        if change is None or change.initial:
+            return None if change is None else CollectionChange(initial=True)
+        if change.root_deleted:
+            return CollectionChange(tuple(range(len(old))), root_deleted=True)
+        modified = set(change.modifications) if self.observed.tells_values else set()
+        cleared = _cleared(affected, self.observed._mapping._reference)
+        found = compare_members(old, _sorted(self.inner.keys), modified, cleared=cleared)
+        return None if found.is_empty else found
 
 
 def _sorted(keys: set[str]) -> tuple[str, ...]:
