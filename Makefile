@@ -10,11 +10,12 @@ SOURCES := $(shell find src -name '*.py')
 # How many processes run the tests.
 JOBS ?= 2
 
-.PHONY: demo test test-pure test-docs test-interpreted test-compiled coverage vectors exhaustive simulate soak reset-crashes recoveries fuzz check format bench bench-local docs clean help
+.PHONY: demo test test-display test-pure test-docs test-interpreted test-compiled coverage vectors exhaustive simulate soak reset-crashes recoveries fuzz check format bench bench-local docs clean help
 
 help:
 	@echo "make demo    a real data set through a real server, two devices, with the plug pulled"
 	@echo "make test    all tests, interpreted; then those of the kernel and of the whole, compiled"
+	@echo "make test-display the examples with windows, on a virtual display (needs xvfb)"
 	@echo "make vectors every recorded vector of the original, all of them with databases"
 	@echo "make simulate devices and a server with everything that can go wrong: SEEDS=0:10000"
 	@echo "make soak    real processes while connections are cut, frames corrupted, processes killed: ten minutes"
@@ -80,6 +81,11 @@ coverage: $(VENV)/.ready
 test-compiled: $(COMPILED)/.ready
 	SYNCLINE_TESTS=compiled $(COMPILED)/bin/python -m pytest -q -n $(JOBS) --dist worksteal -p no:cacheprovider \
 		tests/test_*.py tests/changesets tests/merge tests/storage tests/protocol tests/testing tests/fuzz tests/whole
+
+# Windows of Tk on a display that nobody sees, those of Qt without any.
+test-display: $(VENV)/.ready
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r tests/display/requirements.txt
+	SYNCLINE_PURE=1 SYNCLINE_TESTS=display QT_QPA_PLATFORM=offscreen xvfb-run -a $(VENV)/bin/python -m pytest -q tests/display
 
 vectors: $(COMPILED)/.ready
 	$(COMPILED)/bin/python -m syncline.testing.vectors tests/vectors/fixtures.json tests/vectors/*.jsonl tests/vectors/*.gz

@@ -1,20 +1,18 @@
 """A window with a list that follows the data: Tk and Syncline in one thread (docs/how-to/threads-and-asyncio.md).
 
-    python examples/tk_list.py            # a window; "Add" writes, and so may any other program
-    python examples/tk_list.py --check    # without a display: what the list would show
+    python examples/tk_list.py      # start it twice, and each shows what the other does
 
-The Realm belongs to Tk's event loop, so observers are called between its events and may touch widgets. A worker thread
-writes through a Realm of its own; the list changes only where the change set says so.
+Return adds what was typed, a double click ticks, the delete key deletes. All of that only writes; the list changes
+where the change set says so, whoever wrote. The Realm belongs to Tk's event loop, so observers may touch widgets.
 """
 
 from __future__ import annotations
 
-import sys
-import threading
 import tkinter
+from tkinter import ttk
 from typing import Any
 
-from syncline import Field, Model, Realm, RealmConfiguration, TkScheduler
+from syncline import Field, Model, Realm, RealmConfiguration, TkScheduler, UpdateMode
 
 
 class Task(Model):
@@ -25,78 +23,80 @@ class Task(Model):
 CONFIG = RealmConfiguration("tasks.realm", schema=[Task])
 
 
-def follow(listbox: Any, tasks: Any) -> Any:
-    """Keep ``listbox`` (anything with ``insert`` and ``delete``) equal to the titles of ``tasks``."""
+def line(task: Task) -> str:
+    """How a task is shown."""
+    return f"{'☑' if task.done else '☐'}  {task.title}"
+
+
+def follow(tree: ttk.Treeview, tasks: Any) -> Any:
+    """Keep the rows of ``tree`` equal to ``tasks``."""
 
     def show(tasks: Any, change: Any) -> None:
         if change.initial:
-            for index, task in enumerate(tasks):
-                listbox.insert(index, task.title)
+            for task in tasks:
+                tree.insert("", "end", text=line(task))
             return
-        for index in reversed(change.deletions):
-            listbox.delete(index)
+        rows = tree.get_children()
+        tree.delete(*(rows[index] for index in change.deletions))
         for index in change.insertions:
-            listbox.insert(index, tasks[index].title)
+            tree.insert("", index, text=line(tasks[index]))
+        for index in change.modifications_new:
+            tree.item(tree.get_children()[index], text=line(tasks[index]))
 
     return tasks.observe(show)
 
 
-def add_elsewhere(titles: list[str]) -> None:
-    """What another thread, or another program, does."""
-    with Realm.open(CONFIG) as realm:
-        for title in titles:
-            with realm.write():
-                realm.create(Task, title=title)
+class Window:
+    """What is in the window, and what happens when somebody uses it."""
+
+    def __init__(self, root: tkinter.Tk, realm: Realm) -> None:
+        self.realm = realm
+        self.tasks = realm.objects(Task).sort("title")
+        root.title("Tasks")
+        self.entry, self.tree = ttk.Entry(root, width=40), ttk.Treeview(root, show="tree", selectmode="browse")
+        self.entry.pack(fill="x", padx=8, pady=8)
+        self.tree.pack(fill="both", expand=True, padx=8, pady=(0, 8))
+        self.entry.bind("<Return>", self.add)
+        self.tree.bind("<Double-Button-1>", self.tick)
+        self.tree.bind("<Delete>", self.delete)
+        self.entry.focus()
+        self.token = follow(self.tree, self.tasks)
+
+    def selected(self) -> Task | None:
+        """The task that is marked."""
+        marked = self.tree.selection()
+        return self.tasks[self.tree.index(marked[0])] if marked else None
+
+    def add(self, event: Any) -> None:
+        title = self.entry.get().strip()
+        self.entry.delete(0, "end")
+        if title:
+            with self.realm.write():
+                self.realm.create(Task, title=title, update=UpdateMode.MODIFIED)
+
+    def tick(self, event: Any) -> None:
+        if task := self.selected():
+            with self.realm.write():
+                task.done = not task.done
+
+    def delete(self, event: Any) -> None:
+        if task := self.selected():
+            with self.realm.write():
+                self.realm.delete(task)
 
 
 def main() -> None:
-    """The window."""
+    """The program. A window that is gone can run nothing any more, so it goes last."""
     root = tkinter.Tk()
-    root.title("Tasks")
-    listbox, entry = tkinter.Listbox(root, width=40), tkinter.Entry(root)
     scheduler = TkScheduler(root)
     with Realm.open(CONFIG, scheduler=scheduler) as realm:
-        token = follow(listbox, realm.objects(Task).sort("title"))
-
-        def add() -> None:
-            realm.write_soon(lambda: realm.create(Task, title=entry.get()))
-
-        tkinter.Button(root, text="Add", command=add).pack(side="bottom")
-        entry.pack(side="bottom", fill="x")
-        listbox.pack(fill="both", expand=True)
+        window = Window(root, realm)
         root.protocol("WM_DELETE_WINDOW", root.quit)
         root.mainloop()
-        token.invalidate()
+        window.token.invalidate()
     scheduler.close()
     root.destroy()
 
 
-class Lines(list[str]):
-    """A list box that nobody sees."""
-
-    def delete(self, index: int) -> None:
-        """Remove a line."""
-        del self[index]
-
-
-def check() -> None:
-    """The same without a display: Tcl's event loop is the real one, the list box is a list."""
-    loop, lines = tkinter.Tcl(), Lines()
-    scheduler = TkScheduler(loop)
-    with Realm.open(CONFIG, scheduler=scheduler) as realm:
-        token = follow(lines, realm.objects(Task).sort("title"))
-        thread = threading.Thread(target=add_elsewhere, args=(["write", "read", "sync"],))
-        thread.start()
-        while lines != ["read", "sync", "write"]:
-            loop.dooneevent()
-        thread.join()
-        realm.write_soon(lambda: realm.delete(realm.objects(Task).where(Task.title == "sync")))
-        while lines != ["read", "write"]:
-            loop.dooneevent()
-        token.invalidate()
-    scheduler.close()
-    print("the list shows:", ", ".join(lines))
-
-
 if __name__ == "__main__":
-    check() if "--check" in sys.argv else main()
+    main()
