@@ -71,6 +71,7 @@ if TYPE_CHECKING:
         ThreadScheduler,
         TkScheduler,
         UpdateMode,
+        ValidationMode,
         first_letter,
         register_type,
     )
@@ -177,6 +178,7 @@ __all__ = [
     "Timestamp",
     "TkScheduler",
     "UpdateMode",
+    "ValidationMode",
     "__version__",
     "all_of",
     "any_of",

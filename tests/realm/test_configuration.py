@@ -116,6 +116,8 @@ async def coroutine(realm: Realm) -> None:
         ({"read_only": "no"}, "read_only: expected True or False, got str 'no'"),
         ({"cache": 1}, "cache: expected True or False, got int 1"),
         ({"schema_mode": "automatic"}, "schema_mode: expected a SchemaMode, got str 'automatic'"),
+        ({"schema_subset_mode": "strict"}, "schema_subset_mode: expected a SchemaSubsetMode, got str 'strict'"),
+        ({"validation_mode": 1}, "validation_mode: expected a ValidationMode, got int 1"),
         ({"initial_data": coroutine}, "initial_data: expected an ordinary function"),
         ({"migration": coroutine}, "migration: expected an ordinary function"),
     ],

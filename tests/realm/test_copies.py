@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ from syncline import (
     Field,
     FileError,
     IllegalOperationError,
+    InvalidDatabaseError,
+    InvalidSchemaChangeError,
+    InvalidSchemaVersionError,
     LimitExceededError,
     List,
     MismatchedConfigError,
@@ -431,3 +435,53 @@ def test_two_processes_with_one_key(open_realm: OpenRealm) -> None:
     realm.refresh()
     assert realm.objects(Note)[0].text == "of another process"
     assert b"of another process" not in Path(realm.path).read_bytes() + Path(realm.path + "-wal").read_bytes()
+
+
+# --- from bytes -------------------------------------------------------------------------------------------------------
+
+
+def test_a_realm_of_bytes(open_realm: OpenRealm, tmp_path: Path) -> None:
+    with open_realm(*SCHEMA, schema_version=3) as realm:
+        fill(realm)
+        there = content(realm)
+    data = Path(realm.path).read_bytes()
+    for given in (data, bytearray(data), memoryview(data)):
+        with Realm.from_bytes(given, schema=SCHEMA, schema_version=3) as copy:
+            assert content(copy) == there
+            directory = Path(copy.path).parent
+            for action in (copy.begin_write, copy.refresh):
+                with pytest.raises(WrongTransactionStateError):
+                    action()
+            frozen = copy.freeze()
+            assert content(frozen) == there
+            assert frozen.thaw() is copy
+            copy.write_copy(tmp_path / f"{type(given).__name__}.realm")
+            frozen.close()
+        assert not directory.exists()
+    with open_realm(*SCHEMA, path=tmp_path / "bytes.realm", schema_version=3) as kept, kept.write():
+        assert content(kept) == there
+    with Realm.from_bytes(data) as dynamic:
+        assert {schema.name for schema in dynamic.schema} == {"Thing", "Part", "Note"}
+    with Realm.from_bytes(data, schema=[Note], schema_version=3) as one, Realm.from_bytes(data) as two:
+        assert one.path != two.path
+
+
+def test_bytes_that_are_no_realm(open_realm: OpenRealm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with open_realm(Note) as realm:
+        pass
+    with open_realm(Note, path=tmp_path / "secret.realm", encryption_key=KEY):
+        pass
+    data, secret = Path(realm.path).read_bytes(), (tmp_path / "secret.realm").read_bytes()
+    for given, error in ((b"", InvalidDatabaseError), (b"x" * 5000, InvalidDatabaseError), (data[:5000], FileError)):
+        with pytest.raises(error):
+            Realm.from_bytes(given, schema=[Note]).objects(Note)
+    with pytest.raises(DecryptionFailedError):
+        Realm.from_bytes(secret)
+    with pytest.raises(InvalidSchemaVersionError):
+        Realm.from_bytes(data, schema=[Note], schema_version=1)
+    with pytest.raises(InvalidSchemaChangeError):
+        Realm.from_bytes(data, schema=[type("Note", (Model,), {"__annotations__": {"title": str}})])
+    with pytest.raises(TypeMismatchError, match=r"from_bytes: expected bytes, got str"):
+        Realm.from_bytes("x")  # type: ignore[arg-type]
+    assert [path for path in tmp_path.iterdir() if path.is_dir()] == []

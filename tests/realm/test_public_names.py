@@ -48,6 +48,7 @@ NAMES = [
     "ObjectSchema",
     "Property",
     "UpdateMode",
+    "ValidationMode",
     "Results",
     "SynclineError",
     "RealmError",

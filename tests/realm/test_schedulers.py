@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import pickle
 import threading
 import tkinter
 import weakref
@@ -98,6 +99,24 @@ def test_a_loop_of_the_application(open_realm: OpenRealm, tmp_path: Path) -> Non
         assert [change.insertions for change in changes[1:]] == [(0, 1)]
         token.invalidate()
     assert isinstance(loop, Scheduler)
+
+
+def test_a_configuration_may_name_the_scheduler(tmp_path: Path) -> None:
+    loop = Loop()
+    config = RealmConfiguration(tmp_path / "test.realm", schema=[Dog], scheduler=loop)
+    assert config == config.replace(scheduler=None)
+    assert pickle.loads(pickle.dumps(config)).scheduler is None
+    with Realm.open(config) as realm:
+        token = realm.objects(Dog).observe(lambda dogs, change: None)
+        assert len(loop.queue) == 1
+        token.invalidate()
+        frozen = realm.freeze()
+        assert on_another_thread(lambda: frozen.thaw().close()) is None
+        with Realm.open(config, scheduler=ThreadScheduler()) as other:
+            token = other.objects(Dog).observe(lambda dogs, change: None)
+            assert len(loop.queue) == 1
+            token.invalidate()
+    assert isinstance(on_another_thread(lambda: Realm.open(config)), WrongThreadError)
 
 
 def test_a_scheduler_belongs_to_its_thread(tmp_path: Path) -> None:

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from tests.realm.conftest import OpenRealm
 
-from syncline import EmbeddedModel, Field, List, Model, ObjectSchema, Property, SchemaValidationError, Set
+from syncline import (
+    EmbeddedModel,
+    Field,
+    List,
+    Model,
+    ObjectSchema,
+    Property,
+    RealmConfiguration,
+    SchemaMode,
+    SchemaValidationError,
+    Set,
+    ValidationMode,
+)
 from syncline.realm.schema import PropertyType
-from syncline.realm.validation import ValidationMode, class_problems, validate
+from syncline.realm.validation import class_problems, validate
 from syncline.values import kinds
 
 SINGLE, LIST = kinds.SINGLE_COLLECTION, kinds.LIST_COLLECTION
@@ -271,7 +284,7 @@ def test_v12_and_v13_embedded_classes() -> None:
     reject = ValidationMode.REJECT_EMBEDDED_ORPHANS
     assert errors(PART) == ()
     assert errors(PART, mode=reject) == (
-        "Part: no class that is not embedded leads to it, so it could have no objects",
+        "Part: no class that is not embedded leads to it, so it could have no objects; leave it out",
     )
     whole = ObjectSchema("Whole", [Property("box", "Box")])
     box = ObjectSchema("Box", [Property("parts", "Part{}")], kind=kinds.EMBEDDED)
@@ -288,6 +301,37 @@ def test_v14_the_key_of_app_services() -> None:
     for mode in (ValidationMode.SYNC_PARTITION, ValidationMode.SYNC_FLEXIBLE):
         assert errors(right, PART, mode=mode) == ()
         assert len(errors(right, wrong, none, PART, mode=mode)) == 2
+
+
+# --- which rules a configuration asks for (1.4, 2.2) ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "accepted"),
+    [
+        ({}, "keyless orphan"),
+        ({"sync": SimpleNamespace(flexible=False)}, "keyless"),
+        ({"sync": SimpleNamespace(flexible=True)}, "keyless asymmetric"),
+        ({"sync": SimpleNamespace(flexible=True), "schema_mode": SchemaMode.ADDITIVE_DISCOVERED},
+         "keyless asymmetric orphan"),
+        ({"schema_mode": SchemaMode.ADDITIVE_EXPLICIT}, "keyless"),
+        ({"validation_mode": ValidationMode.REJECT_EMBEDDED_ORPHANS}, "keyless"),
+        ({"validation_mode": ValidationMode.SYNC_PARTITION}, "orphan"),
+        ({"validation_mode": ValidationMode.SYNC_FLEXIBLE}, "asymmetric orphan"),
+    ],
+)  # fmt: skip
+def test_rules_of_configurations(settings: dict[str, Any], accepted: str) -> None:
+    rules = RealmConfiguration(**settings).rules
+    for name, schema in (("keyless", ObjectSchema("A", [])), ("asymmetric", LOG), ("orphan", PART)):
+        assert (errors(schema, mode=rules) == ()) is (name in accepted.split()), name
+
+
+def test_a_realm_is_opened_by_the_rules_of_its_configuration(open_realm: OpenRealm) -> None:
+    thing = ObjectSchema("Thing", [Property("id", "int", primary_key=True)])
+    with pytest.raises(SchemaValidationError, match=r"needs the primary key to be stored as '_id'"):
+        open_realm(thing, validation_mode=ValidationMode.SYNC_PARTITION)
+    with open_realm(LOG, validation_mode=ValidationMode.SYNC_FLEXIBLE) as realm:
+        assert realm.schema[0].kind == kinds.ASYMMETRIC
 
 
 # --- names (1.6) ------------------------------------------------------------------------------------------------------

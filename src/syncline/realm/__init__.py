@@ -25,6 +25,7 @@ from syncline.realm.sets import Set
 from syncline.realm.snapshots import Explanation, Snapshot
 from syncline.realm.streams import Changes
 from syncline.realm.tokens import NotificationToken
+from syncline.realm.validation import ValidationMode
 
 __all__ = [
     "AsymmetricModel",
@@ -65,6 +66,7 @@ __all__ = [
     "ThreadScheduler",
     "TkScheduler",
     "UpdateMode",
+    "ValidationMode",
     "first_letter",
     "register_type",
 ]

@@ -177,7 +177,7 @@ class AsyncOpenTask:
         config = self._configuration
         try:
             if config.schema is not None:
-                models_by_name(config.schema)  # what is wrong with them is wrong before the download, too
+                models_by_name(config.schema, config.rules)  # what is wrong with them is wrong before the download, too
             if not config.in_memory:
                 self._name = config.file_path
             lease = self._open_file()
@@ -234,7 +234,7 @@ class AsyncOpenTask:
             return
         try:
             if config.schema is not None:
-                fit(lease.file, models_by_name(config.schema), config, self._make_realm)
+                fit(lease.file, models_by_name(config.schema, config.rules), config, self._make_realm)
         finally:
             lease.close()
 

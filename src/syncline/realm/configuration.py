@@ -15,10 +15,12 @@ from syncline.realm.converters import describe
 from syncline.realm.models import Model
 from syncline.realm.schema import ObjectSchema
 from syncline.realm.schema_changes import SchemaMode, SchemaSubsetMode
+from syncline.realm.validation import ValidationMode
 
 if TYPE_CHECKING:
     from syncline.realm.migration import Migration
     from syncline.realm.realm import Realm
+    from syncline.realm.schedulers import Scheduler
 
 __all__ = ["RealmConfiguration"]
 
@@ -107,6 +109,9 @@ class RealmConfiguration:
             AUTOMATIC, READ_ONLY, SOFT_RESET (``delete_if_migration_needed``) or ADDITIVE_EXPLICIT (synced).
         schema_subset_mode: what the Realm shows of a file that has more classes and properties than the models;
             by default nothing of it.
+        scheduler: the context that a Realm belongs to, instead of the running event loop or the thread.
+        validation_mode: what the classes have to keep besides the rules for all schemas: those of the sync of App
+            Services (every class has a primary key that is stored as ``_id``), or that every embedded class is used.
         cache: opening the same Realm again on the same thread or event loop gives the same handle, which whoever closes
             it first closes for all.
     """
@@ -127,6 +132,8 @@ class RealmConfiguration:
     max_active_versions: int | None = None
     schema_mode: SchemaMode | None = None
     schema_subset_mode: SchemaSubsetMode = SchemaSubsetMode.STRICT
+    scheduler: Scheduler | None = field(default=None, compare=False)
+    validation_mode: ValidationMode = ValidationMode.BASIC
     cache: bool = False
 
     default: ClassVar[_Default] = _Default()
@@ -156,10 +163,9 @@ class RealmConfiguration:
             raise ConfigurationError(f"in_memory: expected True, False or a name, got {describe(self.in_memory)}")
         if self.schema_mode is not None and not isinstance(self.schema_mode, SchemaMode):
             raise ConfigurationError(f"schema_mode: expected a SchemaMode, got {describe(self.schema_mode)}")
-        if not isinstance(self.schema_subset_mode, SchemaSubsetMode):
-            raise ConfigurationError(
-                f"schema_subset_mode: expected a SchemaSubsetMode, got {describe(self.schema_subset_mode)}"
-            )
+        for name, kind in (("schema_subset_mode", SchemaSubsetMode), ("validation_mode", ValidationMode)):
+            if not isinstance(getattr(self, name), kind):
+                raise ConfigurationError(f"{name}: expected a {kind.__name__}, got {describe(getattr(self, name))}")
 
     def _check_numbers(self) -> None:
         version, most = self.schema_version, self.max_active_versions
@@ -200,6 +206,16 @@ class RealmConfiguration:
             return SchemaMode.SOFT_RESET
         return SchemaMode.AUTOMATIC if self.sync is None else SchemaMode.ADDITIVE_EXPLICIT
 
+    @property
+    def rules(self) -> ValidationMode:
+        """The rules that the classes have to keep (spec/sdk.md §1.4, §1.7, §2.2)."""
+        rules = self.validation_mode
+        if getattr(self.sync, "flexible", False):
+            rules |= ValidationMode.ALLOW_ASYMMETRIC
+        if self.mode is SchemaMode.ADDITIVE_EXPLICIT:
+            rules |= ValidationMode.REJECT_EMBEDDED_ORPHANS
+        return rules
+
     def replace(self, **changes: Any) -> RealmConfiguration:
         """The same configuration with some settings changed."""
         return replace(self, **changes)
@@ -218,5 +234,5 @@ class RealmConfiguration:
         return str(Path(path if path is not None else DEFAULT_FILE_NAME).absolute())
 
     def __getstate__(self) -> dict[str, Any]:
-        """Pickles leave out the encryption key."""
-        return {**self.__dict__, "encryption_key": None}
+        """Pickles leave out the encryption key, and the scheduler, which belongs to this process."""
+        return {**self.__dict__, "encryption_key": None, "scheduler": None}

@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, overload
+import shutil
+import tempfile
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Self, overload
 
-from syncline.errors import IllegalOperationError, RealmFileNotFoundError, TypeMismatchError, WrongTransactionStateError
+from syncline.errors import (
+    IllegalOperationError,
+    InvalidDatabaseError,
+    RealmFileNotFoundError,
+    TypeMismatchError,
+    WrongTransactionStateError,
+)
 from syncline.realm import file_copies as copying
 from syncline.realm.backend import sync_backend
 from syncline.realm.configuration import RealmConfiguration
 from syncline.realm.context import Context
 from syncline.realm.opening import configuration_of
+from syncline.realm.schema_changes import SchemaMode, SchemaSubsetMode
 from syncline.storage import evolution
 from syncline.storage.file import RealmFile
 from syncline.storage.schema_version import schema_version, set_schema_version
 
 if TYPE_CHECKING:
     from syncline.realm.models import Model
+    from syncline.realm.schedulers import Scheduler
+    from syncline.realm.schema import ObjectSchema
 
 __all__ = ["RealmMaintenance"]
 
@@ -81,6 +93,47 @@ class RealmMaintenance:
     def in_migration(self) -> bool:
         """Whether this is the new Realm of a migration function that runs."""
         return self._context.assign_key is not None
+
+    @classmethod
+    def from_bytes(
+        cls,
+        data: bytes | bytearray | memoryview,
+        /,
+        *,
+        schema: Sequence[type[Model] | ObjectSchema] | None = None,
+        schema_version: int = 0,
+        schema_subset_mode: SchemaSubsetMode = SchemaSubsetMode.STRICT,
+        scheduler: Scheduler | None = None,
+    ) -> Self:
+        """A Realm of what is in a Realm file, given as bytes: out of an archive, a database, a download.
+
+        It is in memory and immutable (:attr:`SchemaMode.IMMUTABLE`): ``schema_version`` has to be that of the file, and
+        nothing can be written; :meth:`write_copy` makes a file of it. Read the bytes of a file that no Realm has open,
+        best a copy. Raises what :meth:`open` raises, InvalidDatabaseError for bytes that are no Realm, and
+        DecryptionFailedError for those of an encrypted one.
+        """
+        if not isinstance(data, bytes | bytearray | memoryview):
+            raise TypeMismatchError(f"from_bytes: expected bytes, got {type(data).__name__}")
+        if not len(data):
+            raise InvalidDatabaseError("from_bytes: no bytes are no Realm")
+        directory = os.path.realpath(tempfile.mkdtemp(prefix="syncline-"))
+        try:
+            path = os.path.join(directory, "bytes.realm")
+            with open(path, "wb") as file:
+                file.write(data)
+            config = RealmConfiguration(
+                path,
+                schema=schema,
+                schema_version=schema_version,
+                schema_mode=SchemaMode.IMMUTABLE,
+                schema_subset_mode=schema_subset_mode,
+            )
+            realm: Self = cls.open(config, scheduler=scheduler)  # type: ignore[attr-defined]
+        except BaseException:
+            shutil.rmtree(directory, ignore_errors=True)
+            raise
+        realm._context.file.owns(directory)
+        return realm
 
     @classmethod
     def exists(cls, configuration: RealmConfiguration | str | os.PathLike[str] | Any = None, /, **options: Any) -> bool:

@@ -138,6 +138,7 @@ class Realm(RealmVersions, RealmAsyncWrites, RealmReferences, RealmExchange, Rea
         InvalidDatabaseError, NewerFormatError, DecryptionFailedError, WrongThreadError (a scheduler of another thread).
         """
         config = configuration_of(configuration, options)
+        scheduler = config.scheduler if scheduler is None else scheduler
         if scheduler is not None and not scheduler.is_on_thread():
             raise WrongThreadError("a Realm is opened on the thread of its scheduler")
         admission, realm = admit(config), None
@@ -202,12 +203,13 @@ class Realm(RealmVersions, RealmAsyncWrites, RealmReferences, RealmExchange, Rea
     ) -> Realm:
         file: RealmFile | None = None
         try:
-            models: Mapping[str, ModelMeta] | None = None if config.schema is None else models_by_name(config.schema)
+            models: Mapping[str, ModelMeta] | None = (
+                None if config.schema is None else models_by_name(config.schema, config.rules)
+            )
             file = open_file(config)
             if models is not None:
                 fit(file, models, config, cls._beside)
-                with file.snapshot() as snapshot:
-                    models = with_the_rest(models, snapshot.catalogue, config.schema_subset_mode)
+                models = with_the_rest(models, file, config.schema_subset_mode)
             return cls._make(config, file, models, admission, is_attached, scheduler)
         except BaseException:
             if file is not None:

@@ -17,10 +17,10 @@ from syncline.errors import (
 from syncline.realm.configuration import RealmConfiguration
 from syncline.realm.migration import MakeRealm, Work, work_in
 from syncline.realm.models import Model, ModelInfo, ModelMeta, model_of_schema
-from syncline.realm.schema import ObjectSchema, schema_error
+from syncline.realm.schema import ObjectSchema
 from syncline.realm.schema_changes import APPLIED, Change, SchemaChange, SchemaMode, compare, refused
 from syncline.realm.schema_writing import add_missing
-from syncline.realm.validation import validate
+from syncline.realm.validation import ValidationMode, validate
 from syncline.storage.file import RealmFile
 from syncline.storage.reader import Reader
 from syncline.storage.schema_version import schema_version, set_schema_version
@@ -29,7 +29,9 @@ from syncline.values import kinds
 __all__ = ["fit", "models_by_name", "needs_reset"]
 
 
-def models_by_name(schema: Iterable[type[Model] | ObjectSchema]) -> dict[str, ModelMeta]:
+def models_by_name(
+    schema: Iterable[type[Model] | ObjectSchema], rules: ValidationMode = ValidationMode.BASIC
+) -> dict[str, ModelMeta]:
     """The model classes of a configuration by stored name; schemas become classes.
 
     Raises SchemaError that lists every problem.
@@ -41,7 +43,7 @@ def models_by_name(schema: Iterable[type[Model] | ObjectSchema]) -> dict[str, Mo
         return models[name]._info
 
     schemas = [each if isinstance(each, ObjectSchema) else _schema(each) for each in given]
-    validate(schemas)
+    validate(schemas, rules)
     for each, described in zip(given, schemas, strict=True):
         models[described.stored_name] = each if isinstance(each, ModelMeta) else model_of_schema(described, find)
     return models
@@ -96,7 +98,7 @@ def fit(file: RealmFile, models: Mapping[str, ModelMeta], config: RealmConfigura
 
 def needs_reset(file: RealmFile, schema: Iterable[type[Model] | ObjectSchema], config: RealmConfiguration) -> bool:
     """Whether the mode of the configuration wants the file deleted (spec/sdk.md §2.2, SOFT_RESET and HARD_RESET)."""
-    schemas = [model._info.schema for model in models_by_name(schema).values()]
+    schemas = [model._info.schema for model in models_by_name(schema, config.rules).values()]
     with file.snapshot() as snapshot, snapshot.lock:
         state = _State.of(snapshot.reader, schemas)
     if state.is_new:
@@ -113,8 +115,8 @@ def _mode(file: RealmFile, config: RealmConfiguration) -> SchemaMode:
 
 
 def _without_orphans(schemas: list[ObjectSchema], config: RealmConfiguration) -> list[ObjectSchema]:
-    """Embedded classes that no other class leads to are left out, or an error (spec/sdk.md §1.7, V13; §2.2)."""
-    if config.schema_mode is None or not config.schema_mode.is_additive:
+    """Embedded classes that no other class leads to are left out where classes are discovered (spec/sdk.md §2.2)."""
+    if config.mode is not SchemaMode.ADDITIVE_DISCOVERED:
         return schemas
     by_name = {schema.stored_name: schema for schema in schemas}
     reached = {schema.stored_name for schema in schemas if schema.kind != kinds.EMBEDDED}
@@ -124,9 +126,6 @@ def _without_orphans(schemas: list[ObjectSchema], config: RealmConfiguration) ->
             if prop.type.target is not None and prop.type.target not in reached:
                 reached.add(prop.type.target)
                 todo.append(prop.type.target)
-    orphans = [schema.name for schema in schemas if schema.stored_name not in reached]
-    if orphans and config.schema_mode is SchemaMode.ADDITIVE_EXPLICIT:
-        raise schema_error(f"{name}: no class has embedded objects of this one; leave it out" for name in orphans)
     return [schema for schema in schemas if schema.stored_name in reached]
 
 

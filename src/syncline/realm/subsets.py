@@ -9,16 +9,17 @@ from syncline.realm.models import ModelInfo, ModelMeta, widened
 from syncline.realm.schema import ObjectSchema, Property
 from syncline.realm.schema_changes import SchemaSubsetMode
 from syncline.storage.catalogue import Catalogue, ClassInfo
+from syncline.storage.file import RealmFile
 
 __all__ = ["shown", "with_the_rest"]
 
 
-def with_the_rest(
-    models: Mapping[str, ModelMeta], catalogue: Catalogue, mode: SchemaSubsetMode
-) -> Mapping[str, ModelMeta]:
+def with_the_rest(models: Mapping[str, ModelMeta], file: RealmFile, mode: SchemaSubsetMode) -> Mapping[str, ModelMeta]:
     """The models with whatever properties the file has beyond theirs, if the mode includes them."""
     if SchemaSubsetMode.INCLUDE_PROPERTIES not in mode:
         return models
+    with file.snapshot() as snapshot:
+        catalogue = snapshot.catalogue
     found: dict[str, ModelMeta] = {}
     others: dict[str, ModelMeta] = {}
 

@@ -30,6 +30,8 @@ class ValidationMode(Flag):
     SYNC_FLEXIBLE = 2
     #: every embedded class can be reached from one that is not
     REJECT_EMBEDDED_ORPHANS = 4
+    #: asymmetric classes are possible: what flexible sync is without the rules of App Services
+    ALLOW_ASYMMETRIC = 8
 
 
 def validate(classes: Iterable[ObjectSchema], mode: ValidationMode = ValidationMode.BASIC) -> None:
@@ -190,7 +192,7 @@ def _backlinks_problems(schema: ObjectSchema, prop: Property, known: Mapping[str
 
 
 def _sync_problems(schema: ObjectSchema, mode: ValidationMode) -> list[str]:
-    if schema.kind == kinds.ASYMMETRIC and ValidationMode.SYNC_FLEXIBLE not in mode:
+    if schema.kind == kinds.ASYMMETRIC and not mode & (ValidationMode.SYNC_FLEXIBLE | ValidationMode.ALLOW_ASYMMETRIC):
         return [f"{schema.name}: asymmetric objects need a Realm with flexible sync"]
     asks_for_id = mode & (ValidationMode.SYNC_PARTITION | ValidationMode.SYNC_FLEXIBLE)
     if not asks_for_id or schema.kind == kinds.EMBEDDED:
@@ -227,7 +229,7 @@ def _embedded_orphans(known: Mapping[str, ObjectSchema]) -> list[str]:
     owners = [name for name, schema in known.items() if schema.kind != kinds.EMBEDDED]
     reached = _reachable(owners, links)
     return [
-        f"{schema.name}: no class that is not embedded leads to it, so it could have no objects"
+        f"{schema.name}: no class that is not embedded leads to it, so it could have no objects; leave it out"
         for name, schema in known.items()
         if schema.kind == kinds.EMBEDDED and name not in reached
     ]

@@ -160,9 +160,13 @@ class RealmFile:
             except BaseException:
                 shutil.rmtree(directory, ignore_errors=True)
                 raise
-            file._temporary = weakref.finalize(file._looking, shutil.rmtree, directory, True)
+            file.owns(directory)
             _registry[name] = file
             return file
+
+    def owns(self, directory: str) -> None:
+        """The temporary directory in which the file lies goes with its last close."""
+        self._temporary = weakref.finalize(self._looking, shutil.rmtree, directory, True)
 
     def open_beside(self, path: str) -> RealmFile:
         """Another file, with the encryption key, clock and vfs of this one and with history; made if need be.
