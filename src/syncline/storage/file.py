@@ -44,6 +44,7 @@ from syncline.storage.connection import page_key, translating
 from syncline.storage.lease import FileLease
 from syncline.storage.locks import delete_files
 from syncline.storage.opening import FileSettings, OpenParts, check_history, connect_reader, connect_writer, open_parts
+from syncline.storage.pins import VersionPin
 from syncline.storage.reader import Reader
 from syncline.storage.snapshot import Snapshot, SnapshotPool
 from syncline.storage.transaction import WriteTransaction
@@ -51,6 +52,9 @@ from syncline.storage.watch import CommitBell
 from syncline.storage.writer import Clock, Writer
 
 __all__ = ["Clock", "FileLease", "RealmFile"]
+
+#: How long telling other processes of an old version may wait for a writer (seconds); it is tried again.
+_PIN_TIMEOUT: Final = 0.01
 
 
 class RealmFile:
@@ -79,7 +83,8 @@ class RealmFile:
         self._forked = False
         self._references = 1
         self._pool = SnapshotPool(lambda: connect_reader(settings, parts.lock), parts.reading)
-        self._bell = CommitBell(self._look, self._look())
+        self._pin = VersionPin(self._pool.oldest, self._store_pin)
+        self._bell = CommitBell(self._look, self._look(), lambda version: self._pin.attend(version, time.monotonic()))
         self._writer: Writer | None = None
         if not settings.read_only:
             self._writer = Writer(
@@ -402,6 +407,20 @@ class RealmFile:
     def _release_writer(self) -> None:
         if self._lock is not None:
             self._lock.release_writer()
+
+    def _store_pin(self, key: str, version: int | None) -> bool:
+        """Tell other processes which version is held here; False where somebody else writes just now, or nobody can."""
+        if self._lock is None or self._writer is None or not self._settings.durable or self._settings.vfs is not None:
+            return False
+        if not self._lock.acquire_writer(_PIN_TIMEOUT):
+            return False
+        try:
+            with self._turning_guard, translating(self.path):
+                self._check_open()
+                self._writer.store_pin(key, version)
+        finally:
+            self._release_writer()
+        return True
 
     # --- reading ------------------------------------------------------------------------------------------------------
 

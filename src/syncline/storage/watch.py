@@ -19,10 +19,16 @@ _log = logging.getLogger("syncline.storage")
 
 
 class CommitBell:
-    """The observers of one file. ``look`` gives the newest version on disk."""
+    """The observers of one file. ``look`` gives the newest version on disk.
 
-    def __init__(self, look: Callable[[], int], version: int) -> None:
+    While there are observers, ``attend`` is called with it after every look of the thread that watches.
+    """
+
+    def __init__(
+        self, look: Callable[[], int], version: int, attend: Callable[[int], None] = lambda version: None
+    ) -> None:
         self._look = look
+        self._attend = attend
         self._version = version
         self._callbacks: dict[int, Callable[[int], None]] = {}
         self._next_token = 0
@@ -46,6 +52,11 @@ class CommitBell:
     def look(self) -> None:
         """Notice what other processes committed."""
         self.ring(self._look())
+
+    def attend(self) -> None:
+        """:meth:`look`, on the thread that watches."""
+        self.look()
+        self._attend(self._version)
 
     def observe(self, callback: Callable[[int], None]) -> Callable[[], None]:
         """Call ``callback(version)`` after every commit from now on; returns what ends that."""
@@ -126,7 +137,7 @@ class _Watcher:
                     return
             for bell in bells:
                 try:
-                    bell.look()
+                    bell.attend()
                 except Exception:  # noqa: BLE001 - a file that cannot be read now may be readable at the next look
                     _log.debug("cannot look for commits of other processes", exc_info=True)
 

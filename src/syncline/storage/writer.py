@@ -15,7 +15,7 @@ import apsw
 
 from syncline.changesets.codec import encode_recorded
 from syncline.errors import ClosedRealmError, WrongTransactionStateError
-from syncline.storage import catalogue, sync_state, views
+from syncline.storage import catalogue, pins, sync_state, views
 from syncline.storage.catalogue import Catalogue
 from syncline.storage.own_changes import OwnChanges
 from syncline.storage.sync_state import SyncState
@@ -36,7 +36,7 @@ EPOCH_MS: Final = 1_420_070_400_000
 _LOCAL: Final = 0
 _REMOTE: Final = 1
 
-#: Change logs kept beyond those that this process's snapshots need, for other processes (versions).
+#: Change logs kept beyond those that snapshots need, for processes that do not lag far behind (versions).
 _LOGS_KEPT: Final = 256
 #: A write-ahead log longer than this is written back to the main file after a commit (pages).
 _WAL_PAGES: Final = 1000
@@ -246,10 +246,28 @@ class Writer:
         connection.execute("INSERT INTO rlm_history VALUES(?, ?, ?, ?, ?, ?, ?)", row)
 
     def _trim_logs(self, version: int) -> None:
-        """Drop change logs that no reader here can ask for, leaving some for other processes."""
-        oldest = self._oldest_version()
-        limit = version - _LOGS_KEPT if oldest is None else min(oldest, version - _LOGS_KEPT)
+        """Drop change logs that no reader can ask for, here or where they say so, leaving some for everybody."""
+        oldest = [self._oldest_version(), pins.oldest_pinned(self.connection, self._seconds())]
+        limit = min([version - _LOGS_KEPT, *(each for each in oldest if each is not None)])
         self.connection.execute("DELETE FROM rlm_commit WHERE version <= ?", (limit,))
+
+    def store_pin(self, key: str, version: int | None) -> None:
+        """Store what this process tells others (:mod:`syncline.storage.pins`); outside of a transaction. No version is
+        made.
+        """
+        connection = self.connection
+        self._may_commit = True
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            pins.store(connection, key, version, self._seconds())
+            connection.execute("COMMIT")
+        finally:
+            self._may_commit = False
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+
+    def _seconds(self) -> int:
+        return self._clock() // 1_000_000_000
 
     def rollback(self) -> None:
         """Undo everything, and forget what may have been learned from it."""
