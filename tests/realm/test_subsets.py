@@ -160,6 +160,15 @@ def test_every_object_knows_its_properties_by_name(open_realm: OpenRealm) -> Non
     assert realm.dynamic.objects("Dog")[0]["name"] == "Bo"
 
 
+def test_embedded_objects_without_a_model_have_a_parent(open_realm: OpenRealm) -> None:
+    leg = ObjectSchema("Leg", [Property("n", "int")], kind=kinds.EMBEDDED)
+    with open_realm(ObjectSchema("Cat", [Property("legs", "Leg[]")]), leg) as realm, realm.write():
+        tom = realm.create("Cat", legs=[{"n": 1}])
+        assert tom["legs"][0].parent == tom
+    dynamic = open_realm()
+    assert dynamic.objects("Leg")[0].parent == dynamic.objects("Cat")[0]
+
+
 def test_a_schema_by_hand_lives_with_what_others_add(open_realm: OpenRealm) -> None:
     realm = open_realm(CAT)
     with realm.write():

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from syncline.realm.models import ModelInfo, ModelMeta, model_of_schema
+from syncline.realm.models import ModelInfo, ModelMeta
 from syncline.realm.schema import ObjectSchema, Property, PropertyType
+from syncline.realm.schema_models import model_of_schema
 from syncline.storage.catalogue import FULL_TEXT_INDEX, NOT_INDEXED, Catalogue, ClassInfo
 
 __all__ = ["dynamic_model", "schema_of"]

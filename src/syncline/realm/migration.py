@@ -25,9 +25,10 @@ from syncline.errors import MigrationFailedError
 from syncline.realm.classes import Classes
 from syncline.realm.configuration import RealmConfiguration
 from syncline.realm.dynamic import schema_of
-from syncline.realm.models import Model, ModelInfo, ModelMeta, model_of_schema
+from syncline.realm.models import Model, ModelInfo, ModelMeta
 from syncline.realm.schema import ObjectSchema, Property
 from syncline.realm.schema_changes import compare
+from syncline.realm.schema_models import model_of_schema
 from syncline.realm.schema_writing import change_first, change_last
 from syncline.storage import evolution, restructuring
 from syncline.storage.catalogue import Catalogue, ClassInfo, PropertyInfo

@@ -16,7 +16,6 @@ import sys
 import weakref
 from collections import ChainMap
 from collections.abc import Callable, Container, Iterable, Mapping
-from dataclasses import replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn, Self, TypeVar, cast, dataclass_transform, get_origin
 
@@ -45,8 +44,7 @@ __all__ = [
     "Model",
     "ModelInfo",
     "collection_annotations",
-    "model_of_schema",
-    "widened",
+    "default_problems",
 ]
 
 M = TypeVar("M")
@@ -136,7 +134,7 @@ class ModelInfo:
                 targets[name] = declared.target
         schema = ObjectSchema(self.public_name, properties, kind=self.kind, stored_name=self.stored_name)
         problems += class_problems(schema)
-        problems += _default_problems(schema, problems)
+        problems += default_problems(schema, problems)
         if problems:
             raise schema_error(problems)
         self.install(schema, {name: _target(model) for name, model in targets.items() if model is not None})
@@ -187,7 +185,7 @@ def _property(name: str, declared: Declared, field: FieldInfo) -> Property:
     )
 
 
-def _default_problems(schema: ObjectSchema, known: Iterable[str] = ()) -> list[str]:
+def default_problems(schema: ObjectSchema, known: Iterable[str] = ()) -> list[str]:
     """Defaults that their property could not hold; of those with ``known`` problems nothing more is said."""
     problems = []
     blamed = {problem.partition(":")[0] for problem in known}
@@ -587,55 +585,3 @@ class AsymmetricModel(Model):
 
     class Meta:
         abstract = True
-
-
-class DynamicObject(Model):
-    """Base of the classes made from a schema instead of a class body."""
-
-    __slots__ = ()
-
-    class Meta:
-        abstract = True
-
-
-def model_of_schema(schema: ObjectSchema, find: Callable[[str], ClassRef], *, is_checked: bool = False) -> ModelMeta:
-    """A model class for a schema written by hand or read from a file; ``find`` gives the classes that links lead to.
-
-    Raises SchemaError with all problems of the class, unless it ``is_checked`` already.
-    """
-    problems = [] if is_checked else class_problems(schema)
-    problems += [] if is_checked or problems else _default_problems(schema)
-    if problems:
-        raise schema_error(problems)
-    model = type.__new__(ModelMeta, schema.name, (DynamicObject,), {"__slots__": (), "__module__": __name__})
-    info = ModelInfo(model, {}, ChainMap(), schema.kind, schema.stored_name)
-    model._info = info
-    links = [*schema.properties, *schema.computed]
-    targets = {p.name: p.type.target for p in links if p.type.kind == kinds.LINK and p.type.target}
-    info.install(schema, {name: _lookup(find, target) for name, target in targets.items()})
-    return model
-
-
-def widened(model: ModelMeta, rest: Iterable[Property], find: Callable[[str], ClassRef]) -> ModelMeta:
-    """The same class with more properties, which the file has beyond those of the model.
-
-    Creating an object needs no values for them. Those that have the name of a method are reached by ``obj["name"]``.
-    """
-    narrow = model._info
-    extra = [replace(prop, default=None) if prop.required else prop for prop in rest]
-    wide = type.__new__(ModelMeta, model.__name__, (model,), {"__slots__": (), "__module__": model.__module__})
-    info = wide._info = ModelInfo(wide, narrow.declared, narrow.names, narrow.kind, narrow.stored_name)
-    own = narrow.schema
-    declared = [*own.properties, *extra, *own.computed]
-    targets = {p.name: p.type.target for p in declared if p.type.kind == kinds.LINK and p.type.target}
-    schema = ObjectSchema(own.name, declared, kind=own.kind, stored_name=own.stored_name)
-    info.install(
-        schema,
-        {name: _lookup(find, target) for name, target in targets.items()},
-        hidden=[prop for prop in extra if hasattr(model, prop.name)],
-    )
-    return wide
-
-
-def _lookup(find: Callable[[str], ClassRef], target: str) -> Callable[[], ClassRef]:
-    return lambda: find(target)

@@ -16,9 +16,10 @@ from syncline.errors import (
 )
 from syncline.realm.configuration import RealmConfiguration
 from syncline.realm.migration import MakeRealm, Work, work_in
-from syncline.realm.models import Model, ModelInfo, ModelMeta, model_of_schema
+from syncline.realm.models import Model, ModelInfo, ModelMeta
 from syncline.realm.schema import ObjectSchema
 from syncline.realm.schema_changes import APPLIED, Change, SchemaChange, SchemaMode, compare, refused
+from syncline.realm.schema_models import model_of_schema
 from syncline.realm.schema_writing import add_missing
 from syncline.realm.validation import ValidationMode, validate
 from syncline.storage.file import RealmFile

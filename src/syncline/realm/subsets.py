@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from syncline.realm.dynamic import dynamic_model, schema_of
-from syncline.realm.models import ModelInfo, ModelMeta, widened
+from syncline.realm.models import ModelInfo, ModelMeta
 from syncline.realm.schema import ObjectSchema, Property
 from syncline.realm.schema_changes import SchemaSubsetMode
+from syncline.realm.schema_models import widened
 from syncline.storage.catalogue import Catalogue, ClassInfo
 from syncline.storage.file import RealmFile
 
