@@ -10,6 +10,9 @@ SOURCES := $(shell find src -name '*.py')
 # How many processes run the tests.
 JOBS ?= 2
 
+# Set in many containers. Without it hundreds of processes that tests start would each compile every module anew.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: demo test test-display test-pure test-docs test-interpreted test-compiled coverage vectors exhaustive simulate soak reset-crashes recoveries fuzz check format bench bench-local docs clean help
 
 help:

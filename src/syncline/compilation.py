@@ -6,7 +6,6 @@ compiled module stands beside its source and wins at import. ``SYNCLINE_PURE=1``
 
 from __future__ import annotations
 
-import importlib.abc
 import importlib.machinery
 import os
 import sys
@@ -34,7 +33,7 @@ class ModuleState(NamedTuple):
     stale: bool
 
 
-class _SourceFinder(importlib.abc.MetaPathFinder):
+class _SourceFinder:
     """Finds the modules of this package by their sources, never by a compiled file beside them."""
 
     def find_spec(

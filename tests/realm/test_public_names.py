@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -86,6 +87,30 @@ def test_importing_loads_nothing_that_is_not_used() -> None:
     assert run(program) == "[]"
     program = "import sys\nfrom syncline import *\nprint([n for n in sys.modules if n.startswith('syncline.server')])"
     assert run(program) == "[]"
+
+
+#: What of other distributions, and what of the standard library that is dear, a program has loaded.
+FOREIGN = (
+    "print(*sorted({n.split('.')[0] for n in sys.modules.keys() - before if n[0] != '_'} - sys.stdlib_module_names))"
+)
+DEAR = "print([n for n in ('asyncio', 'inspect', 'logging', 'ssl', 'tempfile', 'dataclasses') if n in sys.modules])"
+
+
+@pytest.mark.parametrize(
+    ("names", "foreign"),
+    [
+        ("errors", []),
+        ("Realm, Model, RealmConfiguration", ["apsw", "mypy_extensions"]),
+        ("SyncUser, SyncConfiguration", ["apsw", "mypy_extensions", "websockets"]),
+    ],
+)
+def test_importing_loads_few_other_distributions(names: str, foreign: list[str]) -> None:
+    found = run(f"import sys\nbefore = set(sys.modules)\nfrom syncline import {names}\n{FOREIGN}").split()
+    assert [name for name in found if not re.search("syncline|mypyc$", name)] == foreign
+
+
+def test_importing_the_package_alone_is_cheap() -> None:
+    assert run(f"import sys, syncline\n{DEAR}") == "[]"
 
 
 def test_using_a_sync_name_makes_realms_sync() -> None:
