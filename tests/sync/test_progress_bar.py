@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from syncline.sync.progress_bar import ProgressBar, percent_done
+from syncline.progress_bar import ProgressBar, percent_done
 from syncline.sync.states import ProgressDirection, ProgressMode, SyncSessionState
 
 UP = ProgressDirection.UPLOAD

@@ -19,7 +19,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from syncline.sync.progress_bar import ProgressBar
+from syncline.progress_bar import ProgressBar
 from syncline.testing.processes import DeviceProcess, ProcessFailed, ServerProcess
 
 __all__ = ["run"]

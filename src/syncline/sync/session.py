@@ -22,7 +22,7 @@ from syncline.sync.delivery import Courier, call_on, courier, guarded
 from syncline.sync.diagnostics import SessionDiagnostics, lost_session, session_diagnostics
 from syncline.sync.file_actions import ErrorActionToken
 from syncline.sync.progress import ProgressNotifier, ProgressRegistration
-from syncline.sync.progress_bar import ProgressBar
+from syncline.progress_bar import ProgressBar
 from syncline.sync.states import (
     ConnectionState,
     ProgressDirection,

@@ -2,7 +2,7 @@
 
 What is drawn never says more than the reports do: the bar of a session begins at what had been transferred when it was
 opened, so it shows the work that lies ahead, and percent are rounded down, so 100 % means that nothing is left. Neither
-library is needed to sync; they are imported when a bar is wanted.
+library is needed to sync or to import; they are imported when a bar is wanted.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ LIBRARIES: Final = ("rich", "tqdm")
 STEP_PERCENT: Final = 20
 """Without a terminal a line is written each time this many percent were passed."""
 
+BYTES: Final = "bytes"
+"""The unit that is shown with prefixes, and as a speed; all others are counted."""
+
 _TQDM_FORMAT: Final = "{desc}: {postfix[0]:3} %|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_fmt}]"
 
 
@@ -37,7 +40,7 @@ class ProgressDisplay(Protocol):
     """Something that shows how much of a total was transferred."""
 
     def show(self, transferred: int, total: int) -> None:
-        """``transferred`` of ``total`` bytes are done; called by one thread at a time."""
+        """``transferred`` of ``total`` are done; called by one thread at a time."""
 
     def note(self, text: str) -> None:
         """Show a remark beside the title; empty: none."""
@@ -47,23 +50,27 @@ class ProgressDisplay(Protocol):
 
 
 class RichDisplay:
-    """A bar on a terminal, drawn by ``rich``."""
+    """A bar on a terminal or in a notebook, drawn by ``rich``."""
 
-    def __init__(self, title: str, console: Console) -> None:
+    def __init__(self, title: str, console: Console, unit: str = BYTES) -> None:
         from rich import progress
 
+        amounts: list[progress.ProgressColumn] = (
+            [progress.DownloadColumn(), progress.TransferSpeedColumn()]
+            if unit == BYTES
+            else [progress.TextColumn("{task.completed:,} of {task.total:,} " + unit)]
+        )
         self._progress = progress.Progress(
             progress.TextColumn("{task.description}", markup=False),
             progress.BarColumn(),
             progress.TextColumn("{task.fields[percent]}", justify="right"),
-            progress.DownloadColumn(),
-            progress.TransferSpeedColumn(),
+            *amounts,
             progress.TimeElapsedColumn(),
             console=console,
         )
         self._progress.start()
         self._title = title
-        self._task = self._progress.add_task(title, total=None, percent="")
+        self._task = self._progress.add_task(title, total=None if unit == BYTES else 0, percent="")
 
     def show(self, transferred: int, total: int) -> None:
         """See :class:`ProgressDisplay`."""
@@ -82,13 +89,14 @@ class RichDisplay:
 class TqdmDisplay:
     """A bar drawn by ``tqdm``."""
 
-    def __init__(self, title: str, file: TextIO) -> None:
+    def __init__(self, title: str, file: TextIO, unit: str = BYTES) -> None:
         tqdm: Any = importlib.import_module("tqdm").tqdm
         self._title = title
         self._percent = [0]
         self._bar = tqdm(
-            desc=title, file=file, unit="B", unit_scale=True, bar_format=_TQDM_FORMAT, postfix=self._percent
-        )
+            desc=title, file=file, unit="B" if unit == BYTES else f" {unit}", unit_scale=unit == BYTES,
+            bar_format=_TQDM_FORMAT, postfix=self._percent,
+        )  # fmt: skip
 
     def show(self, transferred: int, total: int) -> None:
         """See :class:`ProgressDisplay`."""
@@ -109,9 +117,10 @@ class TqdmDisplay:
 class LinesDisplay:
     """Plain lines, each time the percentage has passed a step: for logs and pipes."""
 
-    def __init__(self, title: str, file: TextIO) -> None:
+    def __init__(self, title: str, file: TextIO, unit: str = BYTES) -> None:
         self._title = title
         self._file = file
+        self._unit = unit
         self._step = -1
 
     def show(self, transferred: int, total: int) -> None:
@@ -119,7 +128,7 @@ class LinesDisplay:
         percent = percent_done(transferred, total)
         if percent // STEP_PERCENT != self._step:
             self._step = percent // STEP_PERCENT
-            self._file.write(f"{self._title}: {percent:3} %  {transferred:,} of {total:,} bytes\n")
+            self._file.write(f"{self._title}: {percent:3} %  {transferred:,} of {total:,} {self._unit}\n")
             self._file.flush()
 
     def note(self, text: str) -> None:
@@ -130,8 +139,8 @@ class LinesDisplay:
 
 
 class ProgressBar:
-    """A bar over bytes, used as a context manager. :meth:`SyncSession.progress_bar` makes one and keeps it up to date;
-    :meth:`update` has the form of a progress callback, so that any other source can."""
+    """A bar over bytes or objects, used as a context manager. :meth:`SyncSession.progress_bar` makes one and keeps it
+    up to date; :meth:`update` has the form of a progress callback, so that any other source can."""
 
     def __init__(self, display: ProgressDisplay) -> None:
         self._display = display
@@ -140,8 +149,10 @@ class ProgressBar:
         self._is_closed = False
 
     @classmethod
-    def open(cls, title: str, *, library: str | None = None, file: TextIO | None = None) -> ProgressBar:
-        """A bar on ``file`` (standard error by default).
+    def open(
+        cls, title: str, *, library: str | None = None, file: TextIO | None = None, unit: str = BYTES
+    ) -> ProgressBar:
+        """A bar on ``file`` (standard error by default), over so many of ``unit``.
 
         ``library``: ``"rich"`` or ``"tqdm"``; None takes the first of them that is installed, and writes plain lines
         where ``file`` is no terminal. Raises ImportError if there is none, ValueError for another name.
@@ -152,19 +163,19 @@ class ProgressBar:
             if library is None:
                 raise ImportError(
                     "a progress bar is drawn by rich or tqdm, and neither is installed: pip install rich, or pip"
-                    " install tqdm. SyncSession.add_progress_notification() needs neither"
+                    " install tqdm. A callback for progress needs neither"
                 )
             if not _is_screen(stream):
-                return cls(LinesDisplay(title, stream))
+                return cls(LinesDisplay(title, stream, unit))
         if library not in LIBRARIES:
             raise ValueError(f"a progress bar is drawn by one of {', '.join(LIBRARIES)}, not by {library!r}")
         if not _is_installed(library):
             raise ImportError(f"{library} is not installed: pip install {library}")
         if library == "tqdm":
-            return cls(TqdmDisplay(title, stream))
+            return cls(TqdmDisplay(title, stream, unit))
         from rich.console import Console
 
-        return cls(RichDisplay(title, Console(file=stream)))
+        return cls(RichDisplay(title, Console(file=None if _is_notebook(stream) else stream), unit))
 
     def begin_at(self, transferred_bytes: int) -> None:
         """What had been transferred before is not the bar's; without this, what the first report says."""
@@ -215,7 +226,16 @@ def _is_installed(library: str) -> bool:
 
 
 def _is_screen(stream: TextIO) -> bool:
+    """Whether a bar can move there."""
+    if _is_notebook(stream):
+        return True
     try:
         return stream.isatty()
     except (AttributeError, ValueError):  # not quite a file, or closed
         return False
+
+
+def _is_notebook(stream: TextIO) -> bool:
+    """Whether what is written there goes below a cell of a notebook."""
+    streams = sys.modules.get("ipykernel.iostream")
+    return streams is not None and isinstance(stream, streams.OutStream)
