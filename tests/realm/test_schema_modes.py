@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +15,7 @@ from syncline import (
     InvalidExternalSchemaChangeError,
     InvalidSchemaChangeError,
     InvalidSchemaVersionError,
+    MigrationFailedError,
     Realm,
     SchemaMismatchError,
     SchemaMode,
@@ -24,15 +27,18 @@ from syncline.realm.schema_writing import change_last
 from syncline.storage.file import RealmFile
 from syncline.storage.snapshot import Snapshot
 
+STREET: Final = (
+    "class Street(Model):\n  name: str\n  zip: str = Field(index=True)\n  text: str = Field(index='fulltext')\n"
+)
 BEFORE: Final = (
-    "class Street(Model):\n  name: str\n"
-    "class Dog(Model):\n  id: int = Field(primary_key=True)\n  name: str\n  age: int | None\n  street: Street | None\n"
+    "class Chip(EmbeddedModel):\n  code: int\n" + STREET + "class Dog(Model):\n  id: int = Field(primary_key=True)\n"
+    "  name: str\n  age: int | None\n  street: Street | None\n  chip: Chip | None\n"
 )
 
 #: What is changed, as text to replace; ``+`` adds at the end.
 ROWS: Final = {
     "add class": ("+", "class Cat(Model):\n  name: str\n"),
-    "remove class": (BEFORE, "class Street(Model):\n  name: str\n"),
+    "remove class": (BEFORE, STREET),
     "add property": ("+", "  note: str\n"),
     "remove property": ("  name: str\n  age", "  age"),
     "change type": ("  name: str\n  age", "  name: int\n  age"),
@@ -40,10 +46,20 @@ ROWS: Final = {
     "change collection": ("street: Street | None", "street: List[Street]"),
     "make required": ("age: int | None", "age: int"),
     "make optional": ("  name: str\n  age", "  name: str | None\n  age"),
-    "change key": ("id: int = Field(primary_key=True)", "id: int"),
+    "remove key": ("id: int = Field(primary_key=True)", "id: int"),
+    "add key": ("(Model):\n  name: str\n  zip", "(Model):\n  name: str = Field(primary_key=True)\n  zip"),
+    "other key": (
+        "id: int = Field(primary_key=True)\n  name: str",
+        "id: int\n  name: str = Field(primary_key=True)",
+    ),
+    "type of the key": ("id: int = Field", "id: str = Field"),
     "add index": ("  name: str\n  age", "  name: str = Field(index=True)\n  age"),
     "full text": ("  name: str\n  age", "  name: str = Field(index='fulltext')\n  age"),
+    "remove index": ("zip: str = Field(index=True)", "zip: str"),
+    "remove full text": ("text: str = Field(index='fulltext')", "text: str"),
+    "other index": ("zip: str = Field(index=True)", "zip: str = Field(index='fulltext')"),
     "embed": ("class Street(Model)", "class Street(EmbeddedModel)"),
+    "set free": ("class Chip(EmbeddedModel)", "class Chip(Model)"),
 }
 
 #: automatic at the same version, additive, read-only and immutable, made elsewhere
@@ -57,10 +73,17 @@ CELLS: Final = {
     "change collection": ("migration", "error", "error", "error"),
     "make required": ("migration", "error", "error", "error"),
     "make optional": ("migration", "error", "error", "error"),
-    "change key": ("migration", "error", "error", "error"),
+    "remove key": ("migration", "error", "error", "error"),
+    "add key": ("migration", "error", "error", "error"),
+    "other key": ("migration", "error", "error", "error"),
+    "type of the key": ("migration", "error", "error", "error"),
     "add index": ("applied", "applied", "ok", "ok"),
     "full text": ("applied", "applied", "ok", "ok"),
+    "remove index": ("applied", "applied", "ok", "ok"),
+    "remove full text": ("applied", "applied", "ok", "ok"),
+    "other index": ("applied", "applied", "ok", "ok"),
     "embed": ("migration", "error", "ok", "error"),
+    "set free": ("migration", "error", "ok", "error"),
 }
 
 
@@ -73,7 +96,8 @@ def after(row: str) -> list[Any]:
 def before(open_realm: OpenRealm) -> None:
     """The file of the test as ``BEFORE`` has it."""
     with open_realm(*classes(BEFORE).values()) as realm, realm.write():
-        realm.create("Dog", id=1, name="Rex", age=3, street={"name": "s"})
+        street = {"name": "s", "zip": "1", "text": "a street"}
+        realm.create("Dog", id=1, name="Rex", age=3, street=street, chip={"code": 5})
 
 
 def left(path: Path, row: str) -> list[Change]:
@@ -103,6 +127,32 @@ def test_automatic(open_realm: OpenRealm, tmp_path: Path, row: str) -> None:
     else:
         open_realm(*models).close()
     assert left(path, row) == []
+
+
+@pytest.mark.usefixtures("before")
+@pytest.mark.parametrize("mode", [SchemaMode.SOFT_RESET, SchemaMode.HARD_RESET])
+@pytest.mark.parametrize("row", ROWS)
+def test_resetting(open_realm: OpenRealm, tmp_path: Path, row: str, mode: SchemaMode) -> None:
+    differs = left(tmp_path / "test.realm", row) != []
+    goes = differs if mode is SchemaMode.HARD_RESET else CELLS[row][0] == "migration"
+    with open_realm(*after(row), schema_mode=mode) as realm:
+        assert realm.is_empty is goes
+    assert left(tmp_path / "test.realm", row) == []
+
+
+@pytest.mark.usefixtures("before")
+@pytest.mark.parametrize("row", ROWS)
+def test_by_hand(open_realm: OpenRealm, tmp_path: Path, row: str) -> None:
+    models, mode = after(row), SchemaMode.MANUAL
+    differences = left(tmp_path / "test.realm", row)
+    if differences:
+        with pytest.raises(SchemaMismatchError):
+            open_realm(*models, schema_mode=mode)
+        with pytest.raises(MigrationFailedError, match=r"the models still differ"):
+            open_realm(*models, schema_mode=mode, schema_version=1, migration=lambda m: None)
+        assert left(tmp_path / "test.realm", row) == differences
+    open_realm(*models, schema_mode=mode, schema_version=1, migration=lambda m: m.update_schema()).close()
+    assert left(tmp_path / "test.realm", row) == []
 
 
 @pytest.mark.usefixtures("before")
@@ -145,11 +195,43 @@ def test_made_elsewhere(open_realm: OpenRealm, row: str) -> None:
         else:
             change_last(tx, [model._info.schema for model in models_by_name(after(row)).values()], set(), True)
     if CELLS[row][3] == "error":
-        with pytest.raises(InvalidExternalSchemaChangeError, match=r"somebody changed (Dog|Street) in"):
+        with pytest.raises(InvalidExternalSchemaChangeError, match=r"somebody changed (Dog|Street|Chip) in"):
             realm.refresh()
     else:
         realm.refresh()
-        assert (dog.name, street.name) == ("Rex", "s")
+        assert (dog.name, street.name, dog.chip.code) == ("Rex", "s", 5)
+
+
+ELSEWHERE: Final = """
+import sys
+from syncline.storage.file import RealmFile
+from syncline.values import kinds
+file = RealmFile.open(sys.argv[1])
+with file.write() as tx:
+    tx.add_property(tx.catalogue.classes["Dog"], "note", kinds.STRING)
+    tx.add_class("Cat")
+print("added", flush=True)
+input()
+with file.write() as tx:
+    info = tx.catalogue.classes["Dog"]
+    tx.erase_property(info, info.properties["age"])
+"""
+
+
+@pytest.mark.usefixtures("before")
+def test_made_by_another_process(open_realm: OpenRealm) -> None:
+    realm = open_realm(*classes(BEFORE).values())
+    dog = realm.get("Dog", 1)
+    with subprocess.Popen(
+        [sys.executable, "-c", ELSEWHERE, realm.path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "added\n"
+        assert realm.refresh()
+        assert (dog.name, dog.age) == ("Rex", 3)
+        other.communicate("\n")
+    with pytest.raises(InvalidExternalSchemaChangeError, match=r"somebody changed Dog in"):
+        realm.refresh()
 
 
 @pytest.mark.usefixtures("before")
