@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from syncline.cli.models import models
 from syncline.cli.serve import serve
 from syncline.cli.status import status
 from syncline.cli.why import why
@@ -28,6 +29,7 @@ def build_app() -> typer.Typer:
     app.command()(serve)
     app.command()(status)
     app.command()(why)
+    app.command()(models)
     app.command()(doctor)
     app.command()(demo)
     return app

@@ -19,7 +19,7 @@ def schema_of(info: ClassInfo) -> ObjectSchema:
         index: bool | str = "fulltext" if prop.indexed == FULL_TEXT_INDEX else prop.indexed != NOT_INDEXED
         type = PropertyType(prop.type, prop.nullable, prop.collection, prop.target)
         key = prop.is_primary_key
-        properties.append(Property(prop.name, type, primary_key=key, index=index and not key))
+        properties.append(Property(prop.name, type, primary_key=key, index=False if key else index))
     return ObjectSchema(info.name, properties, kind=info.kind)
 
 

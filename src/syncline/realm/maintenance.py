@@ -19,6 +19,8 @@ from syncline.realm import file_copies as copying
 from syncline.realm.backend import sync_backend
 from syncline.realm.configuration import RealmConfiguration
 from syncline.realm.context import Context
+from syncline.realm.dynamic import schema_of
+from syncline.realm.model_source import model_source
 from syncline.realm.opening import configuration_of
 from syncline.realm.schema_changes import SchemaMode, SchemaSubsetMode
 from syncline.storage import evolution
@@ -88,6 +90,20 @@ class RealmMaintenance:
     #: Of a Realm: the schema version of the version it sees, None if it has none. Of the class: a function that reads
     #: the version of a file without a schema, ``Realm.schema_version("dogs.realm")``.
     schema_version = _SchemaVersion()
+
+    def generate_models(self) -> str:
+        """The source of a Python module with a model class for every class of the file, also for those that this Realm
+        was opened without: ``Path("models.py").write_text(realm.generate_models(), encoding="utf-8")``.
+
+        Executed, it has ``SCHEMA``, with which the file opens as it is, and ``SCHEMA_VERSION``. Names that Python
+        cannot have are mapped. Defaults, backlinks and whatever else a file does not know are left to add.
+        """
+        context = self._context
+        reader = context.reader()
+        with context.lock:
+            version = schema_version(reader)
+        schemas = [schema_of(info) for info in reader.catalogue.classes.values()]
+        return model_source(schemas, file_name=os.path.basename(context.file.path), version=version)
 
     @property
     def in_migration(self) -> bool:
