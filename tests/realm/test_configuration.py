@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import pickle
 import threading
 from pathlib import Path
@@ -18,7 +19,10 @@ from syncline import (
     ObjectSchema,
     Realm,
     RealmConfiguration,
+    SchemaMode,
 )
+
+KEY = bytes(range(64))
 
 
 class Dog(Model):
@@ -144,6 +148,48 @@ def test_a_second_realm_must_agree(tmp_path: Path, change: dict[str, Any], messa
         Realm.open(config.replace(schema_version=2)).close()
         with Realm.open(config.replace(schema_version=2)), pytest.raises(MismatchedConfigError):
             Realm.open(config.replace(schema_version=3))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "message"),
+    [
+        ({"read_only": True}, {}, "is open read-only: it cannot be opened for writing"),
+        ({}, {"read_only": True}, "is open for writing: it cannot be opened read-only"),
+        ({"encryption_key": KEY}, {}, "another encryption key, or with none"),
+        ({"encryption_key": KEY}, {"encryption_key": bytes(64)}, "another encryption key, or with none"),
+        ({}, {"encryption_key": KEY}, "another encryption key, or with none"),
+        ({"schema_mode": SchemaMode.MANUAL}, {}, "is open in the schema mode MANUAL, not AUTOMATIC"),
+        ({"read_only": True}, {"schema_mode": SchemaMode.IMMUTABLE}, "in the schema mode READ_ONLY, not IMMUTABLE"),
+        ({"schema_version": 2}, {"schema_version": 1}, "is open with schema version 2, not 1"),
+        ({"schema_version": 2}, {"schema_version": 3}, "is open with schema version 2, not 3"),
+    ],
+)
+def test_each_setting_that_open_realms_share(
+    tmp_path: Path, first: dict[str, Any], second: dict[str, Any], message: str
+) -> None:
+    config = RealmConfiguration(tmp_path / "a.realm", schema=[Dog])
+    if first.get("read_only"):
+        Realm.open(config).close()
+    with Realm.open(config.replace(**first)) as realm:
+        for way in (config.replace(**second), config.replace(cache=True, **second)):
+            with pytest.raises(MismatchedConfigError, match=message):
+                Realm.open(way)
+        with pytest.raises(MismatchedConfigError, match=message):
+            asyncio.run(opening(config.replace(**second)))
+        assert realm.is_empty
+
+
+async def opening(config: RealmConfiguration) -> None:
+    await Realm.open_async(config)
+
+
+def test_a_realm_in_memory_is_never_that_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with Realm.open("a", schema=[Dog]) as file, Realm.open(in_memory="a", schema=[Dog]) as memory:
+        with memory.write():
+            memory.create(Dog, name="Rex")
+        file.refresh()
+        assert (file.is_empty, memory.is_empty) == (True, False)
 
 
 def test_realms_in_memory_must_agree_too() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from syncline import (
+    AsymmetricModel,
     Dictionary,
     EmbeddedModel,
     Field,
@@ -21,6 +22,7 @@ from syncline import (
     RealmConfiguration,
     Set,
     UpdateMode,
+    ValidationMode,
     errors,
 )
 from syncline.storage.file import RealmFile
@@ -59,6 +61,14 @@ class Node(Model):
     by_name: Dictionary[Node | None]
     tags_by_name: Dictionary[Tag | None]
     mixed: Any = None
+    anys: List[Any]
+    any_by_name: Dictionary[Any]
+
+
+class Worded(Model):
+    """Its key may be null, and is stored under another name."""
+
+    word: str | None = Field(primary_key=True, name="w")
 
 
 class Keyed(Model):
@@ -68,7 +78,7 @@ class Keyed(Model):
     value: int = 0
 
 
-SCHEMA = [Deep, Tag, Leaf, Node, Keyed]
+SCHEMA = [Deep, Tag, Leaf, Node, Keyed, Worded]
 
 
 @pytest.fixture
@@ -99,6 +109,127 @@ def node(realm: Realm, key: int = 1) -> Node:
     found = realm.get(Node, key)
     assert found is not None
     return found
+
+
+# --- every kind of property in every mode -----------------------------------------------------------------------------
+
+#: For each kind: what the object has, something else, what ALL records when it is given the same and the other, what
+#: MODIFIED records for the other, and what is there then after ALL and after MODIFIED.
+KINDS: dict[str, tuple[Any, Any, list[str], list[str], list[str], Any, Any]] = {
+    "number": (1, 2, ["Update"], ["Update"], ["Update"], 2, 2),
+    "name": ("a", "b", ["Update"], ["Update"], ["Update"], "b", "b"),
+    "link": ({"id": 8}, {"id": 9}, ["Update"], ["Update"], ["Update"], "Node 9", "Node 9"),
+    "tag": (
+        {"text": "a", "deep": {"text": "x"}},
+        {"text": "b"},
+        ["Update"] * 5,  # null, another object, its text, its deep object, the text of that
+        ["Update"] * 3,
+        ["Update"],
+        {"text": "b", "deep": None},
+        {"text": "b", "deep": {"text": "x", "deep": None}},
+    ),
+    "numbers": ([1, 2, 3], [1, 5], ["Clear"] + ["ArrayInsert"] * 3, ["Clear"] + ["ArrayInsert"] * 2,
+                ["Update", "ArrayErase"], [1, 5], [1, 5]),
+    "nodes": ([{"id": 8}, {"id": 9}], [{"id": 9}], ["Clear"] + ["ArrayInsert"] * 2, ["Clear", "ArrayInsert"],
+              ["Update", "ArrayErase"], ["Node 9"], ["Node 9"]),
+    "words": ({"a", "b"}, {"b", "c"}, ["Clear"] + ["SetInsert"] * 2, ["Clear"] + ["SetInsert"] * 2,
+              ["SetInsert"], ["b", "c"], ["a", "b", "c"]),
+    "entries": ({"a": 1, "b": 2}, {"b": 3}, ["Clear"] + ["Update"] * 2, ["Clear", "Update"],
+                ["Update"], {"b": 3}, {"a": 1, "b": 3}),
+    "by_name": ({"a": {"id": 8}}, {"a": None, "b": {"id": 8}}, ["Clear", "Update"], ["Clear"] + ["Update"] * 2,
+                ["Update"] * 2, {"a": None, "b": "Node 8"}, {"a": None, "b": "Node 8"}),
+    "mixed": (1, 1.0, ["Update"], ["Update"], ["Update"], 1.0, 1.0),
+    "anys": ([1, True, "x"], [1.0, 1, "x"], ["Clear"] + ["ArrayInsert"] * 3, ["Clear"] + ["ArrayInsert"] * 3,
+             ["Update"] * 2, [1.0, 1, "x"], [1.0, 1, "x"]),
+    "any_by_name": ({"a": 1, "b": 2}, {"a": True}, ["Clear"] + ["Update"] * 2, ["Clear", "Update"],
+                    ["Update"], {"a": True}, {"a": True, "b": 2}),
+}  # fmt: skip
+
+
+def plain(value: Any) -> Any:
+    """A value with nothing live in it; numbers keep their types."""
+    if isinstance(value, Node):
+        return f"Node {value.id}"
+    if isinstance(value, EmbeddedModel):
+        return {"text": value["text"], "deep": plain(getattr(value, "deep", None))}
+    if isinstance(value, Dictionary):
+        return {name: plain(each) for name, each in value.items()}
+    if isinstance(value, List | Set):
+        return [plain(each) for each in value]
+    return value
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_each_kind_in_each_mode(realm: Realm, name: str) -> None:
+    first, other, same_in_all, other_in_all, other_in_modified, after_all, after_modified = KINDS[name]
+    for key in (8, 9):
+        realm.create(Node, id=key)
+    realm.create(Node, {"id": 1, name: first}, update=ALL)
+    there = plain(getattr(node(realm), name))
+    with pytest.raises(errors.ObjectAlreadyExistsError):
+        writes(realm, {name: other}, NEVER)
+    assert plain(getattr(node(realm), name)) == there
+    assert (writes(realm, {name: first}, MODIFIED), writes(realm, {name: first}, ALL)) == ([], same_in_all)
+    assert writes(realm, {name: other}, MODIFIED) == other_in_modified
+    assert repr(plain(getattr(node(realm), name))) == repr(after_modified)
+    assert writes(realm, {name: other}, MODIFIED) == []
+    writes(realm, {name: first}, ALL)
+    assert writes(realm, {name: other}, ALL) == other_in_all
+    assert repr(plain(getattr(node(realm), name))) == repr(after_all)
+
+
+# --- the algorithm, branch by branch (6.1) ----------------------------------------------------------------------------
+
+
+def test_keys_that_are_false_are_given(realm: Realm) -> None:
+    assert realm.create(Keyed, key=0, value=1).key == 0
+    assert realm.create(Keyed, {"key": 0}, value=2, update=ALL).value == 2
+    assert realm.add(Keyed(key=0, value=3), update=MODIFIED).key == 0
+    assert [(each.key, each.value) for each in realm.objects(Keyed)] == [(0, 3)]
+    assert realm.create(Worded, word="").word == ""
+    with pytest.raises(errors.ObjectAlreadyExistsError):
+        realm.create(Worded, word="")
+    assert realm.create(Worded, update=MODIFIED).word is None
+    assert realm.create(Worded, {"w": None}, update=ALL) == realm.get(Worded, None)
+    assert len(realm.objects(Worded)) == 2
+
+
+def test_an_upsert_that_finds_nothing_creates_with_defaults(realm: Realm) -> None:
+    for key, mode in enumerate(UpdateMode):
+        made = realm.create(Node, id=key, update=mode)
+        assert (made.number, made.name, made.mixed, list(made.numbers)) == (5, "x", None, [])
+        made.number = 6
+        if mode is not NEVER:
+            assert realm.create(Node, id=key, update=mode).number == 6, "defaults are for new objects"
+
+
+def test_creating_needs_a_transaction(realm: Realm) -> None:
+    realm.cancel_write()
+    for write in (
+        lambda: realm.create(Node, id=1),
+        lambda: realm.create(Node, {"id": 1}, update=ALL),
+        lambda: realm.add(Node(id=1)),
+        lambda: realm.add_all([Node(id=1)]),
+        lambda: realm.create_many(Node, [{"id": 1}]),
+        lambda: realm.copy_to(Node(id=1)),
+    ):
+        with pytest.raises(errors.WrongTransactionStateError):
+            write()
+    realm.begin_write()
+
+
+def test_of_an_asymmetric_class_nothing_is_returned(tmp_path: Path) -> None:
+    class Reading(AsymmetricModel):
+        id: int = Field(primary_key=True, name="_id")
+        leaf: Leaf | None = None
+        tags: List[Tag]
+
+    config = RealmConfiguration(
+        tmp_path / "a.realm", schema=[Reading, Leaf, Tag, Deep], validation_mode=ValidationMode.ALLOW_ASYMMETRIC
+    )
+    with Realm.open(config) as realm, realm.write():
+        assert realm.create(Reading, id=1, tags=[{"text": "a"}]) is None
+        assert realm.create(Reading, Reading(id=2), update=NEVER) is None
 
 
 # --- single values ----------------------------------------------------------------------------------------------------

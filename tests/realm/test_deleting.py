@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from tests.realm.conftest import OpenRealm
@@ -10,6 +11,7 @@ from tests.realm.conftest import OpenRealm
 from syncline import (
     Dictionary,
     EmbeddedModel,
+    Field,
     IllegalOperationError,
     InvalidatedObjectError,
     List,
@@ -56,6 +58,71 @@ def test_links_to_a_deleted_object_are_cleaned(realm: Realm) -> None:
     assert bo.friends == [bo]
     assert len(bo.pack) == 0
     assert dict(bo.by_name) == {"rex": None}
+
+
+class Place(Model):
+    """Every place from which a link can lead to a Target."""
+
+    single: Target | None
+    listed: List[Target]
+    members: Set[Target]
+    named: Dictionary[Target | None]
+    any: Any
+    anys: List[Any]
+    any_members: Set[Any]
+    any_named: Dictionary[Any]
+    nested: Any
+
+
+class Target(Model):
+    id: int = Field(primary_key=True)
+
+
+WAYS: dict[str, Callable[[Realm, Target, Place], object]] = {
+    "itself": lambda realm, target, place: realm.delete(target),
+    "with others": lambda realm, target, place: realm.delete([realm.get(Target, 3), target]),
+    "results": lambda realm, target, place: realm.objects(Target).where(Target.id == 1).delete_all(),
+    "results of several": lambda realm, target, place: realm.delete(realm.objects(Target).filter("id != 2")),
+    "through a list": lambda realm, target, place: place.listed.delete_at(0),
+    "through a dictionary": lambda realm, target, place: place.named.delete_all(),
+    "while iterating": lambda realm, target, place: [realm.delete(t) for t in realm.objects(Target) if t.id != 2],
+}
+
+
+@pytest.mark.parametrize("committed", [False, True])
+@pytest.mark.parametrize("way", WAYS)
+def test_whatever_leads_to_a_deleted_object(open_realm: OpenRealm, way: str, committed: bool) -> None:
+    realm = open_realm(Place, Target)
+    realm.begin_write()
+    gone, stays, _third = (realm.create(Target, id=number) for number in (1, 2, 3))
+    place = realm.create(
+        Place,
+        single=gone,
+        listed=[gone, stays, gone, gone],
+        members={gone, stays},
+        named={"gone": gone},
+        any=gone,
+        anys=[gone, stays, 1, gone],
+        any_members=[gone, stays, 1],
+        any_named={"gone": gone, "stays": stays},
+        nested=[gone, stays, {"gone": gone, "stays": stays, "deeper": [1, gone, [gone]]}, gone],
+    )
+    if committed:
+        realm.commit_write()
+        realm.begin_write()
+    WAYS[way](realm, gone, place)
+    for _ in range(2):
+        assert (place.single, list(place.listed), set(place.members), dict(place.named)) == (
+            None, [stays], {stays}, {"gone": None},
+        )  # fmt: skip
+        assert (place.any, list(place.anys), list(place.any_members)) == (None, [stays, 1], [1, stays])
+        assert dict(place.any_named) == {"gone": None, "stays": stays}
+        first, mapping = place.nested
+        assert (first, mapping["gone"], mapping["stays"]) == (stays, None, stays)
+        assert [mapping["deeper"][0], list(mapping["deeper"][1])] == [1, []]
+        assert (gone.is_valid, stays.is_valid, stays.linking_objects_count()) == (False, True, 7)
+        if realm.in_write:
+            realm.commit_write()
 
 
 def test_what_can_be_deleted(realm: Realm) -> None:

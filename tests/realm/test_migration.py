@@ -72,6 +72,12 @@ def files(open_realm: OpenRealm) -> Files:
     return Files(open_realm)
 
 
+def content_of(files: Files, source: str, version: int = 0) -> str:
+    """What the file holds, opened with models that fit."""
+    with files(source, version) as realm:
+        return realm.content_hash()
+
+
 PERSON = "class Person(Model):\n  id: int = Field(primary_key=True)\n  first: str\n  last: str\n  age: int | None\n"
 ANN = ("Person", {"id": 1, "first": "Ann", "last": "Lee", "age": 7})
 BEN = ("Person", {"id": 2, "first": "Ben", "last": "Roy", "age": None})
@@ -163,8 +169,10 @@ def test_an_exception_undoes_everything(files: Files, tmp_path: Path) -> None:
         m.delete_model("Person")
         raise LookupError("no")
 
+    before = content_of(files, PERSON)
     with pytest.raises(LookupError, match=r"no"):
         files(FULL, 1, migration=migrate)
+    assert content_of(files, PERSON) == before
     assert Realm.schema_version(tmp_path / "test.realm") == 0
     assert files(PERSON).get("Person", 1).first == "Ann"
 
@@ -302,8 +310,21 @@ RENAMES = {
 @pytest.mark.parametrize("rename", RENAMES)
 def test_refused_renames(files: Files, rename: tuple[str, str, str]) -> None:
     files.fill(PERSON + "  nick: str | None\n", ("Person", {**ANN[1], "nick": None}))
+    before = content_of(files, PERSON + "  nick: str | None\n")
     with pytest.raises(MigrationFailedError, match=RENAMES[rename]):
         files(FULL, 1, migration=lambda m: m.rename_property(*rename))
+    assert content_of(files, PERSON + "  nick: str | None\n") == before
+
+
+def test_a_chain_of_renames_does_not_lose_null_either(files: Files) -> None:
+    files.fill(PERSON + "  nick: str | None\n", ("Person", {**ANN[1], "nick": None}))
+
+    def migrate(m: Migration) -> None:
+        m.rename_property("Person", "nick", "between")
+        m.rename_property("Person", "between", "name")
+
+    with pytest.raises(MigrationFailedError, match=r"Person.between may be null and name may not"):
+        files(FULL, 1, migration=migrate)
 
 
 def test_removing_a_class(files: Files) -> None:
@@ -350,6 +371,7 @@ def test_keys_can_be_assigned_and_must_be_unique_at_the_end(files: Files, tmp_pa
 
     with files(PERSON, 1, migration=swap) as realm:
         assert (realm.get("Person", 1).first, realm.get("Person", 2).first) == ("Ben", "Ann")
+        before = realm.content_hash()
 
     def double(m: Migration) -> None:
         for _, new in m.enumerate("Person"):
@@ -358,7 +380,7 @@ def test_keys_can_be_assigned_and_must_be_unique_at_the_end(files: Files, tmp_pa
     with pytest.raises(MigrationFailedError, match=r"Person: .* several objects have the primary key id = 5"):
         files(PERSON, 2, migration=double)
     assert Realm.schema_version(tmp_path / "test.realm") == 1
-    assert files(PERSON, 1).get("Person", 1).first == "Ben"
+    assert content_of(files, PERSON, 1) == before
 
 
 def test_another_property_becomes_the_key(files: Files) -> None:
@@ -370,8 +392,10 @@ def test_another_property_becomes_the_key(files: Files) -> None:
         assert realm.get("Person", "Ben").id == 2
         with realm.write():
             realm.create("Person", id=2, first="Kim", last="", age=None)
+        before = realm.content_hash()
     with pytest.raises(MigrationFailedError, match=r"the primary key id = 2"):
         files(PERSON, 2)
+    assert content_of(files, by_name, 1) == before
     without = PERSON.replace("id: int = Field(primary_key=True)", "id: int")
     with files(without, 2) as realm:
         assert [person.first for person in realm.objects("Person")] == ["Ann", "Ben", "Kim"]
@@ -410,6 +434,22 @@ def test_a_key_of_another_type(files: Files) -> None:
             realm.create("Person", id="2", first="", last="", age=None)
 
 
+def test_null_is_the_key_of_one_object_only(files: Files) -> None:
+    source = PERSON.replace("id: int", "id: int | None")
+    files.fill(source, ANN, BEN)
+    before = content_of(files, source)
+
+    def forget(m: Migration) -> None:
+        for _, new in m.enumerate("Person"):
+            new.id = None
+
+    with pytest.raises(MigrationFailedError, match=r"several objects have the primary key id = None"):
+        files(source, 1, migration=forget)
+    assert content_of(files, source) == before
+    with files(source, 1, migration=lambda m: setattr(m.new.get("Person", 1), "id", None)) as realm:
+        assert realm.get("Person", None).first == "Ann"
+
+
 def test_a_renamed_key(files: Files) -> None:
     files.fill(PERSON, ANN, BEN)
     source = PERSON.replace("id: int", "number: int")
@@ -443,9 +483,10 @@ def homes(files: Files, *, shared: bool = False, orphan: bool = False) -> None:
             realm.create("Address", city="Nowhere", tags=[], street=None)
 
 
-def test_objects_with_one_owner_become_embedded(files: Files) -> None:
+@pytest.mark.parametrize("resolve", [False, True])
+def test_objects_with_one_owner_become_embedded(files: Files, resolve: bool) -> None:
     homes(files)
-    realm = files(TOGETHER, 1)
+    realm = files(TOGETHER, 1, resolve_embedded_constraints=resolve)
     home = realm.get("Home", 1)
     assert (home.address.city, list(home.address.tags), home.address.street.name) == ("Bonn", ["a", "b"], "s")
     assert (home.address.parent, home.more[0].parent, home.more[0].city) == (home, home, "Ulm")
@@ -461,8 +502,10 @@ def test_objects_with_one_owner_become_embedded(files: Files) -> None:
 @pytest.mark.parametrize("trouble", ["shared", "orphan"])
 def test_no_owner_and_several_are_refused_or_resolved(files: Files, trouble: str) -> None:
     homes(files, **{trouble: True})
+    before = content_of(files, APART)
     with pytest.raises(MigrationFailedError, match=r"Address cannot become embedded: (4|no) links lead to one of its"):
         files(TOGETHER, 1)
+    assert content_of(files, APART) == before
     realm = files(TOGETHER, 1, resolve_embedded_constraints=True)
     addresses = realm.objects("Address")
     assert addresses.count() == (5 if trouble == "shared" else 2)

@@ -27,12 +27,14 @@ from syncline import (
     PropertyNotNullableError,
     Realm,
     RealmConfiguration,
+    SchemaMode,
     Set,
     StaleAccessorError,
     Timestamp,
     TypeMismatchError,
     UpdateMode,
 )
+from syncline.values import kinds
 
 
 class Leg(EmbeddedModel):
@@ -293,7 +295,8 @@ def test_everything_owned_goes_with_its_owner(open_realm: OpenRealm) -> None:
         assert not inner.is_valid
 
 
-def test_rows_that_exist_get_storage_defaults_not_those_of_the_model(tmp_path: Path) -> None:
+@pytest.mark.parametrize("migrates", [True, False])
+def test_rows_that_exist_get_storage_defaults_not_those_of_the_model(tmp_path: Path, migrates: bool) -> None:
     before = ObjectSchema("Row", [Property("id", "int", primary_key=True)])
     added: dict[str, tuple[str, Any, Any]] = {
         "i": ("int", 7, 0),
@@ -309,12 +312,21 @@ def test_rows_that_exist_get_storage_defaults_not_those_of_the_model(tmp_path: P
         "m": ("mixed", 5, None),
         "j": ("int?", 7, None),
     }
+    added |= {f"{name}0": (f"{type}?", default, None) for name, (type, default, _) in added.items() if name not in "mj"}
     properties = [Property(name, type, default=default) for name, (type, default, _) in added.items()]
-    after = ObjectSchema("Row", [*before.properties, *properties, Property("l", "int[]"), Property("r", "Row")])
+    part = ObjectSchema("Part", [Property("x", "int")], kind=kinds.EMBEDDED)
+    collections = [
+        Property("l", "int[]", default=[1]),
+        Property("w", "string<>"),
+        Property("k", "int{}", default={"a": 1}),
+    ]
+    links = [Property("r", "Row"), Property("rs", "Row[]"), Property("p", "Part"), Property("ps", "Part{}")]
+    after = ObjectSchema("Row", [*before.properties, *properties, *collections, *links])
     path = tmp_path / "rows.realm"
     with Realm.open(RealmConfiguration(path=path, schema=[before])) as realm, realm.write():
         realm.create("Row", id=1)
-    with Realm.open(RealmConfiguration(path=path, schema=[after], schema_version=1)) as realm:
+    way: dict[str, Any] = {"schema_version": 1} if migrates else {"schema_mode": SchemaMode.ADDITIVE_EXPLICIT}
+    with Realm.open(RealmConfiguration(path=path, schema=[after, part], **way)) as realm:
         old = realm.get("Row", 1)
         assert old is not None
         with realm.write():
@@ -322,4 +334,5 @@ def test_rows_that_exist_get_storage_defaults_not_those_of_the_model(tmp_path: P
         for name, (_, default, stored) in added.items():
             assert old[name] == stored, name
             assert new[name] == default, name
-        assert (list(old["l"]), old["r"]) == ([], None)
+        assert [list(old[name]) for name in ("l", "w", "k", "rs", "ps")] == [[], [], [], [], []]
+        assert (old["r"], old["p"], list(new["l"]), dict(new["k"])) == (None, None, [1], {"a": 1})

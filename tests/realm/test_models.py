@@ -146,6 +146,53 @@ def test_identity_of_live_objects(open_realm: OpenRealm) -> None:
     assert not rex.is_valid
 
 
+def test_identity_of_frozen_objects(open_realm: OpenRealm) -> None:
+    realm = open_realm(Dog)
+    with realm.write():
+        rex = realm.create(Dog, name="Rex", tags=["a"])
+    first = realm.freeze()
+    with realm.write():
+        rex.age = 1
+    second = realm.freeze()
+    one, again, two = first.get(Dog, "Rex"), rex.freeze(), second.get(Dog, "Rex")
+    assert one is not None
+    assert two is not None
+    assert (one == first.get(Dog, "Rex"), two == again, one == two, one == rex, rex == two) == (
+        True, True, False, False, False,
+    )  # fmt: skip
+    assert len({hash(one), hash(two), hash(rex), hash(again)}) == 1
+    assert one.same_object(two)
+    assert two.same_object(rex)
+    assert len({one, two, rex, again}) == 3
+    numbers = [hash(each) for each in (one, two, rex)]
+    with realm.write():
+        realm.delete(rex)
+        new = realm.create(Dog, name="Rex")
+    assert ([hash(each) for each in (one, two, rex)], rex == new, rex.same_object(new)) == (numbers, False, False)
+    assert (one.is_valid, one.age, rex.is_valid, hash(new) == hash(rex)) == (True, None, False, False)
+    tags = one.tags
+    first.close()
+    realm.close()
+    assert [hash(each) for each in (one, two, rex)] == numbers
+    assert (repr(one), repr(tags), one == rex) == ("<Dog (closed)>", "<Set (closed)>", False)
+
+
+def test_an_object_is_the_same_python_object_while_somebody_holds_it(open_realm: OpenRealm) -> None:
+    realm = open_realm(Dog)
+    with realm.write():
+        rex = realm.create(Dog, name="Rex", friends=[{"name": "Bo"}])
+        rex.best, rex.extra = rex, rex
+        rex.friends.append(rex)
+    ways = [realm.get(Dog, "Rex"), realm.objects(Dog)[0], rex.best, rex.extra, rex.friends[1], list(rex.friends)[1]]
+    assert all(each is rex for each in ways)
+    assert rex.friends is rex.friends
+    number = id(rex)
+    realm.refresh()
+    del rex, ways
+    found = realm.get(Dog, "Rex")
+    assert (found is not None, found is realm.objects(Dog).first(), number > 0) == (True, True, True)
+
+
 def test_repr_never_fails(open_realm: OpenRealm) -> None:
     realm = open_realm(Dog)
     with realm.write():

@@ -88,7 +88,8 @@ class RealmExchange:
         if values is None:
             values = properties
         elif isinstance(values, Model):
-            return self._create_from(binding, values, properties, update)
+            created = self._create_from(binding, values, properties, update)
+            return None if binding.info.asymmetric else created
         elif not isinstance(values, Mapping):
             raise TypeMismatchError(f"create: expected a mapping of values or an object, got {describe(values)}")
         elif properties:

@@ -143,7 +143,10 @@ class Set(SummarizedCollection, MutableSet[T]):
         return NotImplemented
 
     def union(self, *others: Iterable[Any]) -> set[Any]:
-        """The members and the elements of ``others``, as a Python set; so with all four."""
+        """The members and the elements of ``others``, as a Python set; so with all four.
+
+        A Python set holds only one of True and 1, which to the database are two.
+        """
         found = _keyed(self)
         for other in others:
             found = {**_keyed(other), **found}
