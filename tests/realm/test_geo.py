@@ -19,6 +19,7 @@ from syncline import (
     GeoPoint,
     GeoPointModel,
     GeoPolygon,
+    InvalidPropertyError,
     LimitExceededError,
     List,
     MissingPropertyValueError,
@@ -157,11 +158,29 @@ def test_places_in_queries(realm: Realm) -> None:
     assert list(shops.where(Shop.rival.place.within(around))) == [far]
     assert list(shops.filter("place GEOWITHIN $0", GeoBox(near.place.point, (21, 52)))) == []
     assert list(shops.where(Shop.place.coordinates[0] > 15)) == [far]
+    assert list(shops.where((Shop.place.longitude > 15) & (Shop.place.latitude < 51))) == [far]
+    assert list(shops.where(Shop.stops.any.longitude == 12.5)) == [far]
+    assert list(shops.where(Shop.rival.place.altitude > 1)) == []
+    assert shops.where(Shop.place.longitude > 15).description == "place.coordinates[0] > 15"
+    with pytest.raises(InvalidPropertyError, match="Place has no property 'point'"):
+        Shop.place.point  # noqa: B018
     assert [place.longitude for place in realm.objects(Place).where(Place.longitude > 15)] == [20]
     assert list(realm.objects(Place).where(Place.altitude > 15)) == []
     with realm.write():
         far.place = Place.of(near.place)
     assert list(shops.where(Shop.place.within(around))) == [near, far]
+
+
+def test_they_show_where_they_are(realm: Realm) -> None:
+    place = Place(longitude=1, latitude=2, altitude=3, name="Hall")
+    assert repr(place) == "<Place longitude=1.0 latitude=2.0 altitude=3.0 name='Hall'>"
+    with realm.write():
+        shop = realm.create(Shop, id=1, place={"coordinates": [1.0, 2.0]}, stops=[{"coordinates": [1.0]}])
+        shown, odd = shop.place, shop.stops[0]
+        assert repr(shown) == "<Place longitude=1.0 latitude=2.0 name=''>"
+        assert repr(odd) == "<Stop type='Point' coordinates=[1 items]>"
+        realm.delete(shop)
+    assert "deleted" in repr(shown)
 
 
 def test_a_class_that_looks_like_a_point_is_enough() -> None:

@@ -20,6 +20,7 @@ from syncline import (
     Expr,
     Field,
     Float32,
+    GeoCircle,
     GeoPoint,
     GeoPointModel,
     List,
@@ -29,6 +30,7 @@ from syncline import (
     Results,
     Set,
     field,
+    km,
 )
 
 
@@ -135,6 +137,7 @@ def places() -> None:
     assert_type(Place.of((1, 2)), Place)
     assert_type(Place.coordinates, Expr)
     assert_type(Place.longitude > 3, Condition)
+    assert_type(GeoCircle(place, km(5)).center, GeoPoint)
     place.latitude += 1
     place.point = (1, 2)
     place.longitude = "east"  # type: ignore[assignment]

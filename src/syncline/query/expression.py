@@ -65,7 +65,7 @@ class ClassRef(Protocol):
 @dataclass(frozen=True, slots=True)
 class PropertyRef:
     """A property as expressions see it: its stored name, for a link a function that finds the target class, and which
-    collection it is (``values.kinds``).
+    collection it is (``values.kinds``); with an ``index``, one element of the list that is stored under the name.
 
     A function, because the target may be declared later than the class that links to it.
     """
@@ -73,6 +73,7 @@ class PropertyRef:
     stored_name: str
     target: Callable[[], ClassRef] | None = None
     collection: int = kinds.SINGLE_COLLECTION
+    index: int | None = None
 
 
 class _NoTruth:
@@ -237,7 +238,7 @@ class Expr(_NoTruth):
     def _property(self, name: str) -> Expr:
         assert self._target is not None
         reference = self._target().property_ref(name)
-        path = self._longer(reference.stored_name)
+        path = self._longer(reference.stored_name, *(() if reference.index is None else (Index(reference.index),)))
         return Expr(path, reference.target, collection=reference.collection, plural=self._many)
 
     def _picked(self, index: Index, plural: bool = False) -> Expr:

@@ -14,7 +14,7 @@ from syncline.errors import (
     QueryArgumentError,
     TypeMismatchError,
 )
-from syncline.query.expression import Expr
+from syncline.query.expression import Expr, PropertyRef
 from syncline.query.geometry import GeoPoint, PointLike, to_point
 from syncline.realm.lists import List
 from syncline.realm.models import EmbeddedModel
@@ -58,6 +58,8 @@ class _Degrees:
 
     def __init__(self, place: int) -> None:
         self.place = place
+        #: where queries find it, also behind a link
+        self.reference = PropertyRef("coordinates", index=place)
 
     def __get__(self, obj: Any, owner: Any = None) -> Any:
         if obj is None:
@@ -71,6 +73,8 @@ class _Degrees:
 
 class _Altitude:
     """The third of the ``coordinates``, if there is one."""
+
+    reference = PropertyRef("coordinates", index=2)
 
     def __get__(self, obj: Any, owner: Any = None) -> Any:
         if obj is None:
@@ -191,6 +195,13 @@ class GeoPointModel(EmbeddedModel):
             else:
                 coordinates.append(float(degrees))
         self.altitude = point.altitude
+
+    def _parts(self) -> list[str]:
+        coordinates = list(self.coordinates)
+        if self.type != "Point" or not 2 <= len(coordinates) <= 3:
+            return super()._parts()
+        named = zip(("longitude", "latitude", "altitude"), coordinates, strict=False)
+        return [*(f"{name}={degrees!r}" for name, degrees in named), *super()._parts()[2:]]
 
     @property
     def __geo_interface__(self) -> Mapping[str, Any]:

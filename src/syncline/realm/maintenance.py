@@ -20,7 +20,6 @@ from syncline.realm.backend import sync_backend
 from syncline.realm.configuration import RealmConfiguration
 from syncline.realm.context import Context
 from syncline.realm.dynamic import schema_of
-from syncline.realm.model_source import model_source
 from syncline.realm.opening import configuration_of
 from syncline.realm.schema_changes import SchemaMode, SchemaSubsetMode
 from syncline.storage import evolution
@@ -98,6 +97,8 @@ class RealmMaintenance:
         Executed, it has ``SCHEMA``, with which the file opens as it is, and ``SCHEMA_VERSION``. Names that Python
         cannot have are mapped. Defaults, backlinks and whatever else a file does not know are left to add.
         """
+        from syncline.realm.model_source import model_source
+
         context = self._context
         reader = context.reader()
         with context.lock:

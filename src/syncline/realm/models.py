@@ -17,6 +17,7 @@ import weakref
 from collections import ChainMap
 from collections.abc import Callable, Container, Iterable, Mapping
 from difflib import get_close_matches
+from inspect import getattr_static
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn, Self, TypeVar, cast, dataclass_transform, get_origin
 
 from syncline.errors import InvalidatedObjectError, InvalidPropertyError, RealmError, SchemaError
@@ -94,10 +95,11 @@ class ModelInfo:
     def property_ref(self, name: str) -> PropertyRef:
         """The property of that name, for expressions. Raises InvalidPropertyError."""
         self.finish(strict=True)
-        attribute = self.attributes.get(name) or self.computed.get(name)
-        if attribute is None:
+        attribute = self.attributes.get(name) or self.computed.get(name) or getattr_static(self.model, name, None)
+        reference = getattr(attribute, "reference", None)
+        if not isinstance(reference, PropertyRef):
             raise unknown_property(self.public_name, name, self.attributes)
-        return attribute.reference
+        return reference
 
     def finish(self, strict: bool) -> ObjectSchema:
         """Read the annotations and give the class its attributes.
@@ -485,8 +487,11 @@ class Model(ModelCopies, ModelFreezing, _State, metaclass=ModelMeta):
         binding = self._binding
         if binding is not None and (state := binding.trouble(self)):
             return f"<{info.public_name} ({state})>"
-        shown = [f"{name}={_shown(attribute, self)}" for name, attribute in info.attributes.items()]
-        return f"<{' '.join([info.public_name, *shown])}>"
+        return f"<{' '.join([info.public_name, *self._parts()])}>"
+
+    def _parts(self) -> list[str]:
+        """What ``repr`` shows of the properties."""
+        return [f"{name}={_shown(attribute, self)}" for name, attribute in type(self)._info.attributes.items()]
 
     if not TYPE_CHECKING:  # to a type checker an unknown name is a mistake
 
