@@ -303,6 +303,104 @@ def test_one_change_costs_little_in_many_objects(realm: Realm, monkeypatch: pyte
         token.invalidate()
 
 
+def test_the_first_of_many_are_kept_up_to_date_from_what_was_written(
+    realm: Realm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sorted and limited: only who leaves the first has everything asked again."""
+    with realm.write():
+        realm.delete_all()
+        for number in range(300):
+            realm.create(Dog, name=f"{number:03}", age=number)
+    dogs = realm.objects(Dog)
+    oldest, first, few = (
+        dogs.sort("age", descending=True).limit(3),
+        dogs.limit(2),
+        dogs.where(Dog.age > 297).sort("age").limit(50),
+    )
+    pairs = [started(realm, observed) for observed in (oldest, first, few)]
+    whole: list[Any] = []
+    find = query_run.find
+
+    def counting(reader: Any, query: Any, *more: Any) -> Any:
+        whole.append(query)
+        return find(reader, query, *more)
+
+    monkeypatch.setattr(query_run, "find", counting)
+
+    def told(write: Callable[[], object]) -> list[Any]:
+        whole.clear()
+        with realm.write():
+            write()
+        realm.refresh()
+        return [log.take() for log, _ in pairs]
+
+    nobody: list[Any] = [[], [], []]
+    assert (told(lambda: setattr(dog(realm, "100"), "age", 50)), whole) == (nobody, [])
+    assert told(lambda: setattr(dog(realm, "100"), "age", 1000)) == [
+        [CollectionChange((2,), (0,))],
+        [],
+        [CollectionChange((), (2,))],
+    ]
+    assert whole == []
+    assert told(lambda: realm.create(Dog, name="new", age=299)) == [
+        [CollectionChange((2,), (2,))],
+        [],
+        [CollectionChange((), (2,))],
+    ]
+    assert whole == []
+    assert told(lambda: realm.delete(dog(realm, "298"))) == [[], [], [CollectionChange((0,))]]
+    assert whole == []
+    assert told(lambda: setattr(dog(realm, "100"), "age", 0)) == [
+        [CollectionChange((0,), (2,))],
+        [],
+        [CollectionChange((2,))],
+    ]
+    assert len(whole) == 1  # somebody has to take the third place
+    assert told(lambda: realm.delete(dog(realm, "000"))) == [[], [CollectionChange((0,), (1,))], []]
+    assert [each.name for each in oldest] == ["299", "new", "297"]
+    for _, token in pairs:
+        token.invalidate()
+
+
+def test_lists_that_do_not_hold_what_changed_are_not_asked(realm: Realm, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"{number:02}" for number in range(30)]
+    with realm.write():
+        for name in names:
+            realm.create(Dog, name=name, friends=[dog(realm, "a")])
+        dog(realm, "00").friends.append(dog(realm, "b"))
+    some = [dog(realm, name) for name in names]
+    pairs = [started(realm, each.friends.where(Dog.age < 5).sort("age").limit(9)) for each in some]
+    pairs += [started(realm, each.friends.where(Dog.age < 5)) for each in some]
+    asked: list[Any] = []
+    find = query_run.find
+
+    def counting(reader: Any, *more: Any) -> Any:
+        asked.append(more)
+        return find(reader, *more)
+
+    monkeypatch.setattr(query_run, "find", counting)
+
+    def told(write: Callable[[], object]) -> tuple[int, int]:
+        """How many lists were asked, and how many observers were told something."""
+        asked.clear()
+        with realm.write():
+            write()
+        realm.refresh()
+        return len(asked), sum(len(log.take()) for log, _ in pairs)
+
+    assert told(lambda: setattr(dog(realm, "c"), "age", 9)) == (0, 0)
+    assert told(lambda: realm.create(Dog, name="new", age=1)) == (0, 0)
+    assert told(lambda: setattr(dog(realm, "b"), "age", 9)) == (2, 2)
+    assert told(lambda: some[3].friends.append(dog(realm, "c"))) == (2, 0)
+    assert told(lambda: setattr(dog(realm, "c"), "age", 0)) == (2, 2)
+    assert told(lambda: some[4].friends.append(dog(realm, "new"))) == (2, 2)
+    asked.clear()
+    assert told(lambda: realm.delete(dog(realm, "new")))[1] == 2
+    assert told(lambda: realm.delete(dog(realm, "a"))) == (60, 60)
+    for _, token in pairs:
+        token.invalidate()
+
+
 # --- other processes --------------------------------------------------------------------------------------------------
 
 PROGRAM = """

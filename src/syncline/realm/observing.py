@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from syncline.query.ast import Query, Sort
+from syncline.query.ast import Step as PathStep
 from syncline.query.dependencies import dependencies
 from syncline.realm.affected import Affected
 from syncline.realm.changes import (
@@ -28,12 +29,13 @@ from syncline.realm.declarations import Counter
 from syncline.realm.key_paths import KeyPath, Step, incoming_steps
 from syncline.realm.live import LiveCollection
 from syncline.realm.models import Model
-from syncline.realm.patching import FEW, FEW_SORTED
+from syncline.realm.patching import FEW, FEW_SORTED, unlimited
 from syncline.realm.section_changes import SectionedChange, change_of_section, section_change
 from syncline.realm.sections import Layout, Section, SectionedResults, identity_of
 from syncline.realm.streams import Inbox, frozen_view
 from syncline.storage.backlinks import links_through
-from syncline.storage.changes import DICT_CLEAR, UNKNOWN, ListOperation
+from syncline.storage.catalogue import PropertyInfo
+from syncline.storage.changes import DICT_CLEAR, UNKNOWN, ChangeLog, ListOperation
 from syncline.storage.refs import CollectionRef, ObjectRef
 from syncline.values import kinds
 from syncline.values.order import sort_key
@@ -221,6 +223,8 @@ class ResultsObserver(CollectionObserver):
                 self.remember()
             else:
                 self.keys = results._patch_keys(old, candidates)[:]
+                if unlimited(query)[1] is not None:
+                    candidates |= set(old).difference(self.keys)  # others made way
         modified = affected.objects(results._binding.info, self.paths)
         if self.keys is old and not modified and modified is not None:
             return CollectionChange()
@@ -235,14 +239,32 @@ class ResultsObserver(CollectionObserver):
         if log is None:
             return True
         source = self.observed._source
-        if source is not None and source[0].id in log.modified:
-            return True
+        collection = source[1] if source is not None and isinstance(source[1], CollectionRef) else None
+        if source is not None:
+            writers = log.modified.get(source[0].id, ())
+            if (writers and collection is None) or (collection is not None and collection.owner in writers):
+                return True
         steps, looked_up = dependencies(query)
-        targets = (step.target.id for step in steps if step.target is not None)
-        reached = {self.observed._binding.info.id, *looked_up, *targets}
+        own = self.observed._binding.info.id
+        reached = {*looked_up, *(step.target.id for step in steps if step.target is not None)}
         if any(id in log.inserted or id in log.deleted for id in reached):
             return True
-        return any(step.property.id in log.modified for step in steps)
+        if collection is None and own in log.inserted:  # a new object is in no collection that was not written
+            return True
+        if not reached and source is not None and collection is not None:
+            gone, written = log.deleted.get(own, set()), own_writes(steps, log)
+            if len(gone) + len(written) <= FEW_ELEMENTS and not (gone and query.stages):
+                return not gone.isdisjoint(self.keys) or self._holds_any(source[0], collection, written)
+        return own in log.deleted or any(step.property.id in log.modified for step in steps)
+
+    def _holds_any(self, prop: PropertyInfo, collection: CollectionRef, keys: set[int]) -> bool:
+        """Whether one of these objects is in the collection that is looked at."""
+        info, context = self.observed._binding.info, self.observed._context
+        reader = context.reader()
+        with context.lock:
+            return any(
+                collection.owner in reader.backlinks(info, key, prop) for key in keys if reader.exists(info, key)
+            )
 
     def _candidates(self, query: Query, affected: Affected) -> set[int] | None:
         """Keys of the few objects that may have come or gone; None if it takes a look at all of them to know.
@@ -253,6 +275,7 @@ class ResultsObserver(CollectionObserver):
         log = affected.log
         if log is None or log.schema or self.observed._source is not None:
             return None
+        query, limit = unlimited(query)
         if not all(isinstance(stage, Sort) for stage in query.stages):
             return None
         steps, looked_up = dependencies(query)
@@ -260,12 +283,13 @@ class ResultsObserver(CollectionObserver):
             return None
         own = self.observed._binding.info.id
         ranges = log.inserted.get(own, [])
-        gone = log.deleted.get(own, set())
-        written = [log.modified.get(step.property.id, set()) for step in steps]
-        count = sum(stop - first for first, stop in ranges) + len(gone) + sum(map(len, written))
+        changed = log.deleted.get(own, set()) | own_writes(steps, log)
+        count = sum(stop - first for first, stop in ranges) + len(changed)
         if count > (FEW_SORTED if query.stages else FEW):
             return None
-        return {*(key for first, stop in ranges for key in range(first, stop)), *gone}.union(*written)
+        if limit is not None and len(self.keys) >= limit and not changed.isdisjoint(self.keys):
+            return None  # one that goes makes room for one that is not known here
+        return changed.union(*(range(first, stop) for first, stop in ranges))
 
 
 class _OuterObserver(Observer):
@@ -285,6 +309,11 @@ class _OuterObserver(Observer):
         change = self.inner.prepare(affected)
         self.started, self.finished = self.inner.started, self.inner.finished
         return change
+
+
+def own_writes(steps: Iterable[PathStep], log: ChangeLog) -> set[int]:
+    """Keys of the objects in which something was written that the query looks at in them."""
+    return set().union(*(log.modified.get(step.property.id, ()) for step in steps))
 
 
 class SectionsObserver(_OuterObserver):

@@ -13,7 +13,9 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from typing import Final, TypeAlias
 
-__all__ = ["FEW", "FEW_SORTED", "patch", "patch_sorted"]
+from syncline.query.ast import Limit, Query
+
+__all__ = ["FEW", "FEW_SORTED", "patch", "patch_sorted", "unlimited"]
 
 #: Up to so many changed objects are looked up one by one; for more, the query is asked again as a whole.
 FEW: Final = 500
@@ -25,6 +27,12 @@ _PROBES: Final = 64
 
 #: Of the keys given, those that match, in the order of the results.
 Among: TypeAlias = Callable[[Collection[int]], Sequence[int]]
+
+
+def unlimited(query: Query) -> tuple[Query, int | None]:
+    """The query without a limit at its end, and that limit."""
+    last = query.stages[-1] if query.stages else None
+    return (Query(query.predicate, query.stages[:-1]), last.count) if isinstance(last, Limit) else (query, None)
 
 
 def patch(old: array[int], candidates: set[int], among: Among) -> array[int]:

@@ -30,7 +30,7 @@ from syncline.realm.deleting import delete_keys
 from syncline.realm.exchange import ResultsExchange
 from syncline.realm.freezing import ResultsFreezing
 from syncline.realm.models import Model
-from syncline.realm.patching import patch, patch_sorted
+from syncline.realm.patching import patch, patch_sorted, unlimited
 from syncline.realm.sections import ResultsSections
 from syncline.realm.snapshots import ResultsSnapshots
 from syncline.realm.summaries import ResultsSummaries
@@ -89,16 +89,14 @@ class Results(ResultsExchange, ResultsSummaries, ResultsSnapshots[T], ResultsFre
             self._catalogue = catalogue
         return self._resolved
 
-    def _with(self, predicate: Predicate | None = None, stage: Stage | None = None) -> Results[T]:
+    def _with(self, predicate: Predicate | None = None, *stages: Stage) -> Results[T]:
         query = self._query
         if predicate is not None:
             if any(isinstance(each, Limit) for each in query.stages):
                 raise IllegalOperationError("these results are limited already; filter before limit()")
             both = predicate if query.predicate == Always(True) else And((*_terms(query.predicate), *_terms(predicate)))
             query = Query(both, query.stages)
-        if stage is not None:
-            query = Query(query.predicate, (*query.stages, stage))
-        return Results(self._binding, query, self._source)
+        return Results(self._binding, Query(query.predicate, (*query.stages, *stages)), self._source)
 
     def where(self, *conditions: Condition | bool) -> Results[T]:
         """Only objects that meet all ``conditions``: ``dogs.where(Dog.age > 3, Dog.name.startswith("R"))``.
@@ -124,10 +122,8 @@ class Results(ResultsExchange, ResultsSummaries, ResultsSnapshots[T], ResultsFre
         in the text, and IllegalOperationError for results that are limited already.
         """
         query = bind(parse(rql), arguments)
-        results = self if query.predicate == Always(True) and query.stages else self._with(predicate=query.predicate)
-        for stage in query.stages:
-            results = results._with(stage=stage)
-        return results
+        only_stages = query.predicate == Always(True) and query.stages
+        return self._with(None if only_stages else query.predicate, *query.stages)
 
     def sort(self, *keys: SortKey | Expr | str, descending: bool = False) -> Results[T]:
         """Sorted by ``keys``, the first counting most: expressions, ``Dog.age.desc()``, or names (``"best.age"``).
@@ -137,17 +133,17 @@ class Results(ResultsExchange, ResultsSummaries, ResultsSnapshots[T], ResultsFre
         """
         if not keys:
             raise QueryError("sort() needs at least one property to sort by")
-        return self._with(stage=Sort(tuple(_sort_key(key, descending) for key in keys)))
+        return self._with(None, Sort(tuple(_sort_key(key, descending) for key in keys)))
 
     def distinct(self, *properties: Expr | str) -> Results[T]:
         """Only the first object for each combination of values of ``properties``."""
         if not properties:
             raise QueryError("distinct() needs at least one property")
-        return self._with(stage=Distinct(tuple(_sort_key(each, False).path for each in properties)))
+        return self._with(None, Distinct(tuple(_sort_key(each, False).path for each in properties)))
 
     def limit(self, count: int) -> Results[T]:
         """At most the first ``count`` objects."""
-        return self._with(stage=Limit(count))
+        return self._with(None, Limit(count))
 
     @property
     def description(self) -> str:
@@ -177,13 +173,13 @@ class Results(ResultsExchange, ResultsSummaries, ResultsSnapshots[T], ResultsFre
         """The matching keys now, if they were ``old`` and only ``candidates`` may have come, gone or moved."""
         if self._binding.is_missing:
             return old
-        query = self._resolve()
+        query, limit = unlimited(self._resolve())
         apply = patch_sorted if query.stages else patch
         keys = apply(old, candidates, lambda some: self._run(query_run.find_among, query, some))
         if keys is None:
             return self._all_keys()
-        self._keys, self._at = keys, self._context.changes
-        return keys
+        self._keys, self._at = keys if limit is None else keys[:limit], self._context.changes
+        return self._keys
 
     def _check_source(self) -> None:
         if self._source is not None and not self._source_exists():
