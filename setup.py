@@ -16,8 +16,8 @@ COMPILED = {
     "merge": "*",
     "protocol": "head bodies from_client from_server checks turns server_outbox client_session server_session "
     "client server",
-    "storage": "apply backlinks buffers bulk catalogue changes collection_writer columns deletion evolution layout "
-    "links lists members places reader recording refs resetting rows schema tables transaction workspace",
+    "storage": "apply backlinks buffers bulk catalogue changes collection_writer columns deletion evolution full_text "
+    "layout links lists members places reader recording refs resetting rows schema tables transaction workspace",
 }
 
 

@@ -59,7 +59,11 @@ def schemas(draw: Draw) -> dict[str, dict[str, str]]:
     """
     found: dict[str, dict[str, str]] = {}
     for name in CLASSES:
-        properties = {"id": "int", "words": "string", "link": draw(st.sampled_from(CLASSES))}
+        properties = {
+            "id": "int",
+            "words": draw(st.sampled_from(["string", "string?"])),
+            "link": draw(st.sampled_from(CLASSES)),
+        }
         properties["links"] = draw(st.sampled_from(CLASSES)) + "[]"
         for number in range(draw(st.integers(2, 5))):
             base = draw(st.sampled_from([*BASES, *BASES, *CLASSES]))
@@ -256,9 +260,10 @@ def comparisons(draw: Draw, schema: SchemaLike, cls: ClassLike, depth: int) -> s
 
 @st.composite
 def text_searches(draw: Draw, schema: SchemaLike, cls: ClassLike) -> str:
-    prefix, _, plural = draw(objects_path(schema, cls, 1))
-    quantifier = draw(st.sampled_from(["", "ALL ", "NONE "])) if plural else ""
-    return f"{quantifier}{prefix}words TEXT {draw(st.sampled_from(['dog', 'do*', 'dog -cat', '-cat', 'a b']))!r}"
+    prefix, _, plural = draw(objects_path(schema, cls, 2))
+    quantifier = draw(st.sampled_from(["", "ANY ", "ALL ", "NONE "])) if plural else ""
+    searches = ["dog", "do*", "dog -cat", "-cat", "a b", "ä", "no* cat", "d* n* -b", "-no -a", "x*"]
+    return f"{quantifier}{prefix}words TEXT {draw(st.sampled_from(searches))!r}"
 
 
 @st.composite

@@ -226,7 +226,7 @@ def test_indexes_come_and_go(file: RealmFile) -> None:
 
 
 def test_many_words_go_to_the_file_in_pieces(monkeypatch: pytest.MonkeyPatch, file: RealmFile) -> None:
-    monkeypatch.setattr("syncline.storage.full_text._ROWS_MAX", 3)
+    monkeypatch.setattr("syncline.storage.full_text._WAITING_MAX", 3)
     monkeypatch.setattr("syncline.storage.full_text._TEXTS_MAX", 2)
     with file.write() as tx:
         dog = tx.catalogue.classes["Dog"]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import apsw
 
@@ -18,9 +18,11 @@ from syncline.query.full_text import tokens_of
 
 __all__ = ["WordTable", "complete", "missing"]
 
-#: Rows that go to SQLite, or texts that are compared, at once.
-_ROWS_MAX: Final = 20_000
+#: Words of texts that wait to be written, and texts that are compared at once.
+_WAITING_MAX: Final = 200_000
 _TEXTS_MAX: Final = 1_000
+#: Objects with the same word that are written by a statement each.
+_SINGLY: Final = 2
 
 #: The properties that have a full-text index, single strings, and no table for it.
 _MISSING: Final = (
@@ -28,8 +30,8 @@ _MISSING: Final = (
     "(SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'ft' || rlm_prop.id)"
 )
 
-#: A word of a text, and the object that has the text.
-_Row = tuple[str, int]
+#: Which objects have a word, by word.
+_Objects = dict[str, list[int]]
 
 
 class WordTable:
@@ -38,7 +40,9 @@ class WordTable:
     def __init__(self, property_id: int, class_id: int) -> None:
         self.name = f"ft{property_id}"
         self._insert_sql = f"INSERT OR IGNORE INTO {self.name}(tok, o) VALUES(?, ?)"
+        self._insert_many_sql = f"INSERT OR IGNORE INTO {self.name}(tok, o) SELECT ?, value FROM carray(?)"
         self._delete_sql = f"DELETE FROM {self.name} WHERE tok = ? AND o = ?"
+        self._delete_many_sql = f"DELETE FROM {self.name} WHERE tok = ? AND o IN (SELECT value FROM carray(?))"
         self._texts_sql = f"SELECT k, p{property_id} FROM c{class_id}"
 
     def create(self, connection: apsw.Connection) -> None:
@@ -52,14 +56,15 @@ class WordTable:
 
     def add(self, cursor: apsw.Cursor, texts: Iterable[tuple[object, ...]]) -> None:
         """New objects have these texts: (object, as SQLite has it)."""
-        rows: list[_Row] = []
+        having: _Objects = {}
+        waiting = 0
         for k, text in texts:
-            for word in _words(text):
-                rows.append((word, cast(int, k)))
-            if len(rows) >= _ROWS_MAX:
-                self._write(cursor, self._insert_sql, rows)
-                rows = []
-        self._write(cursor, self._insert_sql, rows)
+            waiting += _note(having, cast(int, k), _words(text))
+            if waiting >= _WAITING_MAX:
+                self._insert(cursor, having)
+                having = {}
+                waiting = 0
+        self._insert(cursor, having)
 
     def replace(self, cursor: apsw.Cursor, texts: dict[int, object]) -> None:
         """Objects get other texts (object → as SQLite is about to have it, None if the object goes).
@@ -67,28 +72,31 @@ class WordTable:
         SQLite still has those from before.
         """
         objects = list(texts)
+        stored = f"{self._texts_sql} WHERE k IN (SELECT value FROM carray(?))"
+        losing: _Objects = {}
+        having: _Objects = {}
+        waiting = 0
         for start in range(0, len(objects), _TEXTS_MAX):
             batch = array("q", objects[start : start + _TEXTS_MAX])
-            stored = f"{self._texts_sql} WHERE k IN (SELECT value FROM carray(?))"
-            old_rows: list[_Row] = []
-            new_rows: list[_Row] = []
             for number, old in cursor.execute(stored, (apsw.carray(batch),)).fetchall():
                 k = cast(int, number)
                 new = texts[k]
-                if old == new:
-                    continue
-                before, after = _words(old), _words(new)
-                for word in before - after:
-                    old_rows.append((word, k))
-                for word in after - before:
-                    new_rows.append((word, k))
-            self._write(cursor, self._delete_sql, old_rows)
-            self._write(cursor, self._insert_sql, new_rows)
+                if old != new:
+                    before, after = _words(old), _words(new)
+                    waiting += _note(losing, k, before - after) + _note(having, k, after - before)
+            if waiting >= _WAITING_MAX:
+                self._delete(cursor, losing)
+                self._insert(cursor, having)
+                losing, having = {}, {}
+                waiting = 0
+        self._delete(cursor, losing)
+        self._insert(cursor, having)
 
-    def _write(self, cursor: apsw.Cursor, sql: str, rows: list[_Row]) -> None:
-        if rows:
-            rows.sort()  # neighbours in the table one after the other
-            cursor.executemany(sql, rows)
+    def _insert(self, cursor: apsw.Cursor, objects: _Objects) -> None:
+        _write(cursor, objects, self._insert_sql, self._insert_many_sql)
+
+    def _delete(self, cursor: apsw.Cursor, objects: _Objects) -> None:
+        _write(cursor, objects, self._delete_sql, self._delete_many_sql)
 
     def faults(self, connection: apsw.Connection) -> list[str]:
         """Where the table says something else than the texts, in words; nothing in a sound file."""
@@ -106,6 +114,33 @@ def _words(text: object) -> set[str]:
     if isinstance(text, bytes):
         text = text.decode("utf-8", "surrogateescape")
     return tokens_of(text) if isinstance(text, str) and text else set()
+
+
+def _note(objects: _Objects, k: int, words: set[str]) -> int:
+    """Note that object ``k`` has the words; how many they are."""
+    for word in words:
+        known = objects.get(word)
+        if known is None:
+            objects[word] = [k]
+        else:
+            known.append(k)
+    return len(words)
+
+
+def _write(cursor: apsw.Cursor, objects: _Objects, one_sql: str, many_sql: str) -> None:
+    """Insert or delete rows, word by word: neighbours in the table one after the other."""
+    ones: list[tuple[str, int]] = []
+    many: list[tuple[str, Any]] = []
+    for word in sorted(objects):
+        having = objects[word]
+        if len(having) <= _SINGLY:
+            ones.extend([(word, k) for k in having])
+        else:
+            many.append((word, apsw.carray(array("q", having))))
+    if ones:
+        cursor.executemany(one_sql, ones)
+    if many:
+        cursor.executemany(many_sql, many)
 
 
 def missing(connection: apsw.Connection) -> list[WordTable]:
