@@ -45,6 +45,7 @@
     │    ├─ FileError (OSError)                    the file cannot be used
     │    │    ├─ InvalidDatabaseError              not a Realm file
     │    │    │    ├─ NewerFormatError             written by a newer Syncline
+    │    │    │    ├─ FormatUpgradeRequiredError   written by an older one, and to be left as it is
     │    │    │    └─ DecryptionFailedError        wrong or missing encryption key
     │    │    ├─ RealmFileNotFoundError            there is no file
     │    │    ├─ DiskFullError                     no space left: the transaction was rolled back
@@ -99,6 +100,7 @@ __all__ = [
     "DecryptionFailedError",
     "DiskFullError",
     "FileError",
+    "FormatUpgradeRequiredError",
     "IllegalCombinationError",
     "IllegalOperationError",
     "InapplicableChangesetError",
@@ -412,6 +414,14 @@ class NewerFormatError(InvalidDatabaseError):
     """The file was written by a newer version of Syncline."""
 
     code = "UnsupportedFileFormatVersion"
+
+
+class FormatUpgradeRequiredError(InvalidDatabaseError):
+    """The file was written by an older version of Syncline, and the configuration does not let it be brought up to date
+    (``disable_format_upgrade``).
+    """
+
+    code = "FileFormatUpgradeRequired"
 
 
 class DecryptionFailedError(InvalidDatabaseError):

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from syncline import Realm
 from syncline.changesets.codec import decode, encode_recorded
-from syncline.errors import SchemaError
+from syncline.errors import FormatUpgradeRequiredError, SchemaError
 from syncline.storage.bulk import BulkColumn, create_batch
 from syncline.storage.catalogue import FULL_TEXT_INDEX, GENERAL_INDEX, NOT_INDEXED
 from syncline.storage.connection import connect
@@ -293,6 +294,19 @@ def test_an_older_file_gets_its_table_when_it_is_opened(older: str) -> None:
         assert words(file) == [("a", 0), ("bird", 1), ("dog", 0)]
     finally:
         file.close()
+
+
+def test_an_older_file_that_has_to_stay_as_it_is(older: str) -> None:
+    before = Path(older).read_bytes()
+    with pytest.raises(FormatUpgradeRequiredError, match="was made by an older Syncline"):
+        Realm.open(older, disable_format_upgrade=True)
+    assert Path(older).read_bytes() == before
+    with Realm.open(older, disable_format_upgrade=True, read_only=True) as realm:
+        assert [note["text"] for note in realm.objects("Note")] == ["a dog", "a cat"]
+    assert Path(older).read_bytes() == before
+    Realm.open(older).close()
+    with Realm.open(older, disable_format_upgrade=True) as realm:
+        assert len(realm.objects("Note").filter("text TEXT 'dog'")) == 1
 
 
 def test_an_older_file_is_read_as_it_is(older: str) -> None:

@@ -37,7 +37,13 @@ _EXCLUSIVE: Final = (
 )
 
 #: Settings that are on or off.
-_SWITCHES: Final = ("read_only", "delete_if_migration_needed", "resolve_embedded_constraints", "cache")
+_SWITCHES: Final = (
+    "read_only",
+    "delete_if_migration_needed",
+    "resolve_embedded_constraints",
+    "disable_format_upgrade",
+    "cache",
+)
 
 
 def _classes(given: Any) -> tuple[type[Model] | ObjectSchema, ...]:
@@ -112,6 +118,8 @@ class RealmConfiguration:
         scheduler: the context that a Realm belongs to, instead of the running event loop or the thread.
         validation_mode: what the classes have to keep besides the rules for all schemas: those of the sync of App
             Services (every class has a primary key that is stored as ``_id``), or that every embedded class is used.
+        disable_format_upgrade: a file that an older Syncline made, and that would have to be brought up to date, raises
+            FormatUpgradeRequiredError and stays as it is.
         cache: opening the same Realm again on the same thread or event loop gives the same handle, which whoever closes
             it first closes for all.
     """
@@ -134,6 +142,7 @@ class RealmConfiguration:
     schema_subset_mode: SchemaSubsetMode = SchemaSubsetMode.STRICT
     scheduler: Scheduler | None = field(default=None, compare=False)
     validation_mode: ValidationMode = ValidationMode.BASIC
+    disable_format_upgrade: bool = False
     cache: bool = False
 
     default: ClassVar[_Default] = _Default()

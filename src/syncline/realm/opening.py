@@ -200,6 +200,7 @@ def _open(config: RealmConfiguration, path: str) -> RealmFile:
         new_history=False,
         read_only=read_only,
         create=not read_only,
+        may_upgrade=not config.disable_format_upgrade,
     )
 
 

@@ -113,6 +113,7 @@ class RealmFile:
         read_only: bool = False,
         create: bool = True,
         keep_asymmetric: bool = False,
+        may_upgrade: bool = True,
         clock: Clock | None = None,
         vfs: str | None = None,
     ) -> RealmFile:
@@ -121,7 +122,8 @@ class RealmFile:
         ``encryption_key``: 64 bytes (spec/sdk.md §13.9). ``history``: whether commits record what a sync client uploads
         (``rlm_history``); fixed when the file is created, None = as it is (new file: ``new_history``). ``read_only``:
         nothing is ever written, the file must exist. ``keep_asymmetric``: objects of asymmetric classes survive their
-        commit (a server's state). ``clock``: used for commit times. ``vfs``: name of a registered SQLite VFS (fault
+        commit (a server's state). ``may_upgrade``: whether a file that an older Syncline has made gets what it lacks;
+        otherwise FormatUpgradeRequiredError. ``clock``: used for commit times. ``vfs``: name of a registered SQLite VFS (fault
         injection). Where the file is open already, the first opener's clock, vfs and keep_asymmetric count.
 
         Raises FileError (no such directory, no permission, missing and ``create`` False), InvalidDatabaseError,
@@ -136,6 +138,7 @@ class RealmFile:
             vfs=vfs,
             keep_asymmetric=keep_asymmetric,
             new_history=new_history,
+            may_upgrade=may_upgrade,
         )
         name = (settings.path, read_only)
         with _registry_guard:

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 import apsw
 
-from syncline.errors import FileError, MismatchedConfigError, RealmFileNotFoundError
+from syncline.errors import FileError, FormatUpgradeRequiredError, MismatchedConfigError, RealmFileNotFoundError
 from syncline.storage import full_text, system
 from syncline.storage.connection import APPLICATION_ID, FORMAT, check_header, check_identity, connect, translating
 from syncline.storage.locks import LockFile, sync_directory
@@ -24,7 +24,8 @@ _HISTORY: Final = "history"
 class FileSettings(NamedTuple):
     """How a file is to be opened; ``key`` is a page key (``connection.page_key``).
 
-    ``new_history``: whether a new file keeps a history, if its opener says nothing of it.
+    ``new_history``: whether a new file keeps a history, if its opener says nothing of it. ``may_upgrade``: whether a
+    file that an older Syncline has made gets what it lacks.
     """
 
     path: str
@@ -35,6 +36,7 @@ class FileSettings(NamedTuple):
     vfs: str | None = None
     keep_asymmetric: bool = False
     new_history: bool = True
+    may_upgrade: bool = True
 
 
 class OpenParts(NamedTuple):
@@ -105,6 +107,7 @@ def open_parts(settings: FileSettings, history: bool | None, create: bool) -> Op
         keeps_history = bool(system.meta_value(reading, _HISTORY))
         check_history(path, keeps_history, history)
         if lock is not None and not settings.read_only and full_text.missing(reading):
+            _check_upgrade(settings)
             if writing is None:
                 writing = connect_writer(settings)
                 on_failure.callback(writing.close, True)
@@ -116,6 +119,15 @@ def open_parts(settings: FileSettings, history: bool | None, create: bool) -> Op
                 lock.release_writer()
         on_failure.pop_all()
         return OpenParts(lock, writing, looking, reading, keeps_history)
+
+
+def _check_upgrade(settings: FileSettings) -> None:
+    """Raise FormatUpgradeRequiredError where a file that an older Syncline made has to stay as it is."""
+    if not settings.may_upgrade:
+        raise FormatUpgradeRequiredError(
+            f"{settings.path} was made by an older Syncline and would have to be brought up to date, which "
+            "disable_format_upgrade forbids: open it read-only, or without that setting"
+        )
 
 
 def _made(
