@@ -125,6 +125,8 @@ LITERALS: list[tuple[str, Any]] = [
     ("T5:6", Timestamp(5, 6)),
     ("T-5:-6", Timestamp(-5, -6)),
     ("T0:0", Timestamp(0, 0)),
+    ("T" + "0" * 99 + "5:006", Timestamp(5, 6)),
+    ("0" * 20 + "1970-01-01@0:0:01", Timestamp(1, 0)),
     ("1970-01-01@00:00:01", Timestamp(1, 0)),
     ("1970-1-1T0:0:1:7", Timestamp(1, 7)),
     ("1969-12-31@23:59:59:1", Timestamp(-1, -1)),
@@ -320,7 +322,10 @@ WRONG: list[tuple[str, int, str]] = [
     ("a == uuid (3b241101-e2bb-4255-8caf-4136c566a962)", 10, "not expected here"),
     ("a == $12345678", 5, "so many cannot be given"),
     ("$K12345678 == 1", 0, "so many cannot be given"),
-    ("a == T" + "1" * 5000 + ":0", 5, "Exceeds the limit"),
+    ("a == T" + "1" * 5000 + ":0", 5, "the seconds of a date do not fit into 64 bits"),
+    ("a == T0:" + "1" * 5000, 5, "nanoseconds are a second or more"),
+    ("a == 0x" + "f" * 5000, 5, "0x" + "f" * 28 + " does not fit into 64 bits"),
+    ("a == 0" + "1" * 5000, 5, "would be an octal number"),
     ("a == @Count", 5, "'@Count' is unknown"),
     ("a == All {1}", 9, "not expected here"),
     ("SUBQUERY(d, x, a == 1).@count > 1", 12, r"begins with \$"),
@@ -373,7 +378,7 @@ def test_size_and_depth_have_limits() -> None:
         parse("a == 1" + " " * 20, max_length=20)
     deep = "(" * 99 + "a == 1" + ")" * 99
     assert parse(deep).predicate == parse("a == 1").predicate
-    for text in (f"({deep}) or b == 1", "!" * 101 + "a == 1", "a == 1" + " + 1" * 101):
+    for text in (f"((({deep}))) or b == 1", "!" * 101 + "a == 1", "a == 1" + " + 1" * 101):
         with pytest.raises(QuerySyntaxError, match="more than 100 levels of nesting"):
             parse(text)
     with pytest.raises(QuerySyntaxError, match="more than 100 elements"):

@@ -26,6 +26,7 @@ from syncline.query.ast import (
 )
 from syncline.query.operands import NUMERIC, TYPE, goes_with, kind_of, kind_of_value
 from syncline.query.paths import Names
+from syncline.query.text import half_character
 from syncline.query.type_names import TypeSet, types_named
 from syncline.values import Decimal128, Float32, ObjectId, Timestamp, kinds
 
@@ -62,6 +63,8 @@ def to_stored(value: object) -> object:
         return Decimal128.from_decimal(value)
     if isinstance(value, bytearray | memoryview):
         return bytes(value)
+    if isinstance(value, str) and half_character(value) is not None:
+        raise ValueError(f"{value[:60]!a} has half a surrogate pair, which is no character")
     if isinstance(value, int) and not isinstance(value, bool):
         return int(value) if _INT_MIN <= value <= _INT_MAX else Decimal128.from_decimal(value)
     if isinstance(value, bool | float | str | bytes | Timestamp | Decimal128 | ObjectId | UUID):

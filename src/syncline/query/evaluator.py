@@ -38,7 +38,7 @@ from syncline.query.operands import is_plural, quantifier_of
 from syncline.query.valuation import Groups, Objects, Valuation
 from syncline.values import kinds
 
-__all__ = ["Objects", "apply_stages", "evaluate", "passes"]
+__all__ = ["Objects", "apply_stages", "evaluate", "merged_stages", "passes"]
 
 
 def evaluate(query: Query, cls: ClassLike, keys: Iterable[int], objects: Objects) -> list[int]:
@@ -57,7 +57,7 @@ def apply_stages(stages: Iterable[Stage], keys: Iterable[int], objects: Objects)
     """The keys sorted, thinned out and cut as the stages say, one after the other."""
     evaluator = _Evaluator(objects)
     found = list(keys)
-    for stage in _merged(stages):
+    for stage in merged_stages(stages):
         found = evaluator.stage(stage, found)
     return found
 
@@ -191,8 +191,8 @@ class _Evaluator:
         return True, dict(self.objects.items(leaf.owner, owner, leaf.property)).get(str(leaf.select))
 
 
-def _merged(stages: Iterable[Stage]) -> list[Stage]:
-    """Adjacent sorts are one: the later counts more, the earlier breaks its ties."""
+def merged_stages(stages: Iterable[Stage]) -> list[Stage]:
+    """Adjacent sorts are one: the later counts more, the earlier breaks its ties (spec/sdk.md §7.11)."""
     merged: list[Stage] = []
     for stage in stages:
         if isinstance(stage, Sort) and merged and isinstance(merged[-1], Sort):

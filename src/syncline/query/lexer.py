@@ -152,13 +152,43 @@ _BLANKS: Final = re.compile(r"[ \t\r\n]*")
 _ESCAPES: Final = re.compile(r"\\(?s:(.))")
 _BLANK_ESCAPES: Final = {"n": "\n", "r": "\r", "t": "\t"}
 
+#: With which characters tokens of a kind begin: one look at the first character spares most of the patterns.
+_HEADS: Final = {
+    "INF": "iI+-",
+    "NAN": "nN+-",
+    "UUID": "u",
+    "OID": "o",
+    "DECIMAL": "d",
+    "TIMESTAMP": "T0123456789",
+    "OBJECT_KEY": "O",
+    "TYPED_LINK": "L",
+    "NATURAL": "0123456789",
+    "ARG": "$",
+    "KEYPATH": "$",
+    "NUMBER": "+-0123456789",
+    "FLOAT": "+-.0123456789",
+    "BASE64": "B",
+    "STRING": "\"'",
+}
+
+
+def _candidates(head: str) -> tuple[tuple[str, re.Pattern[str]], ...]:
+    """The patterns that can match where ``head`` stands, in their order."""
+    begins = {"": {symbol[0] for symbol in _SYMBOLS}, **{kind: set(heads) for kind, heads in _HEADS.items()}}
+    named = head.isalpha() or head in "_$\\"
+    return tuple((kind, pattern) for kind, pattern in _PATTERNS if (named if kind == "ID" else head in begins[kind]))
+
+
+_BY_HEAD: Final = {chr(code): _candidates(chr(code)) for code in range(128)}
+_NAMES_ONLY: Final = tuple(each for each in _PATTERNS if each[0] == "ID")
+
 
 def tokens(text: str) -> Iterator[Lexeme]:
     """The tokens of a text. Raises QuerySyntaxError where none begins."""
     place = _BLANKS.match(text).end()  # type: ignore[union-attr]
     while place < len(text):
         kind, stop = "", place
-        for candidate, pattern in _PATTERNS:
+        for candidate, pattern in _BY_HEAD.get(text[place], _NAMES_ONLY):
             match = pattern.match(text, place)
             if match is not None and match.end() > stop:
                 kind, stop = candidate, match.end()

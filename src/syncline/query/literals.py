@@ -31,15 +31,14 @@ def natural(text: str) -> int:
     """An integer, also one with a sign or in hexadecimal digits."""
     sign, digits = (text[0], text[1:]) if text[0] in "+-" else ("", text)
     if digits[:2] in ("0x", "0X"):
-        value = int(sign + digits, 16)
+        value = int(sign + digits, 16) if len(digits) <= 100 else _INT_MAX + 1
     elif digits[0] == "0" and len(digits) > 1:
-        raise ValueError(f"{text} would be an octal number elsewhere: write {sign}{digits.lstrip('0') or '0'}")
-    elif len(digits) > 19:
-        raise ValueError(f"{text[:30]} does not fit into 64 bits")
+        shown = sign + (digits.lstrip("0") or "0")
+        raise ValueError(f"{text[:30]} would be an octal number elsewhere: write {shown[:30]}")
     else:
-        value = int(text)
+        value = int(text) if len(digits) <= 19 else _INT_MAX + 1
     if not _INT_MIN <= value <= _INT_MAX:
-        raise ValueError(f"{text} does not fit into 64 bits")
+        raise ValueError(f"{text[:30]} does not fit into 64 bits")
     return value
 
 
@@ -75,7 +74,7 @@ def _float(text: str) -> float:
 
 def _timestamp(text: str) -> Timestamp:
     if text[0] == "T":
-        seconds, nanoseconds = (int(part) for part in text[1:].split(":"))
+        seconds, nanoseconds = map(_signed, text[1:].split(":"))
         return _checked_timestamp(seconds, nanoseconds)
     date, time = text.replace("@", "T").split("T")
     hour, minute, second, *rest = (_bounded(part) for part in time.split(":"))
@@ -97,7 +96,14 @@ def _checked_timestamp(seconds: int, nanoseconds: int) -> Timestamp:
     return Timestamp(seconds, nanoseconds)
 
 
-def _bounded(digits: str) -> int:
+def _signed(text: str) -> int:
+    """A number with any digits; of one that is far too large only as many as show it."""
+    sign = text[0] if text[0] in "+-" else ""
+    return int(sign + (text.removeprefix(sign).lstrip("0") or "0")[:40])
+
+
+def _bounded(text: str) -> int:
+    digits = text.lstrip("0") or "0"
     if len(digits) > 9:
         raise ValueError(f"{digits[:20]} is no part of a date")
     return int(digits)

@@ -10,14 +10,17 @@ from functools import lru_cache
 from typing import Final
 
 from syncline.errors import QuerySyntaxError
-from syncline.query.ast import Query
+from syncline.query.ast import Query, Span
+from syncline.query.carets import pointed
+from syncline.query.text import half_character
 
 __all__ = ["CACHED_QUERIES", "MAX_DEPTH", "MAX_LENGTH", "parse"]
 
 #: The longest text that is accepted, in characters.
 MAX_LENGTH: Final = 1 << 20
 
-#: How deep parentheses, negations, subqueries and arithmetic may nest, and how many elements a path may have.
+#: How deep parentheses, negations, subqueries and arithmetic may nest, how many elements a path may have, and how many
+#: of SORT, DISTINCT and LIMIT a query.
 MAX_DEPTH: Final = 100
 
 #: How many trees are kept; long texts are not.
@@ -37,6 +40,10 @@ def parse(text: str, *, max_length: int = MAX_LENGTH, max_depth: int = MAX_DEPTH
         raise QuerySyntaxError(
             f"the query has {len(text)} characters, more than {max_length}; give long lists as arguments: a IN $0"
         )
+    half = half_character(text)
+    if half is not None:
+        message = f"syntax error at position {half}: half a surrogate pair ({text[half]!a}) is no character"
+        raise QuerySyntaxError(pointed(message, Span(text, half, half + 1)), half)
     return _parse(text, max_depth) if len(text) > _LONGEST_CACHED else _parse_cached(text, max_depth)
 
 

@@ -25,6 +25,7 @@ from syncline.query.ast import (
 )
 from syncline.query.carets import pointed
 from syncline.query.lexer import tokens
+from syncline.query.text import half_character
 from syncline.values import kinds
 
 __all__ = ["Names", "Scope", "UnknownPropertyError", "incoming", "resolve_path"]
@@ -89,6 +90,8 @@ def incoming(cls: ClassLike, schema: SchemaLike) -> tuple[Step, ...]:
     )
 
 
+#: How much of a wrong name is shown.
+_SHOWN: Final = 100
 _LIST_PLACES: Final = (Position.FIRST, Position.LAST)
 
 
@@ -117,6 +120,9 @@ class _Walk:
                 isinstance(element, Index) and isinstance(element.value, Argument)
             ):
                 raise TypeError(f"{self.path} is not bound")
+            text = element.value if isinstance(element, Index) else element
+            if isinstance(text, str) and half_character(text) is not None:
+                self._fail(f"{text[:_SHOWN]!a} has half a surrogate pair, which is no character")
             if isinstance(element, Index):
                 assert not isinstance(element.value, Argument)
                 self._index(element.value)
@@ -166,7 +172,8 @@ class _Walk:
             public = self.names.properties.get(cls.name, {})
             near = get_close_matches(name, [*public, *cls.properties], n=1)
             hint = f": did you mean {near[0]!r}?" if near else f"; it has {', '.join(cls.properties) or 'none'}"
-            self._fail(f"{cls.name} has no property {name!r}{hint}", UnknownPropertyError)
+            shown = name if len(name) <= _SHOWN else f"{name[:_SHOWN]}…"
+            self._fail(f"{cls.name} has no property {shown!r}{hint}", UnknownPropertyError)
         if isinstance(found, tuple):
             self.pending.extendleft((self.number, element) for element in reversed(found))
             return

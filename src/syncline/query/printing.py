@@ -53,7 +53,7 @@ from syncline.query.ast import (
 from syncline.query.carets import pointed
 from syncline.query.lexer import is_plain_name
 from syncline.query.operands import kind_of
-from syncline.query.text import Fold
+from syncline.query.text import Fold, half_character
 from syncline.query.type_names import TypeSet, name_of_types
 from syncline.values import Decimal128, Float32, ObjectId, Timestamp, kinds
 
@@ -318,7 +318,8 @@ def _string(text: str) -> str:
     """A quoted string where the grammar can hold it, base64 otherwise: escapes in quotes are not decoded."""
     if all((c.isascii() and c.isalnum()) or c in _PLAIN or "\x80" <= c < "\ud800" or c > "\udfff" for c in text):
         return f'"{text}"'
-    return _base64(text.encode("utf-8", "surrogateescape"))
+    halves = half_character(text) is not None  # as in messages about them
+    return _base64(text.encode("utf-8", "surrogatepass" if halves else "surrogateescape"))
 
 
 def _base64(data: bytes) -> str:

@@ -59,6 +59,7 @@ from syncline.query.operands import (
     kind_of,
     quantifier_of,
 )
+from syncline.query.parser import MAX_DEPTH
 from syncline.query.paths import Names, Scope, incoming, resolve_path
 from syncline.query.printing import operand_to_rql, to_rql
 from syncline.query.text import Fold
@@ -91,9 +92,39 @@ def resolve(query: Query, cls: ClassLike, schema: SchemaLike, refer: Referrer, n
     InvalidSortDescriptorError for whatever cannot be asked; they point at the place in a query that came from text.
     """
     known = names if names is not None else Names()
+    _check_depth(query.predicate)
     resolver = _Resolver(Scope(cls), schema, known, Constants(schema, known, refer))
     predicate = resolver.predicate(query.predicate)
     return Query(predicate, tuple(resolver.stage(stage) for stage in query.stages))
+
+
+def _check_depth(predicate: Predicate) -> None:
+    """Raise QueryError for what nests so deeply that its text could not be parsed."""
+    level: list[object] = [predicate]
+    for _ in range(MAX_DEPTH + 1):
+        level = [part for node in level for part in _parts(node)]
+        if not level:
+            return
+    raise QueryError(
+        f"a condition with more than {MAX_DEPTH} levels of nesting; combine many conditions with all_of() or any_of(),"
+        " many values with in_()"
+    )
+
+
+def _parts(node: object) -> tuple[object, ...]:
+    match node:
+        case And(terms) | Or(terms):
+            return terms
+        case Not(term):
+            return (term,)
+        case Compare(_, left, right) | Arithmetic(_, left, right):
+            return (left, right)
+        case Between(operand):
+            return (operand,)
+        case Subquery(_, _, predicate):
+            return (predicate,)
+        case _:
+            return ()
 
 
 class _Resolver:
@@ -415,10 +446,12 @@ class _Resolver:
 
     def stage(self, stage: Stage) -> Stage:
         match stage:
-            case Sort(keys):
-                return Sort(tuple(self._sort_key(key) for key in keys))
+            case Sort(keys):  # a path that was sorted by already decides nothing
+                sorts = [self._sort_key(key) for key in keys]
+                return Sort(tuple({sort.path.elements: sort for sort in reversed(sorts)}.values())[::-1])
             case Distinct(paths):
-                return Distinct(tuple(self._value_path(path, "DISTINCT") for path in paths))
+                reached = [self._value_path(path, "DISTINCT") for path in paths]
+                return Distinct(tuple({path.elements: path for path in reached}.values()))
             case Limit(count):
                 if isinstance(count, bool) or not isinstance(count, int) or count < 0:
                     raise QueryArgumentError(f"limit({count!r}): give a number that is not negative")

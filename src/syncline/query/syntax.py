@@ -67,22 +67,32 @@ class _Token(Token):
 
 
 class _Lexer(Lexer):
-    """Our own tokens in the form lark wants them."""
+    """Our own tokens in the form lark wants them. What nests far too deeply is refused before the parser has read on
+    to where it ends.
+    """
+
+    max_depth: int
 
     def __init__(self, conf: object) -> None:
         pass
 
     def lex(self, data: Any) -> Iterator[Token]:  # type: ignore[override]
         """The tokens of the text ``data``."""
+        opened = negations = 0
         for kind, text, start in tokens(data):
             token = _Token(kind, text, start, end_pos=start + len(text))
             token.source = data
+            negations = negations + 1 if kind == "NOT" else 0
+            opened += (kind == "LPAR") - (kind == "RPAR")
+            # each level may have a parenthesis, and so may a constant in it
+            if opened > self.max_depth + 1 or negations > self.max_depth:
+                _fail_deep(self.max_depth, _span([token]))
             yield token
 
 
 @dataclass(slots=True)
 class _Item:
-    """A piece of tree under construction: where it stands, how deep it nests, whether it is in parentheses."""
+    """A piece of tree under construction: where it stands, how many nodes deep it is, whether it is in parentheses."""
 
     node: Any
     span: Span
@@ -116,7 +126,8 @@ def _parser(max_depth: int) -> Lark:
     """Takes a tenth of a second; the parser can then be used by several threads at once."""
     grammar = files("syncline.query").joinpath("grammar.lark").read_text(encoding="utf-8")
     builder = _Builder(max_depth)
-    return Lark(grammar, parser="lalr", lexer=_Lexer, start="query", maybe_placeholders=False, transformer=builder)
+    lexer = type("_BoundedLexer", (_Lexer,), {"max_depth": max_depth})
+    return Lark(grammar, parser="lalr", lexer=lexer, start="query", maybe_placeholders=False, transformer=builder)
 
 
 def _span_of(child: _Child) -> Span:
@@ -133,6 +144,10 @@ def _span(children: Sequence[_Child]) -> Span:
 
 def _fail(message: str, span: Span) -> NoReturn:
     raise QuerySyntaxError(pointed(f"syntax error at position {span.start}: {message}", span), span.start)
+
+
+def _fail_deep(max_depth: int, span: Span) -> NoReturn:
+    _fail(f"more than {max_depth} levels of nesting", span)
 
 
 def _items(children: Sequence[_Child]) -> list[_Item]:
@@ -166,13 +181,15 @@ class _Builder(Transformer[_Token, Query]):
         depth = 1 + max((item.depth for item in _items(children)), default=0)
         span = _span(children)
         if depth > self.max_depth:
-            _fail(f"more than {self.max_depth} levels of nesting", span)
+            _fail_deep(self.max_depth, span)
         return _Item(node, span, depth)
 
     # --- predicates ---
 
     def query(self, children: list[_Child]) -> Query:
         predicate, *stages = _items(children)
+        if len(stages) > self.max_depth:
+            _fail(f"more than {self.max_depth} of SORT, DISTINCT and LIMIT", stages[self.max_depth].span)
         return Query(_predicate(predicate), tuple(stage.node for stage in stages))
 
     def disjunction(self, children: list[_Child]) -> _Item:
@@ -186,9 +203,7 @@ class _Builder(Transformer[_Token, Query]):
 
     def group(self, children: list[_Child]) -> _Item:
         (inner,) = _items(children)
-        item = self._item(inner.node, children)
-        item.grouped = True
-        return item
+        return _Item(inner.node, _span(children), inner.depth, grouped=True)
 
     def always(self, children: list[_Token]) -> _Item:
         return self._item(Always(children[0].type == "TRUEPREDICATE"), children)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from enum import IntFlag
 from unicodedata import category, normalize
 
-__all__ = ["Fold", "fold", "like", "to_bytes"]
+__all__ = ["Fold", "fold", "half_character", "like", "to_bytes"]
 
 
 class Fold(IntFlag):
@@ -27,6 +28,8 @@ _SUFFIXES = {Fold.NOTHING: "", Fold.CASE: "[c]", Fold.MARKS: "[d]", Fold.CASE | 
 _CASE, _MARKS = Fold.CASE.value, Fold.MARKS.value
 #: A–Z and U+00C0…U+00DE except × (U+00D7); nothing else folds, and the byte length never changes.
 _FOLDED = {code: code + 32 for code in (*range(0x41, 0x5B), *range(0xC0, 0xDF)) if code != 0xD7}
+#: Halves of surrogate pairs, but for those that stand for bytes (U+DC80 to U+DCFF).
+_HALVES = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 
 
 def fold(text: str, what: int = Fold.CASE) -> str:
@@ -46,6 +49,12 @@ def fold(text: str, what: int = Fold.CASE) -> str:
 def to_bytes(text: str) -> bytes:
     """The bytes of a stored string: UTF-8, bytes that never were UTF-8 as they came (spec/changesets.md §3)."""
     return text.encode("utf-8", "surrogateescape")
+
+
+def half_character(text: str) -> int | None:
+    """Where half a surrogate pair stands, which is no character, so no stored string has it; None if nowhere."""
+    found = _HALVES.search(text)
+    return None if found is None else found.start()
 
 
 def like(text: str, pattern: str) -> bool:

@@ -10,8 +10,7 @@ from typing import Any, Final
 from syncline.query.ast import Always, Query
 from syncline.query.printing import query_to_rql
 from syncline.storage.catalogue import Catalogue, ClassInfo
-from syncline.storage.query_run import Source
-from syncline.storage.query_sql import compile_query
+from syncline.storage.query_run import Source, runnable
 from syncline.storage.reader import Reader
 
 __all__ = ["Explanation", "explain"]
@@ -45,7 +44,7 @@ class Explanation:
 
 def explain(reader: Reader, query: Query, cls: ClassInfo, source: Source = None) -> Explanation:
     """How a resolved query is run on the version that ``reader`` reads."""
-    compiled = compile_query(query, cls, source)
+    compiled = runnable(reader, query, cls, source)
     text, parameters = compiled.keys
     rows: list[Any] = reader.connection.execute(f"EXPLAIN QUERY PLAN {text}", parameters).fetchall()
     words = _Words(reader.catalogue, text)

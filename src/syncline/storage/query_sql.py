@@ -46,12 +46,14 @@ from syncline.query.ast import (
     Within,
 )
 from syncline.query.comparison import matches
+from syncline.query.evaluator import merged_stages
 from syncline.query.operands import goes_with, is_plural, kind_of, kind_of_value, quantifier_of
 from syncline.query.text import Fold
 from syncline.query.type_names import TypeSet
 from syncline.storage.catalogue import ClassInfo, PropertyInfo
 from syncline.storage.columns import encode_scalar
 from syncline.storage.query_comparisons import NotInSql
+from syncline.storage.query_gathering import gathered
 from syncline.storage.query_leaves import (
     FALSE,
     TRUE,
@@ -72,7 +74,7 @@ from syncline.storage.query_values import Values, columns_of
 from syncline.storage.refs import CollectionRef, ObjectRef
 from syncline.values import kinds
 
-__all__ = ["Compiled", "NotInSql", "Sql", "compile_query", "count_query", "keys_query", "rows_query"]
+__all__ = ["Compiled", "NotInSql", "Sql", "compile_query", "count_query", "keys_query", "rows_query", "uncompiled"]
 
 
 class Compiled(NamedTuple):
@@ -101,6 +103,16 @@ class _Source:
     order: str
 
 
+def uncompiled(
+    query: Query,
+    cls: ClassInfo,
+    collection: tuple[PropertyInfo, CollectionRef | ObjectRef] | None = None,
+    among: Sequence[int] | None = None,
+) -> Compiled:
+    """A resolved query that is left to the evaluator as a whole."""
+    return Compiled(compile_query(Query(), cls, collection, among).keys, query)
+
+
 def compile_query(
     query: Query,
     cls: ClassInfo,
@@ -110,7 +122,7 @@ def compile_query(
     """A resolved query in SQL, as far as that goes; see :func:`keys_query`. ``among``: only these of a whole class."""
     source = _ordered_source(query, cls, collection)
     if among is not None:
-        source = replace(source, condition=Sql(f"c.k IN ({','.join('?' * len(among))})", tuple(among)))
+        source = replace(source, condition=in_test(Place(kinds.INT, "c.k"), among, Fold.NOTHING))
     try:
         return Compiled(_keys_query(query, cls, source))
     except NotInSql:
@@ -154,7 +166,7 @@ def keys_query(
 def _keys_query(query: Query, cls: ClassInfo, source: _Source) -> Sql:
     compiler = _Compiler(cls)
     stages = _Stages(compiler, source, compiler.condition(query.predicate), cls)
-    for stage in _merged(query.stages):
+    for stage in merged_stages(query.stages):
         stages.add(stage)
     return stages.keys()
 
@@ -227,17 +239,6 @@ def _linking(prop: PropertyInfo, target: ObjectRef) -> str:
     return " UNION ALL ".join(links)
 
 
-def _merged(stages: Iterable[Stage]) -> list[Stage]:
-    """Adjacent sorts are one: the later counts more, the earlier breaks its ties (spec/sdk.md §7.11)."""
-    merged: list[Stage] = []
-    for stage in stages:
-        if isinstance(stage, Sort) and merged and isinstance(merged[-1], Sort):
-            merged[-1] = Sort(stage.keys + merged[-1].keys)
-        else:
-            merged.append(stage)
-    return merged
-
-
 # --- predicates -------------------------------------------------------------------------------------------------------
 
 
@@ -282,7 +283,7 @@ class _Compiler:
             case And(terms):
                 return combine("AND", [self.condition(term) for term in terms])
             case Or(terms):
-                return combine("OR", [self.condition(term) for term in terms])
+                return combine("OR", [self.condition(term) for term in gathered(terms)])
             case Between(Path() as path, Constant() as low, Constant() as high) if _is_own(path):
                 lower = self.condition(Compare(Operator.GE, path, low))
                 return combine("AND", [lower, self.condition(Compare(Operator.LE, path, high))])
@@ -300,7 +301,7 @@ class _Compiler:
             case And(terms):
                 return combine("AND", [self.predicate(term) for term in terms])
             case Or(terms):
-                return combine("OR", [self.predicate(term) for term in terms])
+                return combine("OR", [self.predicate(term) for term in gathered(terms)])
             case Not(term):
                 return negate(self.predicate(term))
             case Compare():

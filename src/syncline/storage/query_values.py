@@ -87,6 +87,9 @@ class Groups(NamedTuple):
     rows: Callable[[str], Rows]
 
 
+#: The longest SQL of a condition that is written out twice.
+_LONGEST: Final = 100_000
+
 #: What is asked of a group.
 GroupTest: TypeAlias = Callable[[Rows], Sql]
 
@@ -215,6 +218,8 @@ class Values:
         )
         none = Sql(f"NOT EXISTS ({owners.text})", owners.parameters)
         empty = test(groups.rows("NULL"))
+        if len(found.text) > _LONGEST:  # subqueries in each other would double it again and again
+            raise NotInSql
         return combine("OR", [some, combine("AND", [none, empty])])
 
     def _quantified(self, quantifier: Quantifier | None, rows: Rows, test: Test) -> Sql:
@@ -458,7 +463,7 @@ class Values:
             one = left.rows(owner if left.owners is not None or right.owners is None else "c.k")
             other = right.rows(owner if right.owners is not None or left.owners is None else "c.k")
             x, y = self.alias(), self.alias()
-            result = _calculated(node.operator, kind, _place(one, x), _place(other, y))
+            result = _calculated(node.operator, kind, _place(one, x), _place(other, y), _depth(node) <= _REPEATED)
             text = f"SELECT {result} AS v FROM ({one.sql.text}) {x}, ({other.sql.text}) {y}"
             return _with_key(Rows(kind, Sql(text, (*one.sql.parameters, *other.sql.parameters))))
 
@@ -533,6 +538,9 @@ def _link_counts(source: Step, key: str, alias: Callable[[], str]) -> list[str]:
 
 # --- values -----------------------------------------------------------------------------------------------------------
 
+#: SQLite puts an operand in every place where it is used; deeper arithmetic calls a function, which uses it once.
+_REPEATED: Final = 2
+
 _TEXT_TAGS: Final = f"({TYPE_CODES[kinds.STRING]}, {TYPE_CODES[kinds.BINARY]})"
 _MIXED_TYPES: Final = {
     **{code: type_of_kind(kind).value for kind, code in TYPE_CODES.items() if kind not in (kinds.MIXED, kinds.LINK)},
@@ -556,18 +564,26 @@ def _length(place: Place) -> str:
     return f"CASE WHEN {place.tag} IN {_TEXT_TAGS} THEN {length} END" if place.kind == kinds.MIXED else length
 
 
-def _calculated(operator: ArithmeticOperator, kind: int, one: Place, other: Place) -> str:
-    """``one operator other``: SQLite's own result where it is the right one, without overflow, NaN or division by 0."""
+def _depth(operand: Operand) -> int:
+    return 1 + max(_depth(operand.left), _depth(operand.right)) if isinstance(operand, Arithmetic) else 0
+
+
+def _calculated(operator: ArithmeticOperator, kind: int, one: Place, other: Place, own: bool) -> str:
+    """``one operator other``: with ``own`` SQLite's own result where it is the right one, without overflow, NaN or
+    division by 0.
+    """
     exact = f"rlm_calculate('{operator.value}', {one.kind}, {one.value}, {other.kind}, {other.value})"
+    if not own:
+        return exact
     left, right = one.value, other.value
     if kind == kinds.INT:
-        own = f"{left} {operator.value} {right}"
-        return f"CASE WHEN typeof({own}) = 'integer' THEN {own} ELSE {exact} END"
+        result = f"{left} {operator.value} {right}"
+        return f"CASE WHEN typeof({result}) = 'integer' THEN {result} ELSE {exact} END"
     if kind != kinds.DOUBLE:
         return exact
-    own = f"CAST({left} AS REAL) {operator.value} {right}"
-    numbers = f"typeof({left}) <> 'blob' AND typeof({right}) <> 'blob' AND typeof({own}) = 'real'"
-    return f"CASE WHEN {numbers} THEN {own} ELSE {exact} END"
+    result = f"CAST({left} AS REAL) {operator.value} {right}"
+    numbers = f"typeof({left}) <> 'blob' AND typeof({right}) <> 'blob' AND typeof({result}) = 'real'"
+    return f"CASE WHEN {numbers} THEN {result} ELSE {exact} END"
 
 
 def _content_size(place: Place) -> str:
