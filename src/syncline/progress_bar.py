@@ -39,8 +39,8 @@ def percent_done(transferred: int, total: int) -> int:
 class ProgressDisplay(Protocol):
     """Something that shows how much of a total was transferred."""
 
-    def show(self, transferred: int, total: int) -> None:
-        """``transferred`` of ``total`` are done; called by one thread at a time."""
+    def show(self, transferred: int, total: int | None) -> None:
+        """``transferred`` of ``total`` (None: nobody knows) are done; called by one thread at a time."""
 
     def note(self, text: str) -> None:
         """Show a remark beside the title; empty: none."""
@@ -58,8 +58,9 @@ class RichDisplay:
         amounts: list[progress.ProgressColumn] = (
             [progress.DownloadColumn(), progress.TransferSpeedColumn()]
             if unit == BYTES
-            else [progress.TextColumn("{task.completed:,} of {task.total:,} " + unit)]
+            else [progress.TextColumn("{task.fields[amount]}")]
         )
+        self._unit = unit
         self._progress = progress.Progress(
             progress.TextColumn("{task.description}", markup=False),
             progress.BarColumn(),
@@ -70,12 +71,13 @@ class RichDisplay:
         )
         self._progress.start()
         self._title = title
-        self._task = self._progress.add_task(title, total=None if unit == BYTES else 0, percent="")
+        self._task = self._progress.add_task(title, total=None, percent="", amount="")
 
-    def show(self, transferred: int, total: int) -> None:
+    def show(self, transferred: int, total: int | None) -> None:
         """See :class:`ProgressDisplay`."""
-        percent = f"{percent_done(transferred, total)} %"
-        self._progress.update(self._task, completed=transferred, total=total, percent=percent)
+        percent = "" if total is None else f"{percent_done(transferred, total)} %"
+        amount = _amount(transferred, total, self._unit)
+        self._progress.update(self._task, completed=transferred, total=total, percent=percent, amount=amount)
 
     def note(self, text: str) -> None:
         """See :class:`ProgressDisplay`."""
@@ -92,15 +94,15 @@ class TqdmDisplay:
     def __init__(self, title: str, file: TextIO, unit: str = BYTES) -> None:
         tqdm: Any = importlib.import_module("tqdm").tqdm
         self._title = title
-        self._percent = [0]
+        self._percent: list[int | str] = [""]
         self._bar = tqdm(
             desc=title, file=file, unit="B" if unit == BYTES else f" {unit}", unit_scale=unit == BYTES,
             bar_format=_TQDM_FORMAT, postfix=self._percent,
         )  # fmt: skip
 
-    def show(self, transferred: int, total: int) -> None:
+    def show(self, transferred: int, total: int | None) -> None:
         """See :class:`ProgressDisplay`."""
-        self._percent[0] = percent_done(transferred, total)
+        self._percent[0] = "?" if total is None else percent_done(transferred, total)
         self._bar.total = total
         self._bar.n = transferred
         self._bar.refresh()
@@ -115,7 +117,8 @@ class TqdmDisplay:
 
 
 class LinesDisplay:
-    """Plain lines, each time the percentage has passed a step: for logs and pipes."""
+    """Plain lines, each time the percentage has passed a step, or of an unknown total twice as much is done: for logs
+    and pipes."""
 
     def __init__(self, title: str, file: TextIO, unit: str = BYTES) -> None:
         self._title = title
@@ -123,12 +126,16 @@ class LinesDisplay:
         self._unit = unit
         self._step = -1
 
-    def show(self, transferred: int, total: int) -> None:
+    def show(self, transferred: int, total: int | None) -> None:
         """See :class:`ProgressDisplay`."""
-        percent = percent_done(transferred, total)
-        if percent // STEP_PERCENT != self._step:
-            self._step = percent // STEP_PERCENT
-            self._file.write(f"{self._title}: {percent:3} %  {transferred:,} of {total:,} {self._unit}\n")
+        if total is None:
+            step, percent = transferred.bit_length(), ""
+        else:
+            done = percent_done(transferred, total)
+            step, percent = done // STEP_PERCENT, f"{done:3} %  "
+        if step != self._step:
+            self._step = step
+            self._file.write(f"{self._title}: {percent}{_amount(transferred, total, self._unit)}\n")
             self._file.flush()
 
     def note(self, text: str) -> None:
@@ -182,15 +189,16 @@ class ProgressBar:
         with self._lock:
             self._origin = transferred_bytes
 
-    def update(self, transferred_bytes: int, transferrable_bytes: int) -> None:
-        """Show one report. Any thread; after :meth:`close` nothing happens."""
+    def update(self, transferred_bytes: int, transferrable_bytes: int | None) -> None:
+        """Show one report; None where nobody knows the total. Any thread; after :meth:`close` nothing happens."""
         with self._lock:
             if self._is_closed:
                 return
             # After a client reset the counters begin again.
             origin = transferred_bytes if self._origin is None else min(self._origin, transferred_bytes)
             self._origin = origin
-            self._display.show(transferred_bytes - origin, max(transferrable_bytes - origin, 0))
+            total = None if transferrable_bytes is None else max(transferrable_bytes - origin, 0)
+            self._display.show(transferred_bytes - origin, total)
 
     def note(self, text: str) -> None:
         """Show a remark beside the title, as *disconnected*; empty: none. Any thread."""
@@ -212,6 +220,10 @@ class ProgressBar:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _amount(transferred: int, total: int | None, unit: str) -> str:
+    return f"{transferred:,} {unit}" if total is None else f"{transferred:,} of {total:,} {unit}"
 
 
 def _titled(title: str, note: str) -> str:

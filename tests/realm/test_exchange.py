@@ -346,7 +346,7 @@ def test_csv(realm: Realm, tmp_path: Path) -> None:
         ("id,age\n1\n", errors.TypeMismatchError, None),
         ("id,colour\n1,red\n", errors.InvalidPropertyError, None),
         ("id,good\n1,maybe\n", errors.TypeMismatchError, "line 2"),
-        ("id,tricks\n1,[\n", ValueError, "line 2"),
+        ("id,tricks\n1,[\n", errors.TypeMismatchError, "line 2"),
     ],
 )
 def test_csv_that_does_not_fit(realm: Realm, text: str, error: type[Exception], note: str | None) -> None:

@@ -29,10 +29,13 @@ if TYPE_CHECKING:
     from syncline.realm.binding import Binding
     from syncline.realm.context import Context
 
-__all__ = ["BATCH", "BulkWriter", "Progress", "add_all"]
+__all__ = ["BATCH", "BulkWriter", "Origins", "Progress", "add_all"]
 
 #: ``progress(done)`` after each batch: how many objects were written.
 Progress: TypeAlias = Callable[[int], object]
+
+#: Where an object comes from, by its number from 0 on: a note for an error.
+Origins: TypeAlias = Callable[[int], str]
 
 #: Objects taken at once.
 BATCH: Final = 4096
@@ -50,6 +53,8 @@ class BulkWriter:
         self.mode = mode
         self.ignore_unknown = ignore_unknown
         self.plan = binding.plan()
+        #: what is being written, when objects are written one by one
+        self._tried: Mapping[str, Any] | None = None
         if mode is not UpdateMode.NEVER:
             check_update(mode, binding)
         info = binding.info
@@ -72,22 +77,43 @@ class BulkWriter:
 
     # --- what is given ------------------------------------------------------------------------------------------------
 
-    def write(self, values: Iterable[Mapping[str, Any]], progress: Progress | None = None) -> int:
-        """Create (or update) an object for each mapping; how many."""
+    def write(
+        self, values: Iterable[Mapping[str, Any]], progress: Progress | None = None, origins: Origins | None = None
+    ) -> int:
+        """Create (or update) an object for each mapping; how many. ``origins``: notes for errors."""
         done = 0
         for batch in _batches(values):
-            columns = _columns_of(batch)
-            if columns is None:
-                for names, run in _runs(batch, _names):
-                    self._write_run({name: list(map(itemgetter(name), run)) for name in names}, run)
-            else:
-                self._write_run(columns, batch)
+            try:
+                self._write_batch(batch)
+            except RealmError as error:
+                self._note(error, batch, done, origins)
+                raise
             done += len(batch)
             if progress is not None:
                 progress(done)
         return done
 
-    def write_columns(self, columns: Mapping[str, list[Any]], count: int, progress: Progress | None = None) -> int:
+    def _write_batch(self, batch: list[Mapping[str, Any]]) -> None:
+        columns = _columns_of(batch)
+        if columns is not None:
+            self._write_run(columns, batch)
+            return
+        for names, run in _runs(batch, _names):
+            self._write_run({name: list(map(itemgetter(name), run)) for name in names}, run)
+
+    def _note(self, error: RealmError, batch: Sequence[Any], done: int, origins: Origins | None) -> None:
+        """Say which object of the batch is wrong, if its values were given like that."""
+        number = next((number for number, values in enumerate(batch, done) if values is self._tried), None)
+        if origins is not None and number is not None:
+            error.add_note(origins(number))
+
+    def write_columns(
+        self,
+        columns: Mapping[str, list[Any]],
+        count: int,
+        progress: Progress | None = None,
+        origins: Origins | None = None,
+    ) -> int:
         """The same for values by property, ``count`` of each."""
         names = tuple(columns)
         for start in range(0, count, BATCH):
@@ -95,7 +121,12 @@ class BulkWriter:
             size = min(BATCH, count - start)
             if not self._write_part(names, part, size):
                 rows = zip(*part.values(), strict=True) if names else [()] * size
-                self._write_each([dict(zip(names, row, strict=True)) for row in rows])
+                batch = [dict(zip(names, row, strict=True)) for row in rows]
+                try:
+                    self._write_each(batch)
+                except RealmError as error:
+                    self._note(error, batch, start, origins)
+                    raise
             if progress is not None:
                 progress(start + size)
         return count
@@ -105,7 +136,7 @@ class BulkWriter:
         linking = {a.name: a.converter for a in self._links if not self._place(a).embedded}
         stored = {a.property.stored_name: a.name for a in self._links}
         for mapping in run:
-            values: Mapping[str, Any] = mapping
+            self._tried = values = mapping
             if linking:
                 values = {
                     name: links_by_key(linking[stored.get(name, name)], value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import tzinfo
 from html import escape
 from io import StringIO
 from typing import IO, TYPE_CHECKING, Any, Literal, TypeVar, overload
@@ -12,13 +13,23 @@ from syncline.errors import IllegalOperationError, ObjectTypeMismatchError, Type
 from syncline.realm import bulk, frames
 from syncline.realm.assigning import Assigner, UpdateMode
 from syncline.realm.bulk import Progress
+from syncline.realm.bulk_progress import ProgressWish, file_progress, object_progress
 from syncline.realm.columns import Column, Columns, column_names, loaded
 from syncline.realm.converters import describe
 from syncline.realm.copying import detached, values_of
 from syncline.realm.display import ROWS, LiveTable, html_table, rich_table, table_of
 from syncline.realm.export import Exporter, write_json
-from syncline.realm.frames import from_frame
-from syncline.realm.importing import DocumentReader, Source, csv_rows, json_documents, json_lines
+from syncline.realm.frames import from_frame, row_of_frame
+from syncline.realm.importing import (
+    DocumentReader,
+    Origin,
+    Source,
+    csv_rows,
+    file_name,
+    json_documents,
+    json_lines,
+    opened,
+)
 from syncline.realm.models import Model
 
 if TYPE_CHECKING:
@@ -132,16 +143,17 @@ class RealmExchange:
         objects: Iterable[Model],
         *,
         update: UpdateMode = UpdateMode.NEVER,
-        progress: Progress | None = None,
+        progress: ProgressWish = None,
     ) -> int:
         """:meth:`~syncline.Realm.add` for each, many at once; how many were given.
 
-        Calls ``progress(done)`` every few thousand objects. Raises what ``add`` raises; those before are written then,
-        until the transaction is rolled back.
+        ``progress``: see :meth:`create_many`. Raises what ``add`` raises; those before are written then, until the
+        transaction is rolled back.
         """
         context = self._context
         context.writing()
-        return bulk.add_all(context, objects, update, progress)
+        with object_progress(progress, "adding", objects) as tell:
+            return bulk.add_all(context, objects, update, tell)
 
     def create_many(
         self,
@@ -150,7 +162,7 @@ class RealmExchange:
         *,
         update: UpdateMode = UpdateMode.NEVER,
         ignore_unknown: bool = False,
-        progress: Progress | None = None,
+        progress: ProgressWish = None,
     ) -> int:
         """:meth:`~syncline.Realm.create` for each mapping, many times faster; how many objects were written.
 
@@ -160,13 +172,17 @@ class RealmExchange:
 
         The file and its history are the same as after one ``create`` each. Under a link may also stand the primary key
         of an object that exists. ``values`` is read as it goes, in batches. Names that the class does not have raise
-        InvalidPropertyError, or are left out with ``ignore_unknown``. ``progress(done)`` is called every few thousand
-        objects. Raises what ``create`` raises; objects before the wrong one are written then, until the transaction is
-        rolled back. Raises InvalidatedObjectError for the key of an object that does not exist.
+        InvalidPropertyError, or are left out with ``ignore_unknown``. ``progress`` is called with the number of objects
+        every few thousand of them; True draws a bar, by rich or tqdm (ImportError without both), lines where there is
+        no terminal. Raises what ``create`` raises; objects before the wrong one are written then, until the transaction
+        is rolled back. Raises InvalidatedObjectError for the key of an object that does not exist.
         """
         context = self._context
         context.writing()
-        return bulk.BulkWriter(context, context.classes.of(cls), update, ignore_unknown).write(values, progress)
+        binding = context.classes.of(cls)
+        with object_progress(progress, binding.name, values) as tell:
+            writer = bulk.BulkWriter(context, binding, update, ignore_unknown)
+            return writer.write(values, tell, lambda number: f"in values[{number}]")
 
     # --- documents and tables -----------------------------------------------------------------------------------------
 
@@ -177,16 +193,25 @@ class RealmExchange:
         *,
         update: UpdateMode = UpdateMode.NEVER,
         ignore_unknown: bool = False,
-        progress: Progress | None = None,
+        time_zone: tzinfo | None = None,
+        progress: ProgressWish = None,
     ) -> int:
         """Objects from JSON as :meth:`Results.to_json` writes it; how many.
 
         ``data``: the text, a ``pathlib.Path``, an open file, or what was parsed already: a list of dictionaries or one.
         Text becomes a date, decimal, identifier or binary data where the property is one. Objects under links are
-        created (or updated); ``{"$ref": [class, key]}`` and bare primary keys name objects that exist. Raises what
-        :meth:`create_many` raises, with a note which object is wrong; ValueError for text that is no JSON.
+        created (or updated); ``{"$ref": [class, key]}`` and bare primary keys name objects that exist.
+
+        ``time_zone`` is that of dates which name none; without it they are refused. ``progress``: see
+        :meth:`create_many`. Raises what :meth:`create_many` raises, with a note which object is wrong; ValueError for
+        text that is no JSON.
         """
-        return self._import(cls, json_documents(data), update, ignore_unknown, progress)
+        context = self._context
+        context.writing()
+        documents, origin = json_documents(data), Origin()
+        rows = DocumentReader(context, context.classes.of(cls), time_zone).rows(documents, origin)
+        with object_progress(progress, "JSON", None) as tell:
+            return self._write(cls, rows, origin, update, ignore_unknown, tell)
 
     def import_json_lines(
         self,
@@ -195,12 +220,21 @@ class RealmExchange:
         *,
         update: UpdateMode = UpdateMode.NEVER,
         ignore_unknown: bool = False,
-        progress: Progress | None = None,
+        time_zone: tzinfo | None = None,
+        encoding: str = "utf-8-sig",
+        progress: ProgressWish = None,
     ) -> int:
         """Objects from a file (its path, or open) with a JSON object on each line, read as it goes; see
-        :meth:`import_json`.
+        :meth:`import_json`. ``encoding``: of the file at a path. Errors have a note with file and line.
         """
-        return self._import(cls, json_lines(source), update, ignore_unknown, progress)
+        context = self._context
+        context.writing()
+        with opened(source, encoding) as file:
+            name = file_name(file)
+            origin = Origin(name, "line")
+            rows = DocumentReader(context, context.classes.of(cls), time_zone).rows(json_lines(file, origin), origin)
+            with file_progress(progress, name or "JSON lines", file) as tell:
+                return self._write(cls, rows, origin, update, ignore_unknown, tell)
 
     def import_csv(
         self,
@@ -210,24 +244,31 @@ class RealmExchange:
         columns: Mapping[str, str | None] | None = None,
         update: UpdateMode = UpdateMode.NEVER,
         ignore_unknown: bool = False,
-        progress: Progress | None = None,
+        time_zone: tzinfo | None = None,
+        encoding: str = "utf-8-sig",
+        progress: ProgressWish = None,
         **options: Any,
     ) -> int:
         """Objects from a CSV file (its path, or open) whose first line names the columns, read as it goes; how many.
 
         ``columns`` says which property a column is, where the names differ: ``{"Full name": "name", "notes": None}``;
         None leaves a column out. Text is read as in :meth:`import_json`; an empty field is null, or empty text where
-        there is no null; links are named by primary keys; lists and the like are JSON. ``options`` go to
-        :func:`csv.reader`, such as ``delimiter=";"``.
+        there is no null; links are named by primary keys; lists and the like are JSON. ``encoding``: of the file at a
+        path. ``options`` go to :func:`csv.reader`, such as ``delimiter=";"``; quoting is checked strictly unless
+        ``strict=False`` is one of them.
 
-        Raises TypeMismatchError for fields that fit no property, with a note which line it is, and what
-        :meth:`create_many` raises.
+        Raises InvalidPropertyError for columns that are no properties, TypeMismatchError for fields that fit none and
+        for what is no CSV, and what :meth:`create_many` raises, with notes that say file, line and column.
         """
         context = self._context
         context.writing()
-        binding = context.classes.of(cls)
-        rows = csv_rows(source, DocumentReader(context, binding), columns or {}, **options)
-        return bulk.BulkWriter(context, binding, update, ignore_unknown).write(rows, progress)
+        with opened(source, encoding, newline="") as file:
+            name = file_name(file)
+            origin = Origin(name, "line")
+            reader = DocumentReader(context, context.classes.of(cls), time_zone)
+            rows = csv_rows(file, reader, origin, columns or {}, ignore_unknown, options)
+            with file_progress(progress, name or "CSV", file) as tell:
+                return self._write(cls, rows, origin, update, ignore_unknown, tell)
 
     def from_dataframe(
         self,
@@ -236,32 +277,37 @@ class RealmExchange:
         *,
         update: UpdateMode = UpdateMode.NEVER,
         ignore_unknown: bool = False,
-        progress: Progress | None = None,
+        time_zone: tzinfo | None = None,
+        progress: ProgressWish = None,
     ) -> int:
         """Objects from a pandas or polars data frame or a pyarrow table, one for each row; how many.
 
-        Columns are properties by their names; links are named by primary keys. Missing values are null. Raises
-        TypeMismatchError for anything that is no frame, and what :meth:`create_many` raises.
+        Columns are properties by their names; links are named by primary keys. Missing values are null. Dates without
+        a time zone are in ``time_zone``, or are refused. ``progress``: see :meth:`create_many`. Raises
+        TypeMismatchError for anything that is no frame, and what :meth:`create_many` raises, with a note which row is
+        wrong.
         """
         context = self._context
         context.writing()
         binding = context.classes.of(cls)
-        values, count = from_frame(binding, frame)
-        return bulk.BulkWriter(context, binding, update, ignore_unknown).write_columns(values, count, progress)
+        values, count = from_frame(binding, frame, time_zone)
+        with object_progress(progress, binding.name, range(count)) as tell:
+            writer = bulk.BulkWriter(context, binding, update, ignore_unknown)
+            return writer.write_columns(values, count, tell, row_of_frame)
 
-    def _import(
+    def _write(
         self,
         cls: type[Model] | str,
-        documents: Iterable[Any],
+        rows: Iterable[Mapping[str, Any]],
+        origin: Origin,
         update: UpdateMode,
         ignore_unknown: bool,
         progress: Progress | None,
     ) -> int:
         context = self._context
-        context.writing()
-        binding = context.classes.of(cls)
-        rows = DocumentReader(context, binding).rows(documents)
-        return bulk.BulkWriter(context, binding, update, ignore_unknown).write(rows, progress)
+        return bulk.BulkWriter(context, context.classes.of(cls), update, ignore_unknown).write(
+            rows, progress, origin.of
+        )
 
     # --- copies -------------------------------------------------------------------------------------------------------
 

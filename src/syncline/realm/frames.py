@@ -10,10 +10,12 @@ import importlib
 import json
 import math
 from collections.abc import Callable, Mapping
+from datetime import date, datetime, tzinfo
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from syncline.errors import TypeMismatchError
+from syncline.errors import RealmError, TypeMismatchError
 from syncline.realm.columns import Column
 from syncline.realm.converters import describe
 from syncline.realm.json_values import from_json, to_json
@@ -22,7 +24,7 @@ from syncline.values import Decimal128, ObjectId, Timestamp, kinds
 if TYPE_CHECKING:
     from syncline.realm.binding import Binding
 
-__all__ = ["from_frame", "to_arrow", "to_pandas", "to_polars"]
+__all__ = ["from_frame", "row_of_frame", "to_arrow", "to_pandas", "to_polars"]
 
 #: Range of a signed 64-bit number of nanoseconds since 1970.
 _NS_MIN: Final = -(2**63) + 1
@@ -269,11 +271,16 @@ def _polars_values(polars: Any, kind: int, values: list[Any]) -> tuple[Any, list
 # --- from frames ------------------------------------------------------------------------------------------------------
 
 
-def from_frame(binding: Binding, frame: Any) -> tuple[dict[str, list[Any]], int]:
+def row_of_frame(number: int) -> str:
+    """A note for the error of a row, by its number from 0 on."""
+    return f"in row {number} of the frame (the first one is 0)"
+
+
+def from_frame(binding: Binding, frame: Any, zone: tzinfo | None = None) -> tuple[dict[str, list[Any]], int]:
     """The columns of a pandas or polars data frame or an Arrow table as values for ``create_many``, and how many rows.
 
-    Missing values are null: pandas' NA and NaT, and NaN where the property holds no floating-point numbers. Raises
-    TypeMismatchError for anything that is no frame.
+    Missing values are null: pandas' NA and NaT, and NaN where the property holds no floating-point numbers. ``zone``:
+    of dates that have none. Raises TypeMismatchError for anything that is no frame and for values that do not fit.
     """
     attributes, public = binding.model._info.attributes, binding.plan().public_names
     columns: dict[str, list[Any]] = {}
@@ -288,14 +295,34 @@ def from_frame(binding: Binding, frame: Any) -> tuple[dict[str, list[Any]], int]
             target = attribute.target
             key = None if target is None else _key_of(target())
             converter = key.converter if key is not None else converter
-        floats = converter.kind in (kinds.DOUBLE, kinds.FLOAT)
+        single = _reader(converter, zone)
         if not prop.is_collection:
-            columns[name] = [_value(converter, each, floats) for each in values]
+            columns[name] = _read(single, values)
         elif prop.collection == kinds.DICTIONARY_COLLECTION:
-            columns[name] = [{k: _value(converter, v, floats) for k, v in _entries(each)} for each in values]
+            columns[name] = _read(partial(_read_entries, single), values)
         else:
-            columns[name] = [[_value(converter, v, floats) for v in ([] if each is None else each)] for each in values]
+            columns[name] = _read(partial(_read_elements, single), values)
     return columns, count
+
+
+def _read(read: Callable[[Any], Any], values: list[Any]) -> list[Any]:
+    """What the cells of a column mean. A note says which one is wrong."""
+    found: list[Any] = []
+    try:
+        for value in values:
+            found.append(read(value))
+    except RealmError as error:
+        error.add_note(row_of_frame(len(found)))
+        raise
+    return found
+
+
+def _read_entries(read: Callable[[Any], Any], value: Any) -> dict[str, Any]:
+    return {name: read(each) for name, each in _entries(value)}
+
+
+def _read_elements(read: Callable[[Any], Any], value: Any) -> list[Any]:
+    return [] if value is None else list(map(read, value))
 
 
 def _key_of(info: Any) -> Any:
@@ -346,10 +373,18 @@ def _timestamp(nanoseconds: int) -> Timestamp:
     return Timestamp(seconds, rest)
 
 
-def _value(converter: Any, value: Any, floats: bool) -> Any:
+def _reader(converter: Any, zone: tzinfo | None) -> Callable[[Any], Any]:
+    """What a cell means for a property."""
+    floats = converter.kind in (kinds.DOUBLE, kinds.FLOAT)
+    return lambda value: _value(converter, value, floats, zone)
+
+
+def _value(converter: Any, value: Any, floats: bool, zone: tzinfo | None) -> Any:
     """What a cell means for a property; what does not fit is for the property to refuse."""
     if value is None:
         return None
+    if isinstance(value, date) and converter.kind == kinds.TIMESTAMP and getattr(value, "tzinfo", None) is None:
+        return _moment(converter, value, zone)
     if isinstance(value, float):
         if not floats and math.isnan(value):
             return None
@@ -359,7 +394,16 @@ def _value(converter: Any, value: Any, floats: bool) -> Any:
         value = value.item()
     if isinstance(value, str) and converter.kind == kinds.MIXED:
         return value
-    return from_json(converter, value)
+    return from_json(converter, value, zone)
+
+
+def _moment(converter: Any, value: date, zone: tzinfo | None) -> Timestamp:
+    """A date or a naive time in a zone. Raises TypeMismatchError without."""
+    if zone is None:
+        raise TypeMismatchError(f"{converter.where}: {value} has no time zone: give time_zone=UTC, or what is meant")
+    time = value.time() if isinstance(value, datetime) else datetime.min.time()
+    seconds, nanoseconds = Timestamp.from_datetime(datetime.combine(value, time, zone))
+    return Timestamp.normalised(seconds, nanoseconds + getattr(value, "nanosecond", 0))  # pandas' own
 
 
 def _entries(value: Any) -> list[tuple[str, Any]]:

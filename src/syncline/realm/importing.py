@@ -9,45 +9,76 @@ from __future__ import annotations
 import csv
 import json
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import tzinfo
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
-from syncline.errors import RealmError, TypeMismatchError
+from syncline.errors import InvalidPropertyError, RealmError, TypeMismatchError
 from syncline.realm.attributes import Attribute
+from syncline.realm.bulk import BATCH
 from syncline.realm.by_key import ByKey
 from syncline.realm.converters import Converter, describe
 from syncline.realm.json_values import from_json, from_text
+from syncline.realm.models import unknown_property
 from syncline.values import kinds
 
 if TYPE_CHECKING:
     from syncline.realm.binding import Binding
     from syncline.realm.context import Context
 
-__all__ = ["DocumentReader", "Source", "csv_rows", "json_documents", "json_lines"]
+__all__ = ["DocumentReader", "Origin", "Source", "csv_rows", "file_name", "json_documents", "json_lines", "opened"]
 
 #: A file: its path, or an open text file.
 Source: TypeAlias = "str | os.PathLike[str] | IO[str]"
 
 
-class DocumentReader:
-    """Turns documents into values for ``create_many`` of one class."""
+class Origin:
+    """Where the objects of an import come from, for the notes of its errors: lines of a file, or their numbers."""
 
-    def __init__(self, context: Context, binding: Binding) -> None:
+    def __init__(self, file: str | None = None, unit: str = "object") -> None:
+        self._unit = unit
+        self._of = "the import" if file is None else file
+        #: where the objects stand that are not written yet, which are a batch at most
+        self._places: deque[int] = deque(maxlen=BATCH)
+        self._count = 0
+
+    def passes(self, place: int) -> None:
+        """The next object stands there."""
+        self._places.append(place)
+        self._count += 1
+
+    def here(self, place: int) -> str:
+        """A note about what stands there."""
+        return f"in {self._unit} {place} of {self._of}"
+
+    def of(self, number: int) -> str:
+        """A note about an object by its number, from 0 on: one of the last batch."""
+        return self.here(self._places[number - self._count])
+
+
+class DocumentReader:
+    """Turns documents into values for ``create_many`` of one class; ``zone``: of dates that name none."""
+
+    def __init__(self, context: Context, binding: Binding, zone: tzinfo | None = None) -> None:
         self.context = context
         self.binding = binding
+        self.zone = zone
 
-    def rows(self, documents: Iterable[Any]) -> Iterator[Mapping[str, Any]]:
-        """The values of each document. Raises TypeMismatchError for one that is no object."""
-        for number, document in enumerate(documents, 1):
-            if not isinstance(document, Mapping):
-                raise TypeMismatchError(f"object {number}: expected a JSON object, got {describe(document)}")
+    def rows(self, documents: Iterable[tuple[int, Any]], origin: Origin) -> Iterator[Mapping[str, Any]]:
+        """The values of each document; they come with their places. Raises TypeMismatchError for what is no object."""
+        for place, document in documents:
             try:
-                yield self._values(self.binding, document)
+                if not isinstance(document, Mapping):
+                    raise TypeMismatchError(f"expected a JSON object, got {describe(document)}")
+                values = self._values(self.binding, document)
             except RealmError as error:
-                error.add_note(f"in object {number} of the import")
+                error.add_note(origin.here(place))
                 raise
+            origin.passes(place)
+            yield values
 
     def _values(self, binding: Binding, document: Mapping[str, Any]) -> dict[str, Any]:
         attributes, public = binding.model._info.attributes, binding.plan().public_names
@@ -70,7 +101,7 @@ class DocumentReader:
             return self._link(converter, value)
         if converter.kind == kinds.MIXED:
             return self._mixed(converter, value)
-        return from_json(converter, value)
+        return from_json(converter, value, self.zone)
 
     def _link(self, converter: Converter, value: Any) -> Any:
         target = converter.type.target
@@ -101,24 +132,21 @@ class DocumentReader:
             return [self._mixed(converter, each) for each in value]
         return value
 
-    def text_columns(self, names: Iterable[str]) -> dict[str, Callable[[str], Any]]:
-        """For each column of a table what its text means. Raises TypeMismatchError for one that text cannot say."""
+    def text_column(self, name: str) -> Callable[[str], Any] | None:
+        """What the text in a column means; None for a column that is no property.
+
+        Raises TypeMismatchError for a property that text cannot say.
+        """
         attributes, public = self.binding.model._info.attributes, self.binding.plan().public_names
-        readers: dict[str, Callable[[str], Any]] = {}
-        for name in names:
-            attribute = attributes.get(public.get(name, name))
-            if attribute is None:
-                readers[name] = str
-            else:
-                readers[name] = self._text_reader(attribute)
-        return readers
+        attribute = attributes.get(public.get(name, name))
+        return None if attribute is None else self._text_reader(attribute)
 
     def _text_reader(self, attribute: Attribute) -> Callable[[str], Any]:
-        converter = attribute.converter
+        converter, zone = attribute.converter, self.zone
         if attribute.property.type.is_collection or converter.kind == kinds.MIXED:
-            return lambda text: None if text == "" else self._value(attribute, json.loads(text))
+            return lambda text: None if text == "" else self._value(attribute, _parsed(converter, text))
         if converter.kind != kinds.LINK:
-            return lambda text: from_text(converter, text)
+            return lambda text: from_text(converter, text, zone)
         assert converter.type.target is not None
         info = self.context.reader().catalogue.classes[converter.type.target]
         key = self.context.classes.binding(info.id).plan().key
@@ -126,6 +154,13 @@ class DocumentReader:
             raise TypeMismatchError(f"{converter.where}: objects without a primary key cannot be named in a table")
         known = key.converter
         return lambda text: None if text == "" else ByKey(from_text(known, text))
+
+
+def _parsed(converter: Converter, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise TypeMismatchError(f"{converter.where}: {text!r} is no JSON: {error}") from None
 
 
 def _is_reference(value: Any) -> bool:
@@ -139,57 +174,150 @@ def _is_reference(value: Any) -> bool:
 
 
 @contextmanager
-def opened(source: Source, newline: str | None = None) -> Iterator[IO[str]]:
+def opened(source: Source, encoding: str = "utf-8-sig", newline: str | None = None) -> Iterator[IO[str]]:
     """The text file, closed afterwards if it was opened here."""
     if isinstance(source, str | os.PathLike):
-        with Path(source).open(encoding="utf-8-sig", newline=newline) as file:
+        with Path(source).open(encoding=encoding, newline=newline) as file:
             yield file
     else:
         yield source
 
 
-def json_documents(data: Any) -> Iterable[Any]:
-    """The objects in JSON text, a JSON file (a path object or open file), or in what has been parsed already."""
+def file_name(file: Any) -> str | None:
+    """What an open file is called."""
+    name = getattr(file, "name", None)
+    return os.fspath(name) if isinstance(name, str | os.PathLike) else None
+
+
+def _lines(file: IO[str]) -> Iterator[str]:
+    """The lines of a file, without the mark that some programs begin it with. Raises UnicodeDecodeError."""
+    try:
+        for number, line in enumerate(file):
+            yield line if number else line.removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        error.add_note(f"{file_name(file) or 'the file'} has another encoding: give encoding='latin-1', or what it is")
+        raise
+
+
+def json_documents(data: Any) -> Iterable[tuple[int, Any]]:
+    """The objects in JSON text, a JSON file (a path object or open file), or in what has been parsed already; with
+    their numbers, from 1 on. Raises ValueError for text that is no JSON, TypeMismatchError for JSON without objects.
+    """
     if isinstance(data, os.PathLike):
         with opened(data) as file:
             data = json.load(file)
     elif isinstance(data, str | bytes | bytearray):
-        data = json.loads(data)
+        data = _loaded(data)
     elif hasattr(data, "read"):
         data = json.load(data)
-    return [data] if isinstance(data, Mapping) else data
+    if isinstance(data, Mapping):
+        data = [data]
+    if isinstance(data, str) or not isinstance(data, Iterable):
+        raise TypeMismatchError(f"expected a JSON array of objects, or an object, got {describe(data)}")
+    return enumerate(data, 1)
 
 
-def json_lines(source: Source) -> Iterator[Any]:
-    """The values of a file with one JSON value on a line; empty lines are skipped."""
-    with opened(source) as file:
-        for number, line in enumerate(file, 1):
-            if line.strip():
-                try:
-                    yield json.loads(line)
-                except ValueError as error:
-                    raise TypeMismatchError(f"line {number}: no JSON: {error}") from None
+def _loaded(text: str | bytes | bytearray) -> Any:
+    if isinstance(text, str):
+        text = text.removeprefix("\ufeff")
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        if isinstance(text, str) and len(text) < 1000 and os.path.exists(text):
+            error.add_note(f"{text!r} is a file: give pathlib.Path({text!r})")
+        raise
+
+
+def json_lines(file: IO[str], origin: Origin) -> Iterator[tuple[int, Any]]:
+    """The values of a file with one JSON value on a line, with the numbers of their lines; empty ones are skipped."""
+    for number, line in enumerate(_lines(file), 1):
+        if line := line.strip():
+            try:
+                value = json.loads(line)
+            except json.JSONDecodeError as error:
+                problem = TypeMismatchError(f"no JSON: {error.msg} (character {error.colno})")
+                problem.add_note(origin.here(number))
+                raise problem from None
+            yield number, value
+
+
+class _Table:
+    """The columns of a CSV file, as its first line names them."""
+
+    def __init__(self, header: list[str], reader: DocumentReader, columns: Mapping[str, str | None]) -> None:
+        """Raises InvalidPropertyError for names that do not fit each other."""
+        self.header = header
+        if absent := [name for name in columns if name not in header]:
+            raise InvalidPropertyError(f"there is no column {absent[0]!r}; there are {', '.join(map(repr, header))}")
+        self.names: list[str | None] = [columns.get(name, name) for name in header]
+        read = [name for name in self.names if name is not None]
+        if twice := [name for place, name in enumerate(read) if name in read[:place]]:
+            raise InvalidPropertyError(f"two columns are called {twice[0]!r}; leave one out: columns={{…: None}}")
+        self.unknown: list[str] = []
+        self._columns: list[tuple[str, Callable[[str], Any], int]] = []
+        for place, name in enumerate(self.names):
+            if name is not None:
+                read_text = reader.text_column(name)
+                if read_text is None:
+                    self.unknown.append(name)
+                self._columns.append((name, str if read_text is None else read_text, place))
+
+    def values(self, line: list[str]) -> dict[str, Any]:
+        """The values of a line. Raises TypeMismatchError, with a note which column it is."""
+        if len(line) != len(self.header):
+            raise TypeMismatchError(f"{len(line)} fields, but {len(self.header)} columns")
+        values: dict[str, Any] = {}
+        try:
+            for name, read, place in self._columns:
+                values[name] = read(line[place])
+        except RealmError as error:
+            error.add_note(f"in column {self.header[self._columns[len(values)][2]]!r}")
+            raise
+        return values
 
 
 def csv_rows(
-    source: Source, reader: DocumentReader, columns: Mapping[str, str | None], **options: Any
+    file: IO[str],
+    reader: DocumentReader,
+    origin: Origin,
+    columns: Mapping[str, str | None],
+    ignore_unknown: bool,
+    options: Mapping[str, Any],
 ) -> Iterator[dict[str, Any]]:
     """The values of a CSV file whose first line names the columns.
 
     ``columns``: what a column is called in the class, None to leave it out.
     """
-    with opened(source, newline="") as file:
-        lines = csv.reader(file, **options)
-        header = next(lines, [])
-        names = [columns.get(name, name) for name in header]
-        readers = reader.text_columns([name for name in names if name is not None])
+    lines = csv.reader(_lines(file), **{"strict": True, **options})
+    start = 1
+    try:
+        header = next(lines, None)
+        if header is None:
+            return
+        table = _Table(header, reader, columns)
+        if table.unknown and not ignore_unknown:
+            raise _unknown_column(reader.binding, table)
+        start = lines.line_num + 1
         for line in lines:
-            if not line:
-                continue
-            if len(line) != len(header):
-                raise TypeMismatchError(f"line {lines.line_num}: {len(line)} fields, but {len(header)} columns")
-            try:
-                yield {name: readers[name](text) for name, text in zip(names, line, strict=True) if name is not None}
-            except (RealmError, ValueError) as error:
-                error.add_note(f"in line {lines.line_num} of the file")
-                raise
+            if line:
+                values = table.values(line)
+                origin.passes(start)
+                yield values
+            start = lines.line_num + 1
+    except csv.Error as error:
+        problem = TypeMismatchError(f"no CSV: {error}")
+        problem.add_note(origin.here(start))
+        raise problem from None
+    except RealmError as error:
+        error.add_note(origin.here(start))
+        raise
+
+
+def _unknown_column(binding: Binding, table: _Table) -> RealmError:
+    error = unknown_property(binding.name, table.unknown[0], binding.model._info.attributes)
+    delimiter = next((each for each in ";\t|" if each in table.header[0]), None) if len(table.header) == 1 else None
+    if delimiter is not None:
+        error.add_note(f"there is one column only: perhaps delimiter={delimiter!r}")
+    else:
+        error.add_note("columns={…: None} leaves a column out, ignore_unknown=True all that are not known")
+    return error

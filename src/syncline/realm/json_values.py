@@ -11,6 +11,7 @@ import binascii
 import math
 import re
 from collections.abc import Callable
+from datetime import datetime, tzinfo
 from typing import Any, Final
 from uuid import UUID
 
@@ -41,7 +42,8 @@ def to_json(value: Any) -> Any:
 # --- dates ------------------------------------------------------------------------------------------------------------
 
 _DATE: Final = re.compile(
-    r"([+-]?\d{4,})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9})\d*)?)?\s*([Zz]|[+-]\d\d:?(?:\d\d)?)"
+    r"([+-]?\d{4,})-(\d\d)-(\d\d)"
+    r"(?:[Tt ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9})\d*)?)?\s*([Zz]|[+-]\d\d:?(?:\d\d)?)?)?"
 )
 _DAY: Final = 86_400
 #: Days from the first of March of the year 0 to the first of January 1970.
@@ -60,16 +62,19 @@ def timestamp_to_text(value: Timestamp) -> str:
     return f"{date}-{month:02d}-{day:02d}T{rest // 3600:02d}:{rest // 60 % 60:02d}:{rest % 60:02d}{fraction}Z"
 
 
-def timestamp_from_text(text: str) -> Timestamp:
-    """The moment that an ISO 8601 text with a time zone names. Raises ValueError."""
+def timestamp_from_text(text: str, zone: tzinfo | None = None) -> Timestamp:
+    """The moment that an ISO 8601 text names, in ``zone`` if it names none itself. Raises ValueError."""
     match = _DATE.fullmatch(text.strip())
     if match is None:
-        raise ValueError(f"{text!r} is no date and time with a time zone, such as 2020-02-29T12:00:00Z")
+        raise ValueError(f"{text!r} is no date and time, such as 2020-02-29T12:00:00Z")
+    if match[8] is None and zone is None:
+        raise ValueError(f"{text!r} has no time zone: an import may say by time_zone=UTC what is meant")
     year, month, day, hour, minute, second = (int(part or 0) for part in match.groups()[:6])
     days = _days_of(year, month, day)
     if _date_of(days) != (year, month, day) or hour > 23 or minute > 59 or second > 60:
         raise ValueError(f"there is no such day or time as {text!r}")
-    seconds = days * _DAY + hour * 3600 + minute * 60 + second - _offset(match[8])
+    offset = _offset(match[8]) if match[8] is not None else _offset_in(zone, year, month, day, hour, minute)
+    seconds = days * _DAY + hour * 3600 + minute * 60 + second - offset
     nanoseconds = int((match[7] or "").ljust(9, "0"))
     if seconds < 0 and nanoseconds:
         seconds, nanoseconds = seconds + 1, nanoseconds - 1_000_000_000
@@ -83,6 +88,12 @@ def _offset(zone: str) -> int:
     digits = zone[1:].replace(":", "").ljust(4, "0")
     offset = int(digits[:2]) * 3600 + int(digits[2:]) * 60
     return -offset if zone[0] == "-" else offset
+
+
+def _offset_in(zone: tzinfo | None, *date: int) -> int:
+    """Seconds that a place is ahead of UTC at this time there. Raises ValueError for years that nobody knows it of."""
+    offset = datetime(*date[:5], tzinfo=zone).utcoffset()  # type: ignore[misc,arg-type]
+    return 0 if offset is None else round(offset.total_seconds())
 
 
 def _date_of(days: int) -> tuple[int, int, int]:
@@ -108,9 +119,12 @@ def _days_of(year: int, month: int, day: int) -> int:
 
 
 def _double(value: Any) -> Any:
-    if isinstance(value, str):
+    if not isinstance(value, str):
+        return value
+    try:
         return _NONFINITE[value] if value in _NONFINITE else float(value)
-    return value
+    except ValueError:
+        raise ValueError(f"{value!r} is no number") from None
 
 
 def _decimal(value: Any) -> Any:
@@ -118,11 +132,10 @@ def _decimal(value: Any) -> Any:
 
 
 def _binary(value: Any) -> Any:
-    return base64.b64decode(value, validate=True) if isinstance(value, str) else value
-
-
-def _timestamp(value: Any) -> Any:
-    return timestamp_from_text(value) if isinstance(value, str) else value
+    try:
+        return base64.b64decode(value, validate=True) if isinstance(value, str) else value
+    except binascii.Error as error:
+        raise ValueError(f"{value!r} is no base64: {error}") from None
 
 
 def _object_id(value: Any) -> Any:
@@ -138,30 +151,38 @@ _READERS: Final[dict[int, Callable[[Any], Any]]] = {
     kinds.FLOAT: _double,
     kinds.DECIMAL: _decimal,
     kinds.BINARY: _binary,
-    kinds.TIMESTAMP: _timestamp,
     kinds.OBJECT_ID: _object_id,
     kinds.UUID: _uuid,
 }
 
 
-def from_json(converter: Converter, value: Any) -> Any:
+def from_json(converter: Converter, value: Any, zone: tzinfo | None = None) -> Any:
     """What a JSON value means for a property of scalars; other values are for the property to judge.
 
-    Raises TypeMismatchError for text that says no such value.
+    ``zone``: of dates that name none. Raises TypeMismatchError for text that says no such value.
     """
-    read = _READERS.get(converter.kind)
-    if read is None or value is None:
-        return value
     try:
-        return read(value)
-    except (ValueError, binascii.Error) as error:
-        raise TypeMismatchError(f"{converter.where}: {describe(value)}: {error}") from None
+        if converter.kind == kinds.TIMESTAMP:
+            return timestamp_from_text(value, zone) if isinstance(value, str) else value
+        read = _READERS.get(converter.kind)
+        return value if read is None or value is None else read(value)
+    except ValueError as error:
+        text = str(error)
+        raise TypeMismatchError(
+            f"{converter.where}: {text if repr(value) in text else f'{describe(value)}: {text}'}"
+        ) from None
 
 
 _BOOLEANS: Final = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
 
 
-def from_text(converter: Converter, text: str) -> Any:
+def _int(text: str) -> int:
+    """``7``, and ``7.0``, which tables make of numbers in a column with gaps. Raises ValueError."""
+    whole, point, rest = text.strip().partition(".")
+    return int(whole if point and not rest.strip("0") else text)
+
+
+def from_text(converter: Converter, text: str, zone: tzinfo | None = None) -> Any:
     """What a field of a CSV file means for a property of scalars; an empty one is null where there is one.
 
     Raises TypeMismatchError.
@@ -171,11 +192,11 @@ def from_text(converter: Converter, text: str) -> Any:
         return None
     try:
         if kind == kinds.INT:
-            return int(text)
+            return _int(text)
         if kind == kinds.BOOL:
             return _BOOLEANS[text.strip().lower()]
     except (ValueError, KeyError):
         raise TypeMismatchError(
             f"{converter.where}: {text!r} is no {'bool' if kind == kinds.BOOL else 'int'}"
         ) from None
-    return from_json(converter, text)
+    return from_json(converter, text, zone)
