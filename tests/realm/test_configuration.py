@@ -69,8 +69,8 @@ def test_wrong_settings() -> None:
 def test_settings_that_exclude_each_other() -> None:
     with pytest.raises(IllegalCombinationError, match=r"in_memory and encryption_key exclude each other"):
         RealmConfiguration(in_memory=True, encryption_key=bytes(64))
-    with pytest.raises(IllegalCombinationError, match=r"in_memory and path exclude each other"):
-        RealmConfiguration("a.realm", in_memory=True)
+    with pytest.raises(IllegalCombinationError, match=r"shared by its path or by in_memory='name', not both"):
+        RealmConfiguration("a.realm", in_memory="b")
     with pytest.raises(IllegalCombinationError, match=r"in_memory and read_only exclude each other"):
         RealmConfiguration(in_memory=True, read_only=True)
     with pytest.raises(IllegalCombinationError, match=r"in_memory and sync exclude each other"):
@@ -190,6 +190,26 @@ def test_a_realm_in_memory_is_never_that_of_a_file(tmp_path: Path, monkeypatch: 
             memory.create(Dog, name="Rex")
         file.refresh()
         assert (file.is_empty, memory.is_empty) == (True, False)
+
+
+def test_realms_in_memory_of_one_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = RealmConfiguration("a.realm", in_memory=True, schema=[Dog])
+    with Realm.open(config) as one, Realm.open(config.replace(path=tmp_path / "a.realm")) as two:
+        with one.write():
+            one.create(Dog, name="Rex")
+        assert two.refresh()
+        assert len(two.objects(Dog)) == 1
+        assert list(tmp_path.iterdir()) == []
+        with pytest.raises(MismatchedConfigError, match=r"a.realm is open in memory: it cannot be opened as a file"):
+            Realm.open(config.replace(in_memory=False))
+        with Realm.open(config.replace(path="b.realm")) as other:
+            assert other.is_empty
+    assert (Realm.exists(config), Realm.delete_files(config)) == (False, False)
+    with Realm.open(config.replace(in_memory=False)) as file:
+        assert file.is_empty
+        with pytest.raises(MismatchedConfigError, match=r"a.realm is open as a file: it cannot be opened in memory"):
+            Realm.open(config)
 
 
 def test_realms_in_memory_must_agree_too() -> None:

@@ -217,6 +217,7 @@ def check_methods_take_any_collection(person: Person, left: set[int], right: set
     for given in (make(right) for make in RIGHT):
         for name in ASK:
             assert getattr(members, name)(given) == getattr(left, name)(right), name
+        assert (members.is_strict_subset(given), members.is_strict_superset(given)) == (left < right, left > right)
         assert members.intersects(given) is bool(left & right)
         assert members.set_equals(given) is (left == right)
         for name in MAKE:

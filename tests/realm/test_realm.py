@@ -95,8 +95,20 @@ def test_a_file_that_another_process_is_just_making(tmp_path: Path) -> None:
 def test_what_cannot_be_opened() -> None:
     with pytest.raises(TypeMismatchError, match=r"Realm.open: expected a RealmConfiguration or a path, got int 5"):
         Realm.open(5)
-    with pytest.raises(TypeError, match=r"a Realm is opened with Realm.open\(configuration\)"):
-        Realm()
+    with pytest.raises(TypeMismatchError, match=r"Realm.open: expected a RealmConfiguration or a path, got int 5"):
+        Realm(5)
+
+
+def test_calling_the_class_opens_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = RealmConfiguration(tmp_path / "a.realm", schema=[Dog], cache=True)
+    with Realm(config) as realm:
+        assert (realm.path, Realm(config) is realm) == (str(tmp_path / "a.realm"), True)
+        assert realm.freeze().thaw() is realm
+    with Realm("b.realm", schema=[Dog]) as realm, realm.write():
+        realm.create(Dog, name="Rex")
+    with Realm() as realm:
+        assert realm.path == str(tmp_path / "default.realm")
 
 
 def test_files_that_are_no_realm(tmp_path: Path, open_realm: OpenRealm) -> None:

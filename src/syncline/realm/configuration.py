@@ -94,8 +94,9 @@ class RealmConfiguration:
         path: the file; relative ones count from the current directory, None is ``default.realm`` there (a synced Realm:
             where its user keeps it).
         schema: model classes and :class:`~syncline.ObjectSchema`; None opens whatever classes the file has.
-        in_memory: True, or a name that several Realms of this process share: nothing is kept on disk after the last of
-            them is closed.
+        in_memory: nothing is kept after the last Realm is closed, which several Realms of this process share: those of
+            the same ``path``, at which no file is made, or of the same name, given instead of True. One with neither is
+            not shared.
         read_only: nothing is ever written, no schema either; the Realm still sees what others write.
         encryption_key: 64 random bytes; the file is encrypted with them.
         sync: what makes it a synced Realm.
@@ -188,8 +189,8 @@ class RealmConfiguration:
             for other in others:
                 if getattr(self, setting) and getattr(self, other):
                     raise IllegalCombinationError(f"{setting} and {other} exclude each other")
-        if self.in_memory and self.path is not None:
-            raise IllegalCombinationError("in_memory and path exclude each other; in_memory='name' makes it shared")
+        if isinstance(self.in_memory, str) and self.path is not None:
+            raise IllegalCombinationError("a Realm in memory is shared by its path or by in_memory='name', not both")
         mode = self.mode
         if self.read_only and not mode.reads_only:
             raise IllegalCombinationError(f"read_only and the schema mode {mode.name} exclude each other")
@@ -233,6 +234,13 @@ class RealmConfiguration:
     def set_default(cls, configuration: RealmConfiguration | None) -> None:
         """Make it what ``Realm.open()`` opens; None restores the original."""
         _Default.value = configuration
+
+    @property
+    def memory_name(self) -> str | None:
+        """What Realms in memory have in common that are the same one; None: this one is alone."""
+        if isinstance(self.in_memory, str):
+            return f"name {self.in_memory}"
+        return None if self.path is None else f"path {os.path.realpath(self.file_path)}"
 
     @property
     def file_path(self) -> str:

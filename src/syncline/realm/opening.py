@@ -110,9 +110,9 @@ _guard = threading.RLock()
 
 def admit(configuration: RealmConfiguration) -> Admission:
     """Let a Realm be opened. Raises MismatchedConfigError if one of the file is open in another way."""
-    if configuration.in_memory is True:
+    if configuration.in_memory and configuration.memory_name is None:
         return admit_anyway()
-    if configuration.in_memory:
+    if isinstance(configuration.in_memory, str):
         path = f"the Realm {configuration.in_memory!r} in memory"
     else:
         path = os.path.realpath(configuration.file_path)
@@ -132,6 +132,9 @@ def _check(present: RealmConfiguration, wanted: RealmConfiguration, path: str) -
     if (present.sync is None) != (wanted.sync is None):
         state, way = ("synced", "without sync") if wanted.sync is None else ("not synced", "with sync")
         raise MismatchedConfigError(f"{path} is open and {state}: it cannot be opened {way} until it is closed")
+    if bool(present.in_memory) != bool(wanted.in_memory):
+        state, way = ("in memory", "as a file") if present.in_memory else ("as a file", "in memory")
+        raise MismatchedConfigError(f"{path} is open {state}: it cannot be opened {way} until it is closed")
     if present.read_only != wanted.read_only:
         state, way = ("read-only", "for writing") if present.read_only else ("for writing", "read-only")
         raise MismatchedConfigError(f"{path} is open {state}: it cannot be opened {way} until it is closed")
@@ -172,7 +175,7 @@ def open_file(config: RealmConfiguration) -> RealmFile:
     Its schema is not changed. What is read-only of a synced Realm is the Realm: what is downloaded has to be written.
     """
     if config.in_memory:
-        return RealmFile.in_memory(config.in_memory if isinstance(config.in_memory, str) else None, history=False)
+        return RealmFile.in_memory(config.memory_name, history=False)
     path = config.file_path
     if config.seed_file is not None and not os.path.exists(path):
         _plant(config, path)

@@ -114,8 +114,15 @@ class Realm(RealmVersions, RealmAsyncWrites, RealmReferences, RealmExchange, Rea
     _context: Context
     _sync: SyncHandle | None
 
-    def __init__(self) -> None:
-        raise TypeError("a Realm is opened with Realm.open(configuration)")
+    def __new__(
+        cls, configuration: RealmConfiguration | str | os.PathLike[str] | Any = None, /, **options: Any
+    ) -> Self:
+        """The same as :meth:`open`: ``Realm("dogs.realm", schema=[Dog])``."""
+        realm: Self = cls.open(configuration, **options)
+        return realm
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        """Nothing is left to do."""
 
     # --- opening and closing ------------------------------------------------------------------------------------------
 
@@ -227,7 +234,7 @@ class Realm(RealmVersions, RealmAsyncWrites, RealmReferences, RealmExchange, Rea
         is_attached: bool,
         scheduler: Scheduler | None = None,
     ) -> Realm:
-        self = cls.__new__(cls)
+        self = object.__new__(cls)
         pins = Pins(FileLease(file), admission)
         self._config = config
         is_followed = config.mode is not SchemaMode.IMMUTABLE
@@ -264,7 +271,7 @@ class Realm(RealmVersions, RealmAsyncWrites, RealmReferences, RealmExchange, Rea
         snapshot: Snapshot | None = None,
     ) -> Realm:
         """One more Realm of an open file, for a function that takes part in opening it; at one version if frozen."""
-        self = cls.__new__(cls)
+        self = object.__new__(cls)
         pins = Pins(FileLease(file.share()), admit_anyway(), snapshot)
         self._config = config
         self._auto_refresh = False

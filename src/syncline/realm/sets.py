@@ -107,6 +107,14 @@ class Set(SummarizedCollection, MutableSet[T]):
         """Whether every element of ``other`` is a member."""
         return _keyed(self).keys() >= _keyed(other).keys()
 
+    def is_strict_subset(self, other: Iterable[Any]) -> bool:
+        """Whether every member is in ``other``, which has more."""
+        return _keyed(self).keys() < _keyed(other).keys()
+
+    def is_strict_superset(self, other: Iterable[Any]) -> bool:
+        """Whether every element of ``other`` is a member, and there are more."""
+        return _keyed(self).keys() > _keyed(other).keys()
+
     def isdisjoint(self, other: Iterable[Any]) -> bool:
         """Whether no element of ``other`` is a member."""
         return _keyed(self).keys().isdisjoint(_keyed(other).keys())
@@ -126,14 +134,10 @@ class Set(SummarizedCollection, MutableSet[T]):
         return self.issuperset(other) if isinstance(other, AbstractSet) else NotImplemented
 
     def __lt__(self, other: AbstractSet[Any]) -> bool:
-        if not isinstance(other, AbstractSet):
-            return NotImplemented
-        return _keyed(self).keys() < _keyed(other).keys()
+        return self.is_strict_subset(other) if isinstance(other, AbstractSet) else NotImplemented
 
     def __gt__(self, other: AbstractSet[Any]) -> bool:
-        if not isinstance(other, AbstractSet):
-            return NotImplemented
-        return _keyed(self).keys() > _keyed(other).keys()
+        return self.is_strict_superset(other) if isinstance(other, AbstractSet) else NotImplemented
 
     def __eq__(self, other: object) -> bool:
         if self._is_same(other):
