@@ -116,10 +116,9 @@ class Realm(RealmVersions, RealmAsyncWrites, RealmReferences, RealmExchange, Rea
 
     def __new__(
         cls, configuration: RealmConfiguration | str | os.PathLike[str] | Any = None, /, **options: Any
-    ) -> Self:
+    ) -> Realm:
         """The same as :meth:`open`: ``Realm("dogs.realm", schema=[Dog])``."""
-        realm: Self = cls.open(configuration, **options)
-        return realm
+        return cls.open(configuration, **options)
 
     def __init__(self, *_: Any, **__: Any) -> None:
         """Nothing is left to do."""
