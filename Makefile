@@ -13,12 +13,13 @@ JOBS ?= 2
 # Set in many containers. Without it hundreds of processes that tests start would each compile every module anew.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test test-display test-pure test-docs test-interpreted test-compiled coverage vectors exhaustive simulate soak reset-crashes recoveries fuzz check format bench bench-local docs clean help
+.PHONY: demo notebook test test-display test-pure test-docs test-interpreted test-compiled coverage vectors exhaustive simulate soak reset-crashes recoveries fuzz check format bench bench-local docs clean help
 
 help:
 	@echo "make demo    a real data set through a real server, two devices, with the plug pulled"
 	@echo "make test    all tests, interpreted; then those of the kernel and of the whole, compiled"
 	@echo "make test-display the examples with windows, on a virtual display (needs xvfb)"
+	@echo "make notebook run examples/explore.ipynb, and store its outputs"
 	@echo "make vectors every recorded vector of the original, all of them with databases"
 	@echo "make simulate devices and a server with everything that can go wrong: SEEDS=0:10000"
 	@echo "make soak    real processes while connections are cut, frames corrupted, processes killed: ten minutes"
@@ -84,6 +85,10 @@ coverage: $(VENV)/.ready
 test-compiled: $(COMPILED)/.ready
 	SYNCLINE_TESTS=compiled $(COMPILED)/bin/python -m pytest -q -n $(JOBS) --dist worksteal -p no:cacheprovider \
 		tests/test_*.py tests/changesets tests/merge tests/storage tests/protocol tests/testing tests/fuzz tests/whole
+
+# Run the notebook and store what it gives.
+notebook: $(VENV)/.ready
+	$(VENV)/bin/python tests/docs/test_notebook.py
 
 # Windows of Tk on a display that nobody sees, those of Qt without any.
 test-display: $(VENV)/.ready

@@ -1,4 +1,4 @@
-"""Progress on a screen: a bar drawn by ``rich`` or ``tqdm``, plain lines where there is no terminal.
+"""Progress on a screen: a bar drawn by ``rich`` or ``tqdm``, or by a notebook; plain lines where there is no screen.
 
 What is drawn never says more than the reports do: the bar of a session begins at what had been transferred when it was
 opened, so it shows the work that lies ahead, and percent are rounded down, so 100 % means that nothing is left. Neither
@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import sys
 import threading
+from html import escape
 from importlib.util import find_spec
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TextIO
@@ -17,7 +18,15 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TextIO
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["LinesDisplay", "ProgressBar", "ProgressDisplay", "RichDisplay", "TqdmDisplay", "percent_done"]
+__all__ = [
+    "LinesDisplay",
+    "NotebookDisplay",
+    "ProgressBar",
+    "ProgressDisplay",
+    "RichDisplay",
+    "TqdmDisplay",
+    "percent_done",
+]
 
 LIBRARIES: Final = ("rich", "tqdm")
 """What can draw a bar, the preferred one first."""
@@ -50,7 +59,7 @@ class ProgressDisplay(Protocol):
 
 
 class RichDisplay:
-    """A bar on a terminal or in a notebook, drawn by ``rich``."""
+    """A bar on a terminal, drawn by ``rich``."""
 
     def __init__(self, title: str, console: Console, unit: str = BYTES) -> None:
         from rich import progress
@@ -116,6 +125,45 @@ class TqdmDisplay:
         self._bar.close()
 
 
+class NotebookDisplay:
+    """A bar below a cell of a notebook, which needs no library: redrawn when another percent is done."""
+
+    def __init__(self, title: str, unit: str = BYTES) -> None:
+        self._display: Any = importlib.import_module("IPython.display").display
+        self._title = title
+        self._unit = unit
+        self._note = ""
+        self._handle: Any = None
+        self._shown: tuple[int, int | None] | None = None
+
+    def show(self, transferred: int, total: int | None) -> None:
+        """See :class:`ProgressDisplay`."""
+        percent = None if total is None else percent_done(transferred, total)
+        if self._shown is None or percent is None or (percent, total) != self._shown:
+            self._shown = (transferred if percent is None else percent, total)
+            self._draw(transferred, total, percent)
+
+    def _draw(self, transferred: int, total: int | None, percent: int | None) -> None:
+        text = f"{'' if percent is None else f'{percent} %  '}{_amount(transferred, total, self._unit)}"
+        title = _titled(self._title, self._note)
+        value = "" if percent is None else f' value="{percent}" max="100"'
+        bundle = {
+            "text/plain": f"{title}: {text}",
+            "text/html": f"{escape(title)} <progress{value}></progress> {text}",
+        }
+        if self._handle is None:
+            self._handle = self._display(bundle, raw=True, display_id=True)
+        else:
+            self._handle.update(bundle, raw=True)
+
+    def note(self, text: str) -> None:
+        """See :class:`ProgressDisplay`; shown with the next report."""
+        self._note, self._shown = text, None
+
+    def close(self) -> None:
+        """See :class:`ProgressDisplay`."""
+
+
 class LinesDisplay:
     """Plain lines, each time the percentage has passed a step, or of an unknown total twice as much is done: for logs
     and pipes."""
@@ -161,10 +209,13 @@ class ProgressBar:
     ) -> ProgressBar:
         """A bar on ``file`` (standard error by default), over so many of ``unit``.
 
-        ``library``: ``"rich"`` or ``"tqdm"``; None takes the first of them that is installed, and writes plain lines
-        where ``file`` is no terminal. Raises ImportError if there is none, ValueError for another name.
+        ``library``: ``"rich"`` or ``"tqdm"``; None takes the first of them that is installed, but in a notebook an
+        element of the page, and writes plain lines where ``file`` is no terminal. Raises ImportError if there is none,
+        ValueError for another name.
         """
         stream = sys.stderr if file is None else file
+        if library is None and _is_notebook(stream):
+            return cls(NotebookDisplay(title, unit))
         if library is None:
             library = next((name for name in LIBRARIES if _is_installed(name)), None)
             if library is None:
@@ -182,7 +233,7 @@ class ProgressBar:
             return cls(TqdmDisplay(title, stream, unit))
         from rich.console import Console
 
-        return cls(RichDisplay(title, Console(file=None if _is_notebook(stream) else stream), unit))
+        return cls(RichDisplay(title, Console(file=stream), unit))
 
     def begin_at(self, transferred_bytes: int) -> None:
         """What had been transferred before is not the bar's; without this, what the first report says."""
@@ -239,8 +290,6 @@ def _is_installed(library: str) -> bool:
 
 def _is_screen(stream: TextIO) -> bool:
     """Whether a bar can move there."""
-    if _is_notebook(stream):
-        return True
     try:
         return stream.isatty()
     except (AttributeError, ValueError):  # not quite a file, or closed

@@ -16,16 +16,17 @@ EXPECTED = {
     "follow.py": "reading 4: 22.0 °C",
 }
 
-#: Those that wait for somebody at the keyboard, and the test that is one.
+#: Those that wait for somebody at the keyboard or live in a kernel, and the test that is one.
 TESTED_BY = {
     "todo.py": "docs/test_todo.py",
+    "explore.ipynb": "docs/test_notebook.py",
     "tk_list.py": "display/test_tk_list.py",
     "qt_list.py": "display/test_qt_list.py",
 }
 
 
 def test_every_example_is_listed_and_tested() -> None:
-    programs = {path.name for path in EXAMPLES.glob("*.py")}
+    programs = {path.name for path in EXAMPLES.iterdir() if path.suffix in (".py", ".ipynb")}
     listed = {name for name in programs if f"`{name}`" in (EXAMPLES / "README.md").read_text(encoding="utf-8")}
     assert programs == listed == {*EXPECTED, *TESTED_BY}
     assert all((Path(__file__).parents[1] / test).exists() for test in TESTED_BY.values())

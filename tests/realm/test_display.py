@@ -68,16 +68,24 @@ class Notebook(ModuleType):
 
     shown: list[str]
 
-    def HTML(self, text: str) -> str:
-        return text
-
-    def display(self, text: str, display_id: bool) -> Any:
+    def display(self, shown: dict[str, str], raw: bool, display_id: bool) -> Any:
+        assert raw
         assert display_id
-        self.shown = [text]
-        return self
+        self.shown = [shown["text/html"]]
+        return Handle(self.shown)
 
-    def update(self, text: str) -> None:
-        self.shown.append(text)
+
+class Handle:
+    """What is displayed."""
+
+    def __init__(self, shown: list[str]) -> None:
+        self.shown = shown
+
+    def display(self, shown: dict[str, str], raw: bool) -> None:
+        assert raw
+        self.shown.append(shown.get("text/html", shown["text/plain"]))
+
+    update = display
 
 
 def test_live(realm: Realm, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,7 +94,9 @@ def test_live(realm: Realm, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "IPython.display", notebook)
     rooms = realm.objects(Room).where(Room.number < 3)
     with rooms.live_table() as table:
+        table._ipython_display_()
         realm.refresh()
+        assert len(notebook.shown) == 1
         with realm.write():
             realm.delete(rooms[0])
         realm.refresh()
@@ -97,6 +107,11 @@ def test_live(realm: Realm, monkeypatch: pytest.MonkeyPatch) -> None:
         realm.delete(rooms[0])
     realm.refresh()
     assert len(notebook.shown) == number
+    table._ipython_display_()
+    assert "1 object" in notebook.shown[-1]
+    realm.close()
+    table._ipython_display_()
+    assert "(closed)" in notebook.shown[-1]
 
 
 def test_no_notebook(realm: Realm, monkeypatch: pytest.MonkeyPatch) -> None:

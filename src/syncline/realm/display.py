@@ -13,6 +13,7 @@ from syncline.values import kinds
 
 if TYPE_CHECKING:
     from syncline.realm.binding import Binding
+    from syncline.realm.changes import CollectionChange
     from syncline.realm.results import Results
     from syncline.realm.tokens import NotificationToken
 
@@ -97,26 +98,45 @@ def rich_table(table: Table) -> Any:
 class LiveTable:
     """A table in a notebook that follows its results: ``results.live_table()``.
 
-    Use it in a ``with`` block, or call :meth:`invalidate` to let it stand still. It follows as long as it is kept.
+    It is shown where it is the last expression of a cell, or by ``display(table)``, as often as wanted, and follows
+    from then on, as long as it is kept. :meth:`invalidate`, or the end of a ``with`` block, lets it stand still.
     """
 
     def __init__(self, results: Results[Any], rows: int) -> None:
         """Raises ImportError without IPython."""
         try:
-            display: Any = importlib.import_module("IPython.display")
+            self._display: Any = importlib.import_module("IPython.display").display
         except ImportError as error:
             raise ImportError("a live table needs a notebook: pip install jupyterlab", name="IPython") from error
-        self._html = display.HTML
+        self._results = results
         self._rows = rows
-        self._handle: Any = display.display(self._shown(results), display_id=True)
-        self._token: NotificationToken = results.observe(lambda live, change: self._handle.update(self._shown(live)))
+        self._handle: Any = None
+        self._token: NotificationToken | None = None
 
-    def _shown(self, results: Results[Any]) -> Any:
-        return self._html(html_table(table_of(results._binding, results._all_keys(), self._rows)))
+    def _ipython_display_(self) -> None:
+        """Show it (again). Raises WrongTransactionStateError inside a write transaction."""
+        if self._handle is not None:
+            self._handle.display(self._shown(), raw=True)
+            return
+        self._token = self._results.observe(self._follow)
+        self._handle = self._display(self._shown(), raw=True, display_id=True)
+
+    def _follow(self, results: Results[Any], change: CollectionChange) -> None:
+        if not change.initial:
+            self._handle.update(self._shown(), raw=True)
+
+    def _shown(self) -> dict[str, str]:
+        """What a notebook shows, and what a terminal does."""
+        results = self._results
+        if results._context.closed:
+            return {"text/plain": repr(results)}
+        table = table_of(results._binding, results._all_keys(), self._rows)
+        return {"text/html": html_table(table), "text/plain": f"{table.title}: {table.caption}"}
 
     def invalidate(self) -> None:
         """Stop following; what is shown stays."""
-        self._token.invalidate()
+        if self._token is not None:
+            self._token.invalidate()
 
     def __enter__(self) -> Self:
         return self

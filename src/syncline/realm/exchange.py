@@ -428,10 +428,10 @@ class ResultsExchange:
         return repr(self) if self._context.closed else rich_table(table_of(self._binding, self._all_keys()))
 
     def live_table(self, rows: int = ROWS) -> LiveTable:
-        """Show the first ``rows`` objects in a notebook, and follow them: the table changes when they do.
+        """A table of the first ``rows`` objects for a notebook, which changes when they do; see :class:`LiveTable`.
 
-        Keep what is returned; its ``invalidate()`` ends it. On a notebook's event loop nothing else is needed. Raises
-        ImportError outside of IPython, WrongTransactionStateError inside a write transaction.
+        Write it as the last expression of a cell, or ``display`` it, and keep it. On a notebook's event loop nothing
+        else is needed. Raises ImportError outside of IPython.
         """
         results: Any = self
         return LiveTable(results, rows)
