@@ -458,6 +458,7 @@ class SequenceMirror:
         self.observed = observed
         self.copy = [shown(each) for each in observed]
         self.pending: CollectionChange | None = None
+        self.has_ended = False
         self.token = observed.observe(self)
 
     def __call__(self, observed: Any, change: Any) -> None:
@@ -467,7 +468,11 @@ class SequenceMirror:
 
     def check(self) -> None:
         change, self.pending = self.pending or CollectionChange(), None
+        if self.has_ended:
+            assert change.is_empty
+            return
         if change.root_deleted:
+            self.has_ended = True
             assert change.deletions == tuple(range(len(self.copy)))
             return
         new = [shown(each) for each in self.observed]
@@ -623,10 +628,17 @@ def mirrors_of(realm: Realm) -> list[SequenceMirror | DictionaryMirror | ObjectM
         dogs.sort("age").limit(3),
         dogs.distinct("age"),
         dogs.sort("name").distinct("age").limit(2),
+        dogs.limit(4),
+        dogs.where(Dog.age < 8).sort("age", descending=True).limit(2).distinct("age"),
         dogs.where(Dog.best.age > 3),
         owner.friends,
         owner.friends.where(Dog.age < 6),
         owner.friends.sort("age"),
+        owner.friends.where(Dog.age < 9).sort("age").limit(2),
+        owner.friends.sort("age").limit(2).distinct("age"),
+        owner.friends.where(Dog.age >= 0).distinct("age"),
+        dog(realm, "a").linking_objects(Dog, "friends"),
+        dog(realm, "a").linking_objects(Dog, "best").where(Dog.age > 2).sort("age").limit(2),
         owner.pack,
         owner.colours,
         owner.numbers,

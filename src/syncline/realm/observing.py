@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from syncline.query.ast import Query, Sort
+from syncline.query.ast import Limit, Query, Sort
 from syncline.query.ast import Step as PathStep
 from syncline.query.dependencies import dependencies
 from syncline.realm.affected import Affected
@@ -253,7 +253,8 @@ class ResultsObserver(CollectionObserver):
             return True
         if not reached and source is not None and collection is not None:
             gone, written = log.deleted.get(own, set()), own_writes(steps, log)
-            if len(gone) + len(written) <= FEW_ELEMENTS and not (gone and query.stages):
+            inner_limit = any(isinstance(stage, Limit) for stage in query.stages[:-1])  # hides who may come forward
+            if len(gone) + len(written) <= FEW_ELEMENTS and not (gone and inner_limit):
                 return not gone.isdisjoint(self.keys) or self._holds_any(source[0], collection, written)
         return own in log.deleted or any(step.property.id in log.modified for step in steps)
 
@@ -537,10 +538,11 @@ class DictionaryViewObserver(_OuterObserver):
         self.inner = DictionaryObserver(view._mapping, listener, paths)
 
     def prepare(self, affected: Affected) -> CollectionChange | None:
-        old = _sorted(self.inner.keys) if self.started else ()
+        before = self.inner.keys if self.started else set()
         change = self.found(affected)
         if change is None or change.initial:
             return None if change is None else CollectionChange(initial=True)
+        old = _sorted(before)
         if change.root_deleted:
             return CollectionChange(tuple(range(len(old))), root_deleted=True)
         modified = set(change.modifications) if self.observed.tells_values else set()
