@@ -1,17 +1,19 @@
-"""A schema and objects in plain Python, for queries without a Realm."""
+"""A schema and objects in plain Python, for queries without a Realm; each query is then asked of a Realm, too."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from syncline import ObjectSchema, Property, Realm, RealmConfiguration
 from syncline.query.arguments import bind
 from syncline.query.ast import ClassLike, LinkLiteral, PropertyLike, Query
 from syncline.query.evaluator import evaluate
 from syncline.query.parser import parse
 from syncline.query.paths import Names
 from syncline.query.resolve import resolve
-from syncline.values import kinds
+from syncline.values import Decimal128, kinds
 from syncline.values.order import sort_key
 
 TYPES = {
@@ -39,6 +41,7 @@ class Prop:
     """``"int?"``, ``"string[]"``, ``"Dog{}"``, ``"string!"`` (full text), ``"int*"`` (primary key)."""
 
     def __init__(self, id: int, class_id: int, name: str, text: str) -> None:
+        self.text = text
         self.id, self.class_id, self.name = id, class_id, name
         self.primary = "*" in text
         self.indexed = 2 if "!" in text else 0
@@ -76,6 +79,14 @@ class Objects:
     def __init__(self, schema: Schema) -> None:
         self.schema = schema
         self.rows: dict[int, list[dict[str, Any]]] = {cls.id: [] for cls in schema.classes.values()}
+        self._stored: Stored | None = None
+
+    def stored(self) -> Stored:
+        """The same objects in a Realm."""
+        size = {number: len(rows) for number, rows in self.rows.items()}
+        if self._stored is None or self._stored.size != size:
+            self._stored = Stored(self)
+        return self._stored
 
     def add(self, class_name: str, **values: Any) -> LinkLiteral:
         cls = self.schema.classes[class_name]
@@ -130,7 +141,79 @@ def resolved(schema: Schema, class_name: str, rql: str, *arguments: Any, names: 
 
 
 def found(objects: Objects, class_name: str, rql: str, *arguments: Any, names: Names | None = None) -> list[int]:
-    """The numbers of the objects that a query finds."""
+    """The numbers of the objects that a query finds, by the evaluator and in a Realm."""
     cls = objects.schema.classes[class_name]
     query = resolved(objects.schema, class_name, rql, *arguments, names=names)
-    return evaluate(query, cls, range(len(objects.rows[cls.id])), objects)
+    expected = evaluate(query, cls, range(len(objects.rows[cls.id])), objects)
+    if names is None and not _NUMBERED.search(rql):
+        stored = objects.stored()
+        stored.check(class_name, rql, arguments, expected)
+    return expected
+
+
+# --- the same in a Realm ----------------------------------------------------------------------------------------------
+
+#: Objects by their numbers in a file are others there.
+_NUMBERED = re.compile(r"\b(O[0-9]+|L[0-9]+:[0-9]+)\b")
+
+
+class Stored:
+    """The objects in a Realm in memory. There every property may be null: what rows lack is."""
+
+    def __init__(self, objects: Objects) -> None:
+        self.objects = objects
+        self.size = {number: len(rows) for number, rows in objects.rows.items()}
+        schema = [_stored_class(cls) for cls in objects.schema.classes.values()]
+        self.realm = Realm.open(RealmConfiguration(in_memory=True, schema=schema))
+        self.made: dict[int, list[Any]] = {}
+        self.by_name = {cls.name: self.made.setdefault(cls.id, []) for cls in objects.schema.classes.values()}
+        with self.realm.write():
+            for cls in objects.schema.classes.values():
+                self._make(cls, objects.rows[cls.id])
+            for cls in objects.schema.classes.values():
+                for made, row in zip(self.made[cls.id], objects.rows[cls.id], strict=False):
+                    for name, value in row.items():
+                        if not cls.properties[name].primary:
+                            self._set(made, name, value)
+
+    def _make(self, cls: Class, rows: list[dict[str, Any]]) -> None:
+        if cls.embedded:
+            return
+        key = cls.primary_key
+        for number, row in enumerate(rows):
+            values = {} if key is None else {key.name: row.get(key.name, number)}
+            self.made[cls.id].append(self.realm.create(cls.name, values))
+
+    def _set(self, made: Any, name: str, value: Any) -> None:
+        setattr(made, name, self.given(value))
+
+    def given(self, value: Any) -> Any:
+        """A value as an application has it."""
+        if isinstance(value, LinkLiteral):
+            made = self.made[value.class_id or 0]
+            return made[value.object_key] if made else self.objects.rows[value.class_id or 0][value.object_key]
+        if isinstance(value, list | set):
+            return [self.given(each) for each in value]
+        if isinstance(value, dict):
+            return {key: self.given(each) for key, each in value.items()}
+        return value.to_decimal() if isinstance(value, Decimal128) else value
+
+    def check(self, class_name: str, rql: str, arguments: tuple[Any, ...], expected: list[int]) -> None:
+        """The query finds the same, in SQL where there is SQL for it."""
+        results = self.realm.objects(class_name).filter(rql, *map(self.given, arguments))
+        numbers = {made: number for number, made in enumerate(self.by_name[class_name])}
+        assert [numbers[made] for made in results] == expected, results.explain().sql
+        assert len(self.realm.objects(class_name).filter(rql, *map(self.given, arguments))) == len(expected)
+
+
+def _stored_class(cls: Class) -> ObjectSchema:
+    kind = kinds.EMBEDDED if cls.embedded else kinds.TOP_LEVEL
+    return ObjectSchema(cls.name, [_stored_property(prop) for prop in cls.properties.values()], kind=kind)
+
+
+def _stored_property(prop: Prop) -> Property:
+    base = prop.text.strip("*!?")
+    if prop.type not in (kinds.LINK, kinds.MIXED) and not prop.primary:
+        brackets = base[-2:] if base[-2:] in COLLECTIONS else ""
+        base = base.removesuffix(brackets).strip("?").replace("decimal", "decimal128") + "?" + brackets
+    return Property(prop.name, base, primary_key=prop.primary, index="fulltext" if "!" in prop.text else False)
