@@ -6,13 +6,17 @@ import pytest
 from tests.realm.conftest import OpenRealm
 
 from syncline import (
+    Dictionary,
     Field,
+    InvalidatedObjectError,
     InvalidPropertyError,
     List,
     Model,
     ModifyPrimaryKeyError,
+    ObjectTypeMismatchError,
     QueryError,
     Realm,
+    StaleAccessorError,
     TypeMismatchError,
 )
 
@@ -211,3 +215,61 @@ def test_results_are_hashable_by_identity(realm: Realm) -> None:
     dogs = realm.objects(Dog)
     assert len({dogs, realm.objects(Dog)}) == 2
     assert dogs != realm.objects(Dog)
+
+
+class Cat(Model):
+    name: str
+    scores: Dictionary[int | None]
+
+
+def test_sort_and_distinct_by_a_key_of_a_dictionary(open_realm: OpenRealm) -> None:
+    realm = open_realm(Cat)
+    with realm.write():
+        for name, scores in (("a", {"k": 2}), ("b", {}), ("c", {"k": 1, "x y": 5}), ("d", {"k": 2})):
+            realm.create(Cat, name=name, scores=scores)
+    cats = realm.objects(Cat)
+    for key in ("scores['k']", 'scores["k"]', Cat.scores["k"]):
+        assert names(cats.sort(key)) == ["b", "c", "a", "d"]
+        assert names(cats.sort(key, descending=True)) == ["a", "d", "c", "b"]
+        assert names(cats.distinct(key)) == ["a", "b", "c"]
+    assert names(cats.sort("scores['x y']", "name", descending=True)) == ["c", "d", "b", "a"]
+    assert cats.sort("scores['x y']").description == 'TRUEPREDICATE SORT(scores["x y"] ASC)'
+    for wrong in ("scores[k]", "scores['k'", "scores['k']) SORT(name ASC", "scores['k'], name", "[", "scores[$0]"):
+        with pytest.raises(QueryError):
+            cats.sort(wrong)
+
+
+def test_results_that_have_nothing_to_look_at_any_more(realm: Realm) -> None:
+    dogs, rex = realm.objects(Dog), realm.get(Dog, "Rex")
+    assert rex is not None
+    friends, linking = rex.friends.where(Dog.age > 1), rex.linking_objects(Dog, "best")
+    assert (dogs.is_valid, friends.is_valid, linking.is_valid) == (True, True, True)
+    with realm.write():
+        realm.delete(rex)
+    assert (dogs.is_valid, friends.is_valid, linking.is_valid) == (True, False, False)
+    for stale in (friends, linking):
+        for use in (len, list, bool, lambda results: results[0], lambda results: results.first()):
+            with pytest.raises(StaleAccessorError, match="was deleted"):
+                use(stale)
+    realm.close()
+    assert not dogs.is_valid
+
+
+def test_the_place_of_what_cannot_be_there(open_realm: OpenRealm) -> None:
+    realm = open_realm(Dog, Cat)
+    with realm.write():
+        rex, bo = realm.create(Dog, name="Rex"), realm.create(Dog, name="Bo")
+        cat = realm.create(Cat, name="Tom")
+        realm.delete(bo)
+    dogs = realm.objects(Dog)
+    assert dogs.index(rex) == 0
+    with pytest.raises(ObjectTypeMismatchError, match=r"index: expected Dog, got Cat"):
+        dogs.index(cat)
+    with pytest.raises(InvalidatedObjectError, match="this Dog was deleted"):
+        dogs.index(bo)
+    for other in (Dog(name="Rex"), "Rex", None):
+        with pytest.raises(ValueError, match="is not in these results"):
+            dogs.index(other)
+        assert other not in dogs
+    assert cat not in dogs
+    assert bo not in dogs

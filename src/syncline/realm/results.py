@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, overload
 
 from syncline.errors import (
     IllegalOperationError,
-    InvalidatedObjectError,
     ModifyPrimaryKeyError,
+    ObjectTypeMismatchError,
     OutOfBoundsError,
     QueryError,
+    StaleAccessorError,
     TypeMismatchError,
 )
 from syncline.query.arguments import bind
@@ -126,7 +127,8 @@ class Results(ResultsExchange, ResultsSummaries, ResultsSnapshots[T], ResultsFre
         return self._with(None if only_stages else query.predicate, *query.stages)
 
     def sort(self, *keys: SortKey | Expr | str, descending: bool = False) -> Results[T]:
-        """Sorted by ``keys``, the first counting most: expressions, ``Dog.age.desc()``, or names (``"best.age"``).
+        """Sorted by ``keys``, the first counting most: expressions, ``Dog.age.desc()``, or names (``"best.age"``,
+        ``"scores['k']"``).
 
         ``descending`` turns keys that say nothing themselves. Null comes first, objects behind null links last. Sorting
         again makes the new keys count more than the old.
@@ -181,10 +183,19 @@ class Results(ResultsExchange, ResultsSummaries, ResultsSnapshots[T], ResultsFre
         self._keys, self._at = keys if limit is None else keys[:limit], self._context.changes
         return self._keys
 
+    @property
+    def is_valid(self) -> bool:
+        """Whether there is anything to look at: the Realm is open, its file has the class, and the object in whose list
+        these are, or that they link to, exists.
+        """
+        if self._context.closed or self._binding.is_missing:
+            return False
+        return self._source_exists()
+
     def _check_source(self) -> None:
         if self._source is not None and not self._source_exists():
             what = "that these {} link to" if isinstance(self._source[1], ObjectRef) else "whose list these {} were in"
-            raise InvalidatedObjectError(f"the object {what.format(self._binding.name)} was deleted")
+            raise StaleAccessorError(f"the object {what.format(self._binding.name)} was deleted")
 
     def _source_exists(self) -> bool:
         """Whether the collection that is looked at still has its owner, or the object that is linked to exists."""
@@ -258,7 +269,16 @@ class Results(ResultsExchange, ResultsSummaries, ResultsSnapshots[T], ResultsFre
             return None
 
     def index(self, value: Any, start: int = 0, stop: int | None = None) -> int:
-        """The place of an object in the order of the results. Raises ValueError if it is not among them."""
+        """The place of an object in the order of the results.
+
+        Raises ValueError if it is not among them, ObjectTypeMismatchError for an object of another class,
+        InvalidatedObjectError for one that was deleted.
+        """
+        binding = value._binding if isinstance(value, Model) else None
+        if binding is not None:
+            if binding.name != self._binding.name:
+                raise ObjectTypeMismatchError(f"index: expected {self._binding.name}, got {describe(value)}")
+            binding.check_valid(value)
         place = self._place_of(value)
         if place is None or place not in range(*slice(start, stop).indices(len(self))):
             raise ValueError(f"{value!r} is not in these results")
@@ -373,5 +393,18 @@ def _sort_key(key: SortKey | Expr | str, descending: bool) -> SortKey:
     if isinstance(key, Expr):
         return key.desc() if descending else key.asc()
     if isinstance(key, str) and key:
-        return SortKey(Path(tuple(key.split("."))), not descending)
+        return SortKey(_path(key), not descending)
     raise TypeMismatchError(f"expected a property such as Dog.age or 'age', got {describe(key)}")
+
+
+def _path(text: str) -> Path:
+    """The path that a name is: ``"best.age"``, ``"scores['k']"``."""
+    if "[" not in text:
+        return Path(tuple(text.split(".")))
+    try:
+        match bind(parse(f"TRUEPREDICATE DISTINCT({text})")).stages:
+            case (Distinct((Path(elements),)),):
+                return Path(elements)
+    except QueryError:
+        pass
+    raise QueryError(f"{text!r} is no path; one key of a dictionary is named in quotes: \"scores['key']\"")
