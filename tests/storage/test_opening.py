@@ -21,10 +21,12 @@ from syncline.errors import (
     InvalidDatabaseError,
     MismatchedConfigError,
     NewerFormatError,
+    RealmFileNotFoundError,
     WrongTransactionStateError,
 )
 from syncline.storage.connection import APPLICATION_ID, FORMAT, page_key
 from syncline.storage.file import RealmFile
+from syncline.storage.locks import LockFile
 from syncline.storage.system import set_sync_value, sync_value
 
 KEY = bytes(range(64))
@@ -45,6 +47,27 @@ def make(path: str, key: bytes | None = None, value: int = 1) -> None:
 def stored(file: RealmFile) -> object:
     with file.looking() as connection:
         return sync_value(connection, "test.value")
+
+
+def test_a_file_that_is_deleted_while_it_is_opened(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever opens makes a new file, or finds none; never half of the old one."""
+    opens = LockFile.open
+
+    def open_late(realm_path: str, read_only: bool = False) -> LockFile | None:
+        monkeypatch.setattr(LockFile, "open", opens)
+        assert RealmFile.delete(path)
+        return opens(realm_path, read_only)
+
+    for options in ({"create": False}, {"read_only": True}):
+        make(path)
+        monkeypatch.setattr(LockFile, "open", open_late)
+        with pytest.raises(RealmFileNotFoundError):
+            RealmFile.open(path, **options)  # type: ignore[arg-type]
+    make(path)
+    monkeypatch.setattr(LockFile, "open", open_late)
+    file = RealmFile.open(path)
+    assert (file.version, stored(file)) == (1, None)
+    file.close()
 
 
 def test_a_new_file_is_an_ordinary_database_of_version_1(path: str) -> None:

@@ -89,12 +89,11 @@ def open_parts(settings: FileSettings, history: bool | None, create: bool) -> Op
         directory = os.path.dirname(path)
         if not os.path.isdir(directory):
             raise FileError(f"there is no directory {directory}: create it, then open the Realm")
-        exists = check_header(path, settings.key is not None)
-        if not exists and not create:
-            raise RealmFileNotFoundError(f"there is no Realm at {path}")
+        exists = _is_there(path, check_header(path, settings.key is not None), create)
         lock = LockFile.open(path, settings.read_only)
         if lock is not None:
             on_failure.callback(lock.close)
+        exists = _is_there(path, exists and os.path.exists(path), create)  # or deleted until we became a user of it
         writing = None if exists or settings.read_only else _made(settings, lock, history, on_failure)
         looking = connect_reader(settings, lock)
         on_failure.callback(looking.close, True)
@@ -119,6 +118,13 @@ def open_parts(settings: FileSettings, history: bool | None, create: bool) -> Op
                 lock.release_writer()
         on_failure.pop_all()
         return OpenParts(lock, writing, looking, reading, keeps_history)
+
+
+def _is_there(path: str, exists: bool, create: bool) -> bool:
+    """``exists``. Raises RealmFileNotFoundError if the file does not, and must not be made."""
+    if not exists and not create:
+        raise RealmFileNotFoundError(f"there is no Realm at {path}")
+    return exists
 
 
 def _check_upgrade(settings: FileSettings) -> None:
