@@ -126,11 +126,13 @@ def test_a_scheduler_belongs_to_its_thread(tmp_path: Path) -> None:
 
 
 def test_what_every_scheduler_says_of_itself() -> None:
-    async def of_the_loop() -> Scheduler:
-        return AsyncioScheduler()
+    async def of_the_loop() -> tuple[Scheduler, bool]:
+        scheduler = AsyncioScheduler()
+        return scheduler, scheduler.can_invoke()
 
-    on_loop, thread, frozen = asyncio.run(of_the_loop()), ThreadScheduler(), FrozenScheduler()
-    assert [each.can_invoke() for each in (on_loop, thread, frozen)] == [True, False, False]
+    (on_loop, could_invoke), thread, frozen = asyncio.run(of_the_loop()), ThreadScheduler(), FrozenScheduler()
+    assert could_invoke
+    assert [each.can_invoke() for each in (on_loop, thread, frozen)] == [False, False, False]  # its loop has ended
     for each, elsewhere in ((on_loop, False), (thread, False), (frozen, True)):
         assert each.is_on_thread()
         seen: list[bool] = []

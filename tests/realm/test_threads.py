@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
 import threading
 from collections.abc import Callable
@@ -28,7 +29,9 @@ from syncline import (
     Set,
     ThreadSafeReference,
     TypeMismatchError,
+    WriteTimeoutError,
     WrongThreadError,
+    WrongTransactionStateError,
 )
 from syncline.storage import watch
 
@@ -119,10 +122,10 @@ EVERYWHERE = {
     "realm": {
         "auto_refresh", "config", "has_pending_async_work", "in_migration", "in_write", "is_closed", "is_frozen",
         "number_of_versions", "path", "schema", "thaw", "transactional", "wait_for_change_release", "write",
-        "write_async", "run_write", "on_callback_error",
+        "write_async", "run_write", "on_callback_error", "dynamic",
     },
     "object": {"is_frozen", "is_managed", "realm", "thaw", "same_object"},
-    "results": {"description", "is_frozen", "thaw", "sectioned"},
+    "results": {"description", "is_frozen", "thaw", "sectioned", "live_table"},
     "collection": {"is_frozen", "thaw"},
     "counter": {"value", "pending", "is_increment_of"},
     "sections": {"is_frozen", "thaw", "results"},
@@ -132,7 +135,8 @@ EVERYWHERE = {
 
 ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "where": (Dog.age > 1,), "filter": ("age > 1",), "sort": ("age",), "distinct": ("age",), "limit": (1,),
-    "__getitem__": (0,), "Dictionary.update": ({"a": 1},), "index_of": ("age > 1",), "sum": ("age",), "min": ("age",),
+    "__getitem__": (0,), "Dog.__getitem__": ("age",), "Tag.__getitem__": ("text",),
+    "Dictionary.update": ({"a": 1},), "index_of": ("age > 1",), "sum": ("age",), "min": ("age",),
     "max": ("age",), "average": ("age",), "get": (Dog, "Rex"), "objects": (Dog,), "create": (Dog,),
     "create_many": (Dog, []), "add": (Dog(name="x"),), "add_all": ([Dog(name="x")],), "write_soon": (list,),
     "async_begin": (list,), "async_cancel": (1,), "observe": (print,), "insert": (0, 1), "move": (0, 0),
@@ -210,6 +214,40 @@ def test_every_accessor_of_every_kind_keeps_to_its_thread(open_realm: OpenRealm,
     assert (rex.age, rex.name) == (0, "Rex")
 
 
+# --- two Realms on one thread -----------------------------------------------------------------------------------------
+
+
+def test_nobody_waits_for_a_write_transaction_of_the_same_thread(open_realm: OpenRealm) -> None:
+    """It could not end while that one waits."""
+    realm, other = open_realm(Dog, Tag), open_realm(Dog, Tag)
+    with realm.write():
+        for begin in (other.begin_write, other.write().__enter__):
+            with pytest.raises(WrongTransactionStateError, match=r"another Realm of .* on this thread is in a write"):
+                begin()
+        with pytest.raises(WriteTimeoutError):
+            other.begin_write(0.001)
+        assert (realm.in_write, other.in_write) == (True, False)
+        realm.create(Dog, name="Rex")
+    with other.write():
+        assert len(other.objects(Dog)) == 1
+
+
+def test_a_write_transaction_that_was_forgotten_is_no_obstacle(open_realm: OpenRealm) -> None:
+    realm = open_realm(Dog, Tag)
+    gc.disable()
+    try:
+        forgotten = Realm.open(realm.config)
+        forgotten.begin_write()
+        forgotten.create(Dog, name="nobody")
+        cycle: list[object] = [forgotten]
+        cycle.append(cycle)
+        del forgotten, cycle
+        with realm.write():
+            assert len(realm.objects(Dog)) == 0
+    finally:
+        gc.enable()
+
+
 # --- event loops ------------------------------------------------------------------------------------------------------
 
 
@@ -233,3 +271,36 @@ def test_a_loop_is_told_without_looking(open_realm: OpenRealm, tmp_path: Path, m
                 assert len(realm.objects(Dog)) == 1
 
     asyncio.run(main())
+
+
+def test_a_realm_of_another_loop_says_so_instead_of_waiting(tmp_path: Path) -> None:
+    config = RealmConfiguration(tmp_path / "test.realm", schema=[Dog, Tag])
+
+    async def opened() -> Realm:
+        return Realm.open(config)
+
+    async def misuse(realm: Realm) -> None:
+        for changes in (realm.changes, realm.objects(Dog).changes):
+            with pytest.raises(WrongThreadError, match=r"was opened on another event loop"):
+                changes()
+        with pytest.raises(WrongTransactionStateError, match=r"does not belong to an event loop that runs"):
+            await realm.run_write(list)
+        with pytest.raises(WrongTransactionStateError):
+            async with realm.write_async():
+                pass
+        with realm.write():
+            realm.create(Dog, name=f"{len(realm.objects(Dog))}")
+
+    ended = asyncio.run(opened())
+    asyncio.run(misuse(ended))
+    loop = asyncio.new_event_loop()
+    idle = loop.run_until_complete(opened())
+    asyncio.run(misuse(idle))
+    told: list[CollectionChange] = []
+    with idle.objects(Dog).observe(lambda dogs, change: told.append(change)):
+        loop.run_until_complete(asyncio.sleep(0.01))
+        assert [change.initial for change in told] == [True]
+        assert loop.run_until_complete(idle.run_write(lambda: len(idle.objects(Dog)))) == 2
+    for realm in (ended, idle):
+        realm.close()
+    loop.close()

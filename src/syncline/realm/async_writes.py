@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, cast
 
 from syncline.errors import ClosedRealmError, RealmError, WriteTimeoutError, WrongTransactionStateError
 from syncline.realm.lock_requests import LockRequest
+from syncline.realm.schedulers import AsyncioScheduler
 from syncline.storage.groups import make_durable
 
 if TYPE_CHECKING:
@@ -561,9 +562,10 @@ class RealmAsyncWrites:
             raise WrongTransactionStateError("a frozen Realm does not change; use realm.thaw() to write")
         if realm.config.read_only:
             raise WrongTransactionStateError(f"{realm.path} was opened read-only")
-        if not self._delivery.scheduler.can_invoke():
+        scheduler = self._delivery.scheduler
+        if not scheduler.can_invoke() or (isinstance(scheduler, AsyncioScheduler) and scheduler.is_suspended):
             raise WrongTransactionStateError(
-                "this Realm does not belong to an event loop that could run the transaction later; use write()"
+                "this Realm does not belong to an event loop that runs and could run the transaction later; use write()"
             )
         if self._writes is None:
             self._writes = AsyncWrites(realm)

@@ -7,6 +7,7 @@ grows with every single write too; results carry it.
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 import weakref
@@ -265,13 +266,30 @@ class Context:
     # --- writing ------------------------------------------------------------------------------------------------------
 
     def begin(self, timeout: float | None) -> None:
-        """Start a write transaction at the newest version. Raises WriteTimeoutError."""
+        """Start a write transaction at the newest version.
+
+        Raises WriteTimeoutError, and WrongTransactionStateError where it would wait for its own thread for ever.
+        """
+        if timeout is None and self._waits_for_itself():
+            gc.collect()  # a Realm that was dropped in a write transaction is waited for no longer
+            if self._waits_for_itself():
+                raise WrongTransactionStateError(
+                    f"another Realm of {self.file.path} on this thread is in a write transaction, which cannot end "
+                    "while this one waits for it; end that one first, or give a timeout"
+                )
         self.adopt(self.file.begin(timeout))
+
+    def _waits_for_itself(self) -> bool:
+        """Whether the writer lock is held by another Realm of this thread."""
+        writing = _writing.get(self.file)
+        other: Context | None = None if writing is None or not self.file.in_write else writing()
+        return other is not None and other.tx is not None and other.thread == get_ident()
 
     def adopt(self, tx: WriteTransaction, *, relaxed: bool = False) -> None:
         """Write in a transaction that was begun for this Realm. ``relaxed``: its commit does not wait for the disk."""
         old = self.pins.snapshot
         self.pins.tx = tx
+        _writing[self.file] = weakref.ref(self)
         self.is_relaxed = relaxed
         try:
             self._arrive(tx.version)
@@ -287,6 +305,7 @@ class Context:
     def join(self, tx: WriteTransaction) -> None:
         """Write in a transaction that somebody else has begun and will end, until :meth:`leave`."""
         self.is_guest = True
+        _writing[self.file] = weakref.ref(self)
         self._arrive(tx.version)
         self.tx, self._reader, self.lock = tx, tx, self._idle_lock
         self.classes.follow(tx.catalogue)
@@ -460,6 +479,9 @@ class Context:
         previous, self._assigner = self._assigner, assigner
         return previous
 
+
+#: Who writes a file, or wrote it last.
+_writing: weakref.WeakKeyDictionary[RealmFile, weakref.ref[Context]] = weakref.WeakKeyDictionary()
 
 #: Every open Realm of the process.
 _contexts: weakref.WeakSet[Context] = weakref.WeakSet()

@@ -321,9 +321,11 @@ class Observers:
         Raises WrongThreadError where nothing would ever be delivered: the Realm does not belong to an event loop.
         """
         self._check()
-        if not isinstance(self.context.realm._delivery.scheduler, AsyncioScheduler):
+        scheduler = self.context.realm._delivery.scheduler
+        if not isinstance(scheduler, AsyncioScheduler) or scheduler.is_suspended:
+            where = "on another event loop" if isinstance(scheduler, AsyncioScheduler) else "outside of an event loop"
             raise WrongThreadError(
-                f"the Realm {self.context.file.path} was opened outside of an event loop, so nothing arrives by "
+                f"the Realm {self.context.file.path} was opened {where}, so nothing arrives by "
                 "itself: open it inside the coroutine that waits for changes, or use observe() and realm.pump()"
             )
         return Changes(subscribe, frozen)

@@ -190,6 +190,7 @@ class Results(ResultsExchange, ResultsSummaries, ResultsSnapshots[T], ResultsFre
         """
         if self._context.closed or self._binding.is_missing:
             return False
+        self._context.check()
         return self._source_exists()
 
     def _check_source(self) -> None:

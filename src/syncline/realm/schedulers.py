@@ -46,7 +46,15 @@ class AsyncioScheduler:
         return get_ident() == self._thread
 
     def can_invoke(self) -> bool:
-        return True
+        return not self.loop.is_closed()
+
+    @property
+    def is_suspended(self) -> bool:
+        """Whether another loop runs on this thread, so that functions wait until this one runs again."""
+        try:
+            return asyncio.get_running_loop() is not self.loop
+        except RuntimeError:
+            return False
 
     def invoke(self, function: Callable[[], object]) -> None:
         self.loop.call_soon_threadsafe(function)
