@@ -119,6 +119,12 @@ def test_what_cannot_be_asked(realm: Realm) -> None:
             len(books.filter("about TEXT $0", search))
 
 
+def test_behind_a_link_its_index_is_used(realm: Realm) -> None:
+    explained = realm.objects(Book).filter("sequel.about TEXT 'dog'").explain()
+    assert explained.indexes == ("Book.sequel", "Book.about")
+    assert "look at every row" not in str(explained)
+
+
 def test_how_it_is_run(realm: Realm) -> None:
     explained = realm.objects(Book).filter("about TEXT 'dog ca* -the'").explain()
     assert explained.indexes == ("Book.about",)

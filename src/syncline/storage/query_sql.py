@@ -69,7 +69,7 @@ from syncline.storage.query_leaves import (
     pair_test,
 )
 from syncline.storage.query_ranges import ranges_an_index, text_range
-from syncline.storage.query_text import text_search
+from syncline.storage.query_text import linked_search, text_search
 from syncline.storage.query_values import Values, columns_of
 from syncline.storage.refs import CollectionRef, ObjectRef
 from syncline.values import kinds
@@ -328,7 +328,7 @@ class _Compiler:
         if isinstance(right, Constant):
             constant = right.value
             if operator is Operator.TEXT:
-                return self._test(left, *text_search(str(constant)))
+                return linked_search(left, str(constant)) or self._test(left, *text_search(str(constant)))
             if isinstance(constant, KeyedObject | TypeSet):
                 raise NotInSql
             null = matches(operator, None, constant, fold)

@@ -11,12 +11,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Final, cast
 
+from syncline.query.ast import Operand, Path, Step
 from syncline.query.full_text import Search, search
+from syncline.storage.catalogue import PropertyInfo
 from syncline.storage.query_leaves import Place, Sql, combine, negate
+from syncline.values.kinds import LINK, SINGLE_COLLECTION
 
-__all__ = ["text_search"]
+__all__ = ["linked_search", "text_search"]
 
 #: Behind every letter of a word: a beginning with it is behind every word with that beginning.
 _BEHIND: Final = "\u00ff"
@@ -34,6 +37,19 @@ def text_search(wanted: str) -> tuple[Callable[[Place], Sql], bool]:
         return _among(place.words, place.row, asked)
 
     return test, asked.matches(None)
+
+
+def linked_search(operand: Operand, wanted: str) -> Sql | None:
+    """The same for a string behind one link of row ``c``, where the words are in a table; None for anything else.
+
+    The objects with the words are looked for among the links, which have an index: the string's own row is not needed.
+    """
+    match operand:
+        case Path(steps=(Step(property=link, select=None, backward=False), Step(property=leaf)), inner=()):
+            link, leaf = cast(PropertyInfo, link), cast(PropertyInfo, leaf)
+            if link.collection == SINGLE_COLLECTION and link.type == LINK and leaf.words is not None:
+                return _among(leaf.id, f"c.{link.columns[0]}", search(wanted))
+    return None
 
 
 def _among(property_id: int, row: str, asked: Search) -> Sql:
