@@ -133,6 +133,7 @@ check: $(VENV)/.ready
 	$(VENV)/bin/mypy
 	$(VENV)/bin/mypy tests/typing
 	$(VENV)/bin/lint-imports
+	$(MAKE) pyright
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --quiet --strict
 
 # What another type checker than mypy makes of models; it brings its own Node.js.

@@ -1,14 +1,14 @@
 """What any type checker makes of models, without a plugin: checked by mypy and by pyright (``make pyright``); not run.
 
-Properties are what they are on an object; ``field(Dog.age)`` is the expression. Collections are declared as ``list``,
-``set`` and ``dict``, so that calling the class takes plain ones.
+Properties are what they are on an object; ``field(Dog.age)`` is the expression. Where they are declared as ``Stored``,
+so is ``Cat.age``. Collections are ``list``, ``set`` and ``dict``, so that calling the class takes plain ones.
 """
 
 from __future__ import annotations
 
 from typing import Any, assert_type
 
-from syncline import Backlinks, Condition, Counter, Expr, Field, Model, ObjectId, Realm, Results, field
+from syncline import Backlinks, Condition, Counter, Expr, Field, Model, ObjectId, Realm, Results, Stored, field
 
 
 class Dog(Model):
@@ -28,6 +28,28 @@ class Person(Model):
     scores: dict[str, float | None] = Field(default_factory=dict)
     extra: Any = None
     visits: Counter = Field(default=0)
+
+
+class Cat(Model):
+    name: Stored[str] = Field(primary_key=True)
+    age: Stored[int | None] = Field(default=None)
+    owner: Stored[Person | None] = Field(default=None)
+    friends: Stored[list[Cat]] = Field(default_factory=list)
+
+
+def stored(cat: Cat, realm: Realm) -> None:
+    assert_type(cat.name, str)
+    assert_type(cat.age, int | None)
+    assert_type(cat.owner, Person | None)
+    assert_type(cat.friends[0], Cat)
+    assert_type(Cat.age, Expr)
+    assert_type(Cat.age > 3, Condition)
+    assert_type(Cat.owner.name == "Ann", Condition)
+    assert_type(Cat.friends.any.age > 3, Condition)
+    assert_type(realm.objects(Cat).where(Cat.age > 3).sort(Cat.age.desc()), Results[Cat])
+    cat.age = 3
+    Cat(name="Tom")
+    Cat(name="Tom", age=3, friends=[cat])
 
 
 def values_of_objects(dog: Dog, person: Person) -> None:

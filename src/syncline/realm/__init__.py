@@ -23,6 +23,7 @@ from syncline.realm.section_changes import SectionedChange
 from syncline.realm.sections import Section, SectionedResults, first_letter
 from syncline.realm.sets import Set
 from syncline.realm.snapshots import Explanation, Snapshot
+from syncline.realm.stored import Stored
 from syncline.realm.streams import Changes
 from syncline.realm.tokens import NotificationToken
 from syncline.realm.validation import ValidationMode
@@ -62,6 +63,7 @@ __all__ = [
     "SectionedResults",
     "Set",
     "Snapshot",
+    "Stored",
     "ThreadSafeReference",
     "ThreadScheduler",
     "TkScheduler",

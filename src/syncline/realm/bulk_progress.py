@@ -30,8 +30,9 @@ def object_progress(wish: ProgressWish, title: str, objects: Any) -> Iterator[Pr
 
 
 @contextmanager
-def file_progress(wish: ProgressWish, title: str, file: IO[str]) -> Iterator[Progress | None]:
+def file_progress(wish: ProgressWish, name: str | None, file: IO[str]) -> Iterator[Progress | None]:
     """The same for what is read from a file: the bar shows how much of it was read, if that can be known."""
+    title = "importing" if name is None else os.path.basename(name)
     size = _size(file) if wish is True else None
     if size is None:
         with object_progress(wish, title, None) as tell:

@@ -233,7 +233,7 @@ class RealmExchange:
             name = file_name(file)
             origin = Origin(name, "line")
             rows = DocumentReader(context, context.classes.of(cls), time_zone).rows(json_lines(file, origin), origin)
-            with file_progress(progress, name or "JSON lines", file) as tell:
+            with file_progress(progress, name, file) as tell:
                 return self._write(cls, rows, origin, update, ignore_unknown, tell)
 
     def import_csv(
@@ -267,7 +267,7 @@ class RealmExchange:
             origin = Origin(name, "line")
             reader = DocumentReader(context, context.classes.of(cls), time_zone)
             rows = csv_rows(file, reader, origin, columns or {}, ignore_unknown, options)
-            with file_progress(progress, name or "CSV", file) as tell:
+            with file_progress(progress, name, file) as tell:
                 return self._write(cls, rows, origin, update, ignore_unknown, tell)
 
     def from_dataframe(

@@ -16,10 +16,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from syncline.errors import OperationCancelledError
+from syncline.progress_bar import ProgressBar
 from syncline.realm.tokens import NotificationToken
 from syncline.sync.delivery import Courier, courier, guarded
 from syncline.sync.progress import ProgressRegistration
-from syncline.progress_bar import ProgressBar
 from syncline.sync.session import progress_callback
 from syncline.sync.states import ProgressDirection, ProgressMode, SyncProgress
 from syncline.sync.waits import Wait, WaitKind

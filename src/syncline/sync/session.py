@@ -16,13 +16,13 @@ from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from syncline.errors import ClosedRealmError, InvalidSessionError
+from syncline.progress_bar import ProgressBar
 from syncline.realm.tokens import NotificationToken
 from syncline.storage.sync_state import SyncCounters
 from syncline.sync.delivery import Courier, call_on, courier, guarded
 from syncline.sync.diagnostics import SessionDiagnostics, lost_session, session_diagnostics
 from syncline.sync.file_actions import ErrorActionToken
 from syncline.sync.progress import ProgressNotifier, ProgressRegistration
-from syncline.progress_bar import ProgressBar
 from syncline.sync.states import (
     ConnectionState,
     ProgressDirection,
