@@ -254,3 +254,24 @@ def test_mirrors_follow(open_realm: OpenRealm, steps: list[tuple[str, int, int]]
         mirror.check()
         mirror.token.invalidate()
     realm.close()
+
+
+def test_keys_of_one_property_are_read_in_one_pass(realm: Realm, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are what the attributes of the objects are, and equal as the database compares them."""
+    with realm.write():
+        for number, person in enumerate(realm.objects(Person)):
+            person.age = number // 2 if number < 3 else None
+    people = realm.objects(Person).sort("name")
+    odd = people.sectioned(lambda person: {0: 1, 1: 1.0, None: True}[person.age])
+    assert [(type(key), key) for key in odd.keys] == [(float, 1.0), (bool, True)]
+    one_by_one = [
+        people.sectioned(lambda person: person.age),
+        people.sectioned(lambda person: (person.place or "")[:1]),
+        people.sectioned(lambda person: person.extra),
+    ]
+    expected = [shown(sections) for sections in one_by_one]
+    in_one = [people.sectioned("age"), people.sectioned(first_letter("place"))]
+    with monkeypatch.context() as patched:
+        patched.setattr("syncline.realm.binding.Binding.iterate", lambda *_: pytest.fail("objects were made"))
+        assert [sections.keys for sections in in_one] == [[key for key, _ in each] for each in expected[:2]]
+    assert [shown(sections) for sections in [*in_one, people.sectioned("extra")]] == expected

@@ -6,7 +6,6 @@ Sections stand in the order in which their keys first occur in the results, elem
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast, overload
 
 from syncline.errors import KeyNotFoundError, OutOfBoundsError, StaleAccessorError
@@ -30,14 +29,34 @@ T = TypeVar("T")
 _KEY: Final = Converter("the key of a section", PropertyType(kinds.MIXED, nullable=True))
 
 
+class _OfProperty:
+    """A key that is made of one property: of many objects it is read in one pass."""
+
+    def __init__(self, name: str, make: Callable[[Any], Any] | None = None) -> None:
+        self._name = name
+        self._make = make
+
+    def __call__(self, obj: Any) -> Any:
+        value = getattr(obj, self._name)
+        return value if self._make is None else self._make(value)
+
+    def of_all(self, results: Results[Any]) -> list[Any]:
+        """The keys of all objects of the results."""
+        attribute = results._binding.model._info.attributes.get(self._name)
+        kind = None if attribute is None else attribute.property.type
+        if kind is None or kind.is_collection or kind.kind in (kinds.LINK, kinds.MIXED) or results._binding.is_missing:
+            return [self(obj) for obj in results]
+        values = results.values_list(self._name, flat=True)
+        return values if self._make is None else [self._make(value) for value in values]
+
+
+def _first_character(value: str | None) -> str:
+    return value[:1] if value else ""
+
+
 def first_letter(name: str) -> Callable[[Any], str]:
     """For :meth:`Results.sectioned`: the first character of a string property; "" for an empty one, or none."""
-
-    def letter(obj: Any) -> str:
-        value: str | None = getattr(obj, name)
-        return value[:1] if value else ""
-
-    return letter
+    return _OfProperty(name, _first_character)
 
 
 class ResultsSections:
@@ -54,7 +73,7 @@ class ResultsSections:
             attributes = results._binding.model._info.attributes
             if key not in attributes:
                 raise unknown_property(results._binding.name, key, attributes)
-            key = attrgetter(key)
+            key = _OfProperty(key)
         return SectionedResults(results, key)
 
 
@@ -68,15 +87,23 @@ class Layout:
         self.keys: list[Any] = []
         self.members: list[list[int]] = []
         self.rows: list[tuple[int, int]] = []
+        known: dict[tuple[type[Any], Any], int] = {}  # what equal keys share takes a while to know
         for row, key in enumerate(keys):
-            identity = identity_of(key)
-            number = self.numbers.get(identity)
+            number = known.get((type(key), key)) if isinstance(key, Hashable) else None
             if number is None:
-                number = self.numbers[identity] = len(self.keys)
-                self.keys.append(key)
-                self.members.append([])
+                number = known[type(key), key] = self._number(key)
             self.rows.append((number, len(self.members[number])))
             self.members[number].append(row)
+
+    def _number(self, key: Any) -> int:
+        """That of the section with a key, which is new perhaps."""
+        identity = identity_of(key)
+        number = self.numbers.get(identity)
+        if number is None:
+            number = self.numbers[identity] = len(self.keys)
+            self.keys.append(key)
+            self.members.append([])
+        return number
 
 
 def identity_of(key: Any) -> Hashable:
@@ -98,7 +125,9 @@ class SectionedResults(Sequence["Section[T]"], Generic[T]):
         self.results._all_keys()
         changes = self.results._context.changes
         if self._known[0] != changes:
-            self._known = (changes, Layout([self._key(obj) for obj in self.results]))
+            key, results = self._key, self.results
+            keys = key.of_all(results) if isinstance(key, _OfProperty) else [key(obj) for obj in results]
+            self._known = (changes, Layout(keys))
         return self._known[1]
 
     @property
