@@ -84,7 +84,8 @@ coverage: $(VENV)/.ready
 
 test-compiled: $(COMPILED)/.ready
 	SYNCLINE_TESTS=compiled $(COMPILED)/bin/python -m pytest -q -n $(JOBS) --dist worksteal -p no:cacheprovider \
-		tests/test_*.py tests/changesets tests/merge tests/storage tests/protocol tests/testing tests/fuzz tests/whole
+		tests/test_*.py tests/changesets tests/merge tests/storage tests/realm/test_objects.py tests/protocol \
+		tests/testing tests/fuzz tests/whole
 
 # Run the notebook and store what it gives.
 notebook: $(VENV)/.ready

@@ -1,20 +1,20 @@
 """The attributes of model classes: ``Dog.age`` is an expression, ``dog.age`` a value (spec/sdk.md §6.6, §12.1).
 
-One descriptor per property. A managed object keeps the row of one version as a list; reading is an index into it unless
-the Realm has moved on, writing goes straight to the transaction and into the row.
+One descriptor per property. Reading is an index into the row that a managed object keeps, unless the Realm has moved on
+(:mod:`syncline.realm.objects`); writing goes straight to the transaction and into the row.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 from syncline.errors import ModifyPrimaryKeyError, ReadOnlyPropertyError, TypeMismatchError
 from syncline.query.ast import Path
 from syncline.query.expression import ClassRef, Expr, PropertyRef
-from syncline.realm.converters import Converter, Loader, describe
+from syncline.realm.converters import Converter, describe
 from syncline.realm.declarations import Counter
+from syncline.realm.objects import ReadProperty
 from syncline.realm.schema import Property
 from syncline.values import kinds
 
@@ -24,11 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["Attribute", "BacklinksAttribute", "make_attribute"]
 
 
-class Attribute:
-    """Descriptor of a property with a single value.
-
-    ``slot`` is its index in an object's row, ``place`` its index among all properties of the class.
-    """
+class Attribute(ReadProperty):
+    """Descriptor of a property with a single value. ``place`` is its index among all properties of the class."""
 
     def __init__(
         self,
@@ -38,29 +35,16 @@ class Attribute:
         slot: int,
         target: Callable[[], ClassRef] | None,
     ) -> None:
-        self.name = prop.name
-        self.property = prop
-        self.place = place
-        self.slot = slot
-        self.target = target
         self.converter = Converter(f"{owner}.{prop.name}", prop.type, prop.exact, prop.custom)
-        self.expression = Expr(Path((prop.stored_name,)), target, collection=prop.type.collection)
+        expression = Expr(Path((prop.stored_name,)), target, collection=prop.type.collection)
+        super().__init__(prop.name, prop, slot, self.converter.load, expression)
+        self.place = place
+        self.target = target
 
     @property
     def reference(self) -> PropertyRef:
         """The property as expressions see it."""
         return PropertyRef(self.property.stored_name, self.target, self.property.type.collection)
-
-    def __get__(self, obj: Model | None, owner: type | None = None) -> Any:
-        if obj is None:
-            return self.expression
-        binding = obj._binding
-        if binding is None:
-            return self.unmanaged(obj)
-        context = binding.context
-        if obj._epoch != context.epoch or context.thread != get_ident():
-            binding.load(obj)
-        return obj._row[self.slot]
 
     def __set__(self, obj: Model, value: Any) -> None:
         binding = obj._binding
@@ -78,39 +62,10 @@ class Attribute:
     def __delete__(self, obj: Model) -> None:
         raise AttributeError(f"{self.converter.where}: a property cannot be deleted; assign None if it is optional")
 
-    def unmanaged(self, obj: Model) -> Any:
-        """The value of an object in no Realm: what was assigned, or the model's default, or null."""
-        values = obj._values
-        if self.name in values:
-            return values[self.name]
-        return obj._default(self.property)
-
     def set_unmanaged(self, obj: Model, value: Any) -> None:
         """Check and keep the value of an object in no Realm."""
         self.converter.check(value, obj._accepts)
         obj._values[self.name] = value
-
-
-class ConvertedAttribute(Attribute):
-    """A single value that the application sees in another form than it is stored in: dates, decimals, links, Mixed."""
-
-    def __init__(
-        self, owner: str, prop: Property, place: int, slot: int, target: Callable[[], ClassRef] | None
-    ) -> None:
-        super().__init__(owner, prop, place, slot, target)
-        assert self.converter.load is not None
-        self.load: Loader = self.converter.load
-
-    def __get__(self, obj: Model | None, owner: type | None = None) -> Any:
-        if obj is None:
-            return self.expression
-        binding = obj._binding
-        if binding is None:
-            return self.unmanaged(obj)
-        context = binding.context
-        if obj._epoch != context.epoch or context.thread != get_ident():
-            binding.load(obj)
-        return self.load(obj._row[self.slot], context)
 
 
 class CounterAttribute(Attribute):
@@ -148,9 +103,7 @@ class CollectionAttribute(Attribute):
         binding = obj._binding
         if binding is None:
             return self.unmanaged(obj)
-        context = binding.context
-        if obj._epoch != context.epoch or context.thread != get_ident():
-            binding.load(obj)
+        binding.check_valid(obj)
         if obj._values is None:
             obj._values = {}
         found = obj._values.get(self.name)
@@ -239,8 +192,6 @@ def make_attribute(
         kind: type[Attribute] = CollectionAttribute
     elif prop.counter:
         kind = CounterAttribute
-    elif Converter("", prop.type, prop.exact, prop.custom).load is not None:
-        kind = ConvertedAttribute
     else:
         kind = Attribute
     return kind(owner, prop, place, slot, target)

@@ -58,7 +58,8 @@ def _path(name: str | Expr) -> str:
 class Columns:
     """Reads columns of one class at one version."""
 
-    def __init__(self, binding: Binding, keys: Sequence[int]) -> None:
+    def __init__(self, binding: Binding, keys: Sequence[int] | None) -> None:
+        """``keys`` None: all objects of the class, in the order of their keys."""
         self.context: Context = binding.context
         self.binding = binding
         self.keys = keys
@@ -67,9 +68,9 @@ class Columns:
         """A column for each path. Raises InvalidPropertyError for an unknown name."""
         self.context.reader()
         with self.context.lock:
-            return self._read(self.binding, list(self.keys), names)
+            return self._read(self.binding, self.keys, names)
 
-    def _read(self, binding: Binding, keys: list[int], names: Sequence[str]) -> list[Column]:
+    def _read(self, binding: Binding, keys: Sequence[int] | None, names: Sequence[str]) -> list[Column]:
         reader, info = self.context.reader(), binding.info
         attributes = [self._attribute(binding, name.split(".")[0]) for name in names]
         own = [a for a in dict.fromkeys(attributes) if not a.property.type.is_collection]

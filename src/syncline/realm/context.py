@@ -1,8 +1,8 @@
 """One open Realm from the inside: its version and its transaction (spec/sdk.md §4, §5).
 
 A :class:`Context` reads either from a snapshot, which stays at one version, or from the write transaction that is open.
-``epoch`` grows whenever rows read before may be wrong: every cached row carries the epoch it was read in. ``changes``
-grows with every single write too; results carry it.
+Every row that an object keeps carries the ``epoch`` it was read in, results the count of ``changes``
+(:class:`~syncline.realm.objects.Moment`).
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from syncline.realm.dictionaries import Dictionary
 from syncline.realm.lists import List
 from syncline.realm.live import LiveCollection
 from syncline.realm.models import Model, ModelMeta
+from syncline.realm.objects import ANY_THREAD, Moment
 from syncline.realm.observers import Observers
 from syncline.realm.schema import PropertyType
 from syncline.realm.sets import Set
@@ -53,9 +54,6 @@ if TYPE_CHECKING:
     from syncline.realm.realm import Realm
 
 __all__ = ["Context", "Pins"]
-
-#: The thread of a frozen Realm: no thread has this number, and every one may use it.
-_ANY_THREAD: Final = 0
 
 #: No version was read yet.
 _NOTHING: Final = -1
@@ -102,22 +100,18 @@ class Pins:
         self.admission.end()
 
 
-class Context:
+class Context(Moment):
     """The state of one Realm handle. ``models`` are its classes by stored name; None: whatever the file has."""
 
     def __init__(self, realm: Realm, pins: Pins, models: Mapping[str, ModelMeta] | None) -> None:
         """A snapshot among the pins makes it frozen at that version."""
+        super().__init__(ANY_THREAD if pins.snapshot is not None else get_ident())
         self.realm = realm
         self.pins = pins
         self.file: RealmFile = pins.lease.file
         self.frozen = pins.snapshot is not None
         #: the version of a frozen Realm, by which its objects differ from live ones
         self.frozen_version = pins.snapshot.version if pins.snapshot is not None else None
-        self.thread = _ANY_THREAD if self.frozen else get_ident()
-        self.closed = False
-        self.epoch = 0
-        self.changes = 0
-        self.tx: WriteTransaction | None = None
         self.lock: threading.RLock = threading.RLock()
         self.classes = Classes(self, models)
         self.observers = Observers(self)
@@ -137,7 +131,6 @@ class Context:
         #: the transaction is somebody else's, who ends it
         self.is_guest = False
         self._idle_lock = self.lock
-        self._reader: Reader | None = None
         self._assigner: Assigner | None = None
         if pins.snapshot is not None:
             self._read_from(pins.snapshot)
@@ -155,28 +148,20 @@ class Context:
         if self.closed:
             raise ClosedRealmError(f"the Realm {self.file.path} was closed; open it again")
 
-    def reader(self) -> Reader:
-        """What to read from, under :attr:`lock`; pins the newest version if none is pinned."""
-        reader = self._reader
-        if reader is None or self.thread != get_ident():
-            self.check()
-            if self._reader is None:
-                self._read_from(self.file.snapshot())
-            assert self._reader is not None
-            return self._reader
-        return reader
+    def _checked_reader(self) -> Reader:
+        self.check()
+        if self._reader is None:
+            self._read_from(self.file.snapshot())
+        assert self._reader is not None
+        return self._reader
 
-    def writing(self) -> WriteTransaction:
-        """The open write transaction. Raises WrongTransactionStateError if there is none."""
+    def _checked_writing(self) -> WriteTransaction:
+        self.check()
         tx = self.tx
-        if tx is None or self.thread != get_ident():
-            self.check()
-            if tx is None:
-                if self.frozen:
-                    raise WrongTransactionStateError("a frozen Realm does not change; write to realm.thaw()")
-                raise WrongTransactionStateError(
-                    "changes need a write transaction: put them into 'with realm.write():'"
-                )
+        if tx is None:
+            if self.frozen:
+                raise WrongTransactionStateError("a frozen Realm does not change; write to realm.thaw()")
+            raise WrongTransactionStateError("changes need a write transaction: put them into 'with realm.write():'")
         return tx
 
     @property
@@ -185,11 +170,6 @@ class Context:
         return self.reader().version
 
     # --- moving from version to version -------------------------------------------------------------------------------
-
-    def touch(self) -> None:
-        """Rows read before may be wrong."""
-        self.epoch += 1
-        self.changes += 1
 
     def _arrive(self, version: int) -> None:
         """This version is read from now on; remembers for observers what happened since the one before."""

@@ -9,6 +9,7 @@ from html import escape
 from io import StringIO
 from typing import IO, TYPE_CHECKING, Any, Literal, TypeVar, overload
 
+from syncline.collector import COLLECTOR_PAUSED
 from syncline.errors import IllegalOperationError, ObjectTypeMismatchError, TypeMismatchError
 from syncline.realm import bulk, frames
 from syncline.realm.assigning import Assigner, UpdateMode
@@ -344,6 +345,8 @@ class ResultsExchange:
 
     if TYPE_CHECKING:
 
+        @property
+        def _is_whole_class(self) -> bool: ...
         def _all_keys(self) -> array[int]: ...
 
     def values(self, *names: str | Expr) -> list[dict[str, Any]]:
@@ -365,13 +368,15 @@ class ResultsExchange:
         """The same as tuples; with ``flat`` the values of one property: ``dogs.values_list("name", flat=True)``."""
         columns = [loaded(column) for column in self._read_columns(names)]
         if not flat:
-            return list(zip(*columns, strict=True))
+            with COLLECTOR_PAUSED:
+                return list(zip(*columns, strict=True))
         if len(columns) != 1:
             raise TypeError("values_list(flat=True) takes exactly one property")
         return columns[0]
 
     def _read_columns(self, names: Sequence[str | Expr]) -> list[Column]:
-        return Columns(self._binding, self._all_keys()).read(column_names(self._binding, names))
+        keys = None if self._is_whole_class else self._all_keys()
+        return Columns(self._binding, keys).read(column_names(self._binding, names))
 
     def to_dicts(self, depth: int | None = None, *, circular: str = "ref") -> list[dict[str, Any]]:
         """The objects as dictionaries that JSON can hold; see :meth:`Model.to_dict`."""

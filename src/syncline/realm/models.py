@@ -27,6 +27,7 @@ from syncline.realm.attributes import Attribute, BacklinksAttribute, make_attrib
 from syncline.realm.copies import ModelCopies
 from syncline.realm.declarations import AnnotationReader, Declared, Field, FieldInfo, Misdeclared, Origin, Unresolved
 from syncline.realm.freezing import ModelFreezing
+from syncline.realm.objects import LiveObject
 from syncline.realm.schema import MISSING, ObjectSchema, Property, PropertyType, schema_error
 from syncline.realm.validation import class_problems
 from syncline.values import kinds
@@ -149,7 +150,7 @@ class ModelInfo:
 
         ``hidden`` properties are no Python attributes: their names may be those of methods.
         """
-        slot = 0
+        slot = 1  # a row begins with the object key
         for place, prop in enumerate(schema.properties):
             attribute = make_attribute(self.public_name, prop, place, slot, targets.get(prop.name))
             attribute.expression._owner = self
@@ -338,18 +339,18 @@ def _check_names(owner: str, bases: tuple[type, ...], declared: Mapping[str, Any
 
 if TYPE_CHECKING:
 
-    class _State:
-        """What an object keeps; declared apart from Model, whose annotations are properties to a type checker."""
+    class _State(LiveObject):
+        """:class:`LiveObject` as type checkers see it: annotations of Model itself would be properties to them."""
 
         _binding: Binding | None
         _defaults: dict[str, Any]
         _epoch: int
         _key: int
-        _row: list[Any]
+        _row: tuple[Any, ...]
         _values: Any
 
 else:
-    _State = object
+    _State = LiveObject
 
 
 class Model(ModelCopies, ModelFreezing, _State, metaclass=ModelMeta):
@@ -362,10 +363,7 @@ class Model(ModelCopies, ModelFreezing, _State, metaclass=ModelMeta):
     Two live objects are equal if they are the same object of the same Realm file; ``hash`` goes with it.
     """
 
-    #: ``_values``: of an unmanaged object what was assigned, of a managed one its live collections. ``_defaults``: of
-    #: an unmanaged object the defaults made for it. The others belong to managed objects, see
-    #: :mod:`syncline.realm.binding`.
-    __slots__ = ("__weakref__", "_binding", "_defaults", "_epoch", "_key", "_row", "_values")
+    __slots__ = ("__weakref__",)
 
     def __new__(cls, *args: Any, **values: Any) -> Self:
         if cls._info.abstract:

@@ -415,10 +415,7 @@ class Realm(RealmVersions, RealmAsyncWrites, RealmReferences, RealmExchange, Rea
             raise MissingPrimaryKeyError(f"{binding.name} has no primary key; use objects({binding.name}).where(…)")
         if type(key) is not attribute.converter.exact:
             key = attribute.converter.store(key, context)
-        reader = context.reader()
-        with context.lock:
-            found = reader.find(binding.info, key)
-        return None if found is None else binding.object_at(found)
+        return binding.get(key)
 
     # --- writing ------------------------------------------------------------------------------------------------------
 

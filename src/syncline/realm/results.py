@@ -25,12 +25,13 @@ from syncline.query.expression import Condition, Expr
 from syncline.query.parser import parse
 from syncline.query.printing import query_to_rql, to_rql
 from syncline.query.resolve import resolve
-from syncline.realm.binding import PAGE, Binding
+from syncline.realm.binding import Binding
 from syncline.realm.converters import describe
 from syncline.realm.deleting import delete_keys
 from syncline.realm.exchange import ResultsExchange
 from syncline.realm.freezing import ResultsFreezing
 from syncline.realm.models import Model
+from syncline.realm.objects import PAGE
 from syncline.realm.patching import patch, patch_sorted, unlimited
 from syncline.realm.sections import ResultsSections
 from syncline.realm.snapshots import ResultsSnapshots
@@ -89,6 +90,11 @@ class Results(ResultsExchange, ResultsSummaries, ResultsSnapshots[T], ResultsFre
             )
             self._catalogue = catalogue
         return self._resolved
+
+    @property
+    def _is_whole_class(self) -> bool:
+        """Whether these are all objects of a class, in the order in which they were created."""
+        return self._query == _ALL and self._source is None and not self._binding.is_missing
 
     def _with(self, predicate: Predicate | None = None, *stages: Stage) -> Results[T]:
         query = self._query
@@ -251,6 +257,10 @@ class Results(ResultsExchange, ResultsSummaries, ResultsSnapshots[T], ResultsFre
         return page[0]
 
     def __iter__(self) -> Iterator[T]:
+        context = self._context
+        context.reader()
+        if self._is_whole_class and self._at != context.changes:  # the keys are not worth asking for
+            return cast("Iterator[T]", self._binding.iterate_all())
         return cast("Iterator[T]", self._binding.iterate(self._all_keys()))
 
     def __reversed__(self) -> Iterator[T]:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
 
 from syncline.errors import OutOfBoundsError
-from syncline.realm.binding import PAGE, Binding
+from syncline.realm.binding import Binding
+from syncline.realm.objects import PAGE
 from syncline.storage.query_explain import Explanation, explain
 
 if TYPE_CHECKING:

@@ -36,8 +36,10 @@ def erase_objects(workspace: Workspace, recorder: Recorder, info: ClassInfo, key
     Where the class owns embedded objects, all links are removed before the first object, as realm-core does it.
     """
     owns = any(prop.embedded for prop in info.properties.values())
+    linked = bool(workspace.incoming(info))
     for k in keys:
-        _nullify(workspace, recorder, info, k, links_to(workspace, info, k))
+        if linked:
+            _nullify(workspace, recorder, info, k, links_to(workspace, info, k))
         if not owns:
             _erase(workspace, recorder, info, k)
     if owns:

@@ -179,7 +179,10 @@ def count_query(
         keys = keys_query(query, cls, collection)
         return Sql(f"SELECT count(*) FROM ({keys.text})", keys.parameters)
     source = _source(cls, collection)
-    where = combine("AND", [source.condition, _Compiler(cls).condition(query.predicate)])
+    terms = [term for term in (source.condition, _Compiler(cls).condition(query.predicate)) if term != TRUE]
+    if not terms:  # SQLite knows how many rows a table has, unless it is asked under what condition
+        return Sql(f"SELECT count(*) FROM {source.tables}")
+    where = combine("AND", terms)
     return Sql(f"SELECT count(*) FROM {source.tables} WHERE {where.text}", where.parameters)
 
 

@@ -9,6 +9,7 @@ keys of a whole changeset are looked up in batches (:meth:`ClassRows.prefetch`).
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Sequence
 from itertools import repeat
 from typing import Final, cast
@@ -26,6 +27,8 @@ __all__ = ["ClassRows"]
 KEYS_MAX: Final = 200_000
 #: Keys looked up by one query.
 _BATCH: Final = 128
+#: Objects whose keys are looked up by one query.
+_NUMBERS: Final = 4096
 
 #: What is known of the largest stored key.
 _UNKNOWN: Final = 0
@@ -89,6 +92,17 @@ class ClassRows:
         places = list(wanted)
         for start in range(0, len(places), _BATCH):
             self._prefetch_batch(wanted, places[start : start + _BATCH])
+
+    def prefetch_numbers(self, numbers: list[int]) -> None:
+        """Find out the keys of many objects, so that :meth:`key_of` and :meth:`exists` need not ask for each."""
+        info = self.info
+        names = "c.ghi, c.glo" if info.primary_key is None else f"c.{info.primary_key.columns[0]}"
+        sql = f"SELECT c.k, {names} FROM carray(?) q CROSS JOIN {info.table} c ON c.k = q.value"
+        for start in range(0, len(numbers), _NUMBERS):
+            some = apsw.carray(array("q", numbers[start : start + _NUMBERS]))
+            for row in self._cursor.execute(sql, (some,)).fetchall():
+                if row[0] not in self.gone:
+                    self._remember(key_from_columns(info.primary_key, row[1:]), cast(int, row[0]))
 
     def all_are_new(self, keys: Sequence[Key]) -> bool:
         """Whether all are integers, or all are strings, above every key of the class: then none of them is taken.

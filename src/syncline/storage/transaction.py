@@ -311,8 +311,11 @@ class WriteTransaction(CollectionWriter):
         Raises InvalidatedObjectError if one does not exist.
         """
         workspace = self.workspace
-        info = workspace.rows(cls.id).info
+        rows = workspace.rows(cls.id)
+        info = rows.info
         ordered = sorted(set(keys))
+        if not info.embedded and len(ordered) > 1:
+            rows.prefetch_numbers(ordered)
         for k in ordered:
             if not workspace.exists(info, k):
                 raise missing(info, k)
