@@ -273,3 +273,135 @@ def test_numbers_compare_by_value(path: str, symbol: str) -> None:
             assert path == "i"
             assert isinstance(constant, float)
             assert not math.isfinite(constant)
+
+
+# --- sort, distinct and limit in every order --------------------------------------------------------------------------
+
+STAGED = Objects(Schema(Row={"a": "int?", "b": "string?", "n": "Row?", "s": "int?{}"}))
+for a, b, n in (
+    (2, "x", None),
+    (1, "y", 0),
+    (None, "x", 2),
+    (2, None, 0),
+    (1, "x", 1),
+    (2, "y", None),
+    (None, None, 3),
+):
+    row = {} if a is None else {"k": a + len(b or "")}
+    STAGED.add("Row", a=a, b=b, n=None if n is None else type(FIRST[0])(1, n), s=row)
+
+#: What a path leads to: whether there is an object, and its value.
+REACHED: dict[str, Callable[[dict[str, Any]], tuple[bool, Any]]] = {
+    "a": lambda row: (True, row["a"]),
+    "b": lambda row: (True, row["b"]),
+    "n.a": lambda row: (False, None) if row["n"] is None else (True, STAGED.rows[1][row["n"].object_key]["a"]),
+    "s['k']": lambda row: (True, row["s"].get("k")),
+}
+
+
+def staged(stages: tuple[tuple[str, Any, bool], ...]) -> list[int]:
+    """§7.11: stage by stage; a sort that directly follows another leaves the order of its equals as that was."""
+    numbers, rows = list(range(len(STAGED.rows[1]))), STAGED.rows[1]
+    for kind, what, ascending in stages:
+        if kind == "LIMIT":
+            numbers = numbers[:what]
+            continue
+        reached = {number: REACHED[what](rows[number]) for number in numbers}
+        if kind == "SORT":  # null values first, then values, then objects behind null links
+            ranks = {n: (not there, value is not None, value or 0) for n, (there, value) in reached.items()}
+            numbers.sort(key=lambda n, ranks=ranks: ranks[n], reverse=not ascending)  # type: ignore[misc]
+        else:
+            firsts: dict[Any, int] = {}
+            for number in numbers:
+                if reached[number][0]:
+                    firsts.setdefault(reached[number][1], number)
+            numbers = list(firsts.values())
+    return numbers
+
+
+ONE_STAGE = [("SORT", "a", True), ("SORT", "n.a", False), ("SORT", "s['k']", True), ("LIMIT", 4, True)]
+ONE_STAGE += [("DISTINCT", "b", True), ("DISTINCT", "n.a", True)]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_stages_in_every_order(count: int) -> None:
+    for stages in itertools.product(ONE_STAGE, repeat=count):
+        text = "TRUEPREDICATE"
+        for kind, what, ascending in stages:
+            direction = f" {'ASC' if ascending else 'DESC'}" if kind == "SORT" else ""
+            text += f" {kind}({what}{direction})"
+        assert found(STAGED, "Row", text) == staged(stages), text
+
+
+@pytest.mark.parametrize("path", REACHED)
+def test_every_sort_key_up_and_down(path: str) -> None:
+    for ascending in (True, False):
+        direction = "ASC" if ascending else "DESC"
+        stages = (("SORT", path, ascending),)
+        assert found(STAGED, "Row", f"TRUEPREDICATE SORT({path} {direction})") == staged(stages)
+        both = (("SORT", "b", False), *stages)
+        assert found(STAGED, "Row", f"TRUEPREDICATE SORT({path} {direction}, b DESC)") == staged(both)
+    assert found(STAGED, "Row", f"TRUEPREDICATE DISTINCT({path})") == staged((("DISTINCT", path, True),))
+
+
+# --- folding and patterns ---------------------------------------------------------------------------------------------
+
+LETTERS = ["À", "à", "Þ", "þ", "×", "÷", "ß", "ẞ", "ÿ", "Ÿ", "Σ", "σ", "Ж", "ж", "Ā", "ā", "İ", "i", "I", "ı", "A", "a"]
+LETTERS += ["é", "e\u0301", "E\u0301", "É"]
+#: Pairs that [c] makes equal, and no others.
+FOLDED = [{"À", "à"}, {"Þ", "þ"}, {"i", "I"}, {"A", "a"}, {"é", "É"}, {"e\u0301", "E\u0301"}]
+ALPHABET = Objects(Schema(Letter={"s": "string?", "m": "mixed"}))
+for letter in LETTERS:
+    ALPHABET.add("Letter", s=f"<{letter}>", m=letter)
+
+
+@pytest.mark.parametrize("letter", LETTERS)
+def test_folding_letter_by_letter(letter: str) -> None:
+    alike = next((pair for pair in FOLDED if letter in pair), {letter})
+    expected = [n for n, each in enumerate(LETTERS) if each in alike]
+    for text, constant in (
+        ("s ==[c] $0", f"<{letter}>"),
+        ("s IN[c] $0", [f"<{letter}>", "<>"]),
+        ("NOT s !=[c] $0", f"<{letter}>"),
+        ("s BEGINSWITH[c] $0", f"<{letter}>"),
+        ("s ENDSWITH[c] $0", f"{letter}>"),
+        ("s LIKE[c] $0", f"?{letter}*"),
+        ("m ==[c] $0", letter),
+    ):
+        assert found(ALPHABET, "Letter", text, constant) == expected, text
+    for text in ("m == $0", "s CONTAINS $0", "s LIKE $0"):
+        exact = [n for n, each in enumerate(LETTERS) if each == letter]
+        constant = f"*{letter}>" if "LIKE" in text else letter if "m" in text else f"<{letter}>"
+        assert found(ALPHABET, "Letter", text, constant) == exact, text
+
+
+PATTERNS = Objects(Schema(Word={"s": "string?"}))
+WHOLE = ["", "a", "ab", "a😀b", "[ab]", "a%", "a_", "a*b", "a?b", "a\nb", None, "^a$", "a\\b", "e\u0301"]
+for word in WHOLE:
+    PATTERNS.add("Word", s=word)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "matching"),
+    [
+        ("*", [word for word in WHOLE if word is not None]),
+        ("", [""]),
+        ("?", ["a"]),
+        ("??", ["ab", "a%", "a_", "e\u0301"]),
+        ("a?b", ["a😀b", "a*b", "a?b", "a\nb", "a\\b"]),
+        ("a*b", ["ab", "a😀b", "a*b", "a?b", "a\nb", "a\\b"]),
+        ("*😀*", ["a😀b"]),
+        ("[ab]", ["[ab]"]),
+        ("[*", ["[ab]"]),
+        ("a%", ["a%"]),
+        ("a_", ["a_"]),
+        ("**a**b**", ["ab", "a😀b", "[ab]", "a*b", "a?b", "a\nb", "a\\b"]),
+        ("^a$", ["^a$"]),
+        ("a\\b", ["a\\b"]),
+        ("A", []),
+    ],
+)
+def test_patterns(pattern: str, matching: list[str]) -> None:
+    expected = [n for n, word in enumerate(WHOLE) if word in matching]
+    assert found(PATTERNS, "Word", "s LIKE $0", pattern) == expected
+    assert found(PATTERNS, "Word", "s LIKE[c] $0", pattern) == (expected if pattern != "A" else [1])

@@ -46,6 +46,7 @@ from syncline.query.ast import (
     TypeOf,
     Within,
 )
+from syncline.query.lexer import tokens
 from syncline.query.parser import parse
 from syncline.values import Decimal128, Float32
 
@@ -67,6 +68,10 @@ def path(*elements: Any) -> Path:
     return Path(tuple(Index(e) if isinstance(e, int | Position | Argument) else e for e in elements))
 
 
+def words(text: str) -> list[str]:
+    return text.split()
+
+
 OPERATORS = [
     *(("==", Operator.EQ), ("=", Operator.EQ), ("!=", Operator.NE), ("<>", Operator.NE), ("<", Operator.LT)),
     *(("<=", Operator.LE), ("=<", Operator.LE), (">", Operator.GT), (">=", Operator.GE), ("=>", Operator.GE)),
@@ -86,6 +91,55 @@ def test_ignoring_case(text: str) -> None:
     assert isinstance(node, Compare)
     assert node.fold
     assert parse(f"a {text} [c] b").predicate == node
+
+
+#: Words of the table of tokens: how each may be written, what the token is, and writings that are only names.
+ANY_CASE = words("and or beginswith endswith contains like text between geowithin truepredicate falsepredicate sort")
+ANY_CASE += words("distinct limit bin binary obj ascending asc descending desc subquery geobox geopolygon geocircle")
+ANY_CASE += words("null nil inf infinity nan")
+AS_WRITTEN = words("in IN not NOT any ANY some SOME all ALL none NONE FIRST first LAST last SIZE size")
+AS_WRITTEN += words("true TRUE false FALSE")
+NAMES = words(
+    "In iN Not Any aNY Some All None First LaSt Size True faLSe and1 xor _or ins T1 O L1 B64 uuid oid decimal"
+)
+
+
+@pytest.mark.parametrize("word", ANY_CASE)
+def test_words_in_any_case(word: str) -> None:
+    kinds = {
+        token.kind
+        for form in (word, word.upper(), word.title(), word[:-1] + word[-1].upper())
+        for token in tokens(form)
+    }
+    assert len(kinds) == 1
+    assert kinds != {"ID"}
+
+
+def test_words_that_are_written_one_way() -> None:
+    assert all(next(tokens(word)).kind != "ID" for word in AS_WRITTEN)
+    assert [word for word in NAMES if next(tokens(word)).kind != "ID"] == []
+
+
+LEXEMES = [
+    ("+ - * / [ ] ( ) { } , .", "PLUS MINUS STAR SLASH LSQB RSQB LPAR RPAR LBRACE RBRACE COMMA DOT"),
+    ("== = != <> < <= =< > >= => && || !", "EQ EQ NE NE LT LE LE GT GE GE AND OR NOT"),
+    ("[c] @size @count @max @min @sum @avg", "FOLD COUNT COUNT AGGREGATE AGGREGATE AGGREGATE AGGREGATE"),
+    ("@links @type @keys @values", "LINKS TYPE KEYS VALUES"),
+    ("inf +INF -Infinity nan -NaN +nan", "INF INF INF NAN NAN NAN"),
+    ("uuid(3b241101-e2bb-4255-8caf-4136C566a962) oid(64b0000000000000000000AB)", "UUID OID"),
+    ("T1:2 T-1:-2 T+1:+2 2020-1-2@3:4:5 02020-01-02T03:04:05:678", "TIMESTAMP " * 5),
+    ("O1 L1:2 7 $7 $K7 +7 -7 0x7f -0X7F", "OBJECT_KEY TYPED_LINK NATURAL ARG KEYPATH NUMBER NUMBER NUMBER NUMBER"),
+    ("10. .5 -1.5e-3 1e3 5f -5f 1.5f 1E+2", "FLOAT " * 8),
+    ('B64"YQ==" \'a"\' "a\'" \'\' "\\u00e4\\\\"', "BASE64 STRING STRING STRING STRING"),
+    ("a _ $ $x a-1 a1 é 名前 a\\ b \\nx x\\t 😀", "ID " * 12),
+    ("1a 5ff 1..2 a.b", "NATURAL ID FLOAT ID FLOAT FLOAT ID DOT ID"),
+    ("a==b a=>b a=b -1-1 1-1 a- b", "ID EQ ID ID GE ID ID EQ ID NUMBER NUMBER NATURAL NUMBER ID ID"),
+]
+
+
+@pytest.mark.parametrize(("text", "kinds"), LEXEMES, ids=[text[:20] for text, _ in LEXEMES])
+def test_the_table_of_tokens(text: str, kinds: str) -> None:
+    assert [token.kind for token in tokens(text)] == kinds.split()
 
 
 LITERALS: list[tuple[str, Any]] = [
@@ -200,10 +254,6 @@ PATHS: list[tuple[str, Any]] = [
 @pytest.mark.parametrize(("text", "expected"), PATHS, ids=[text for text, _ in PATHS])
 def test_paths(text: str, expected: Any) -> None:
     assert left(f"{text} == 1") == expected
-
-
-def words(text: str) -> list[str]:
-    return text.split()
 
 
 SOFT = words("beginswith endswith contains like between in text sort distinct limit asc ascending desc descending")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -20,6 +21,8 @@ from syncline import (
 from syncline.query.ast import Compare, Constant, ConstantList, KeyedObject, LinkLiteral
 from syncline.query.paths import Names
 from syncline.values import Decimal128, Float32, ObjectId, Timestamp
+
+D = Decimal128.from_text
 
 SCHEMA = Schema(
     Dog={
@@ -83,6 +86,23 @@ REFUSED: list[tuple[str, type[Exception], str, str]] = [
     ("m == O1", QueryTypeError, "the class of the object is not known", "O1"),
     ("best == L9:1", QueryTypeError, "there is no class number 9", "L9:1"),
     ("best == 5", QueryArgumentError, "is no object", "5"),
+    ("best BEGINSWITH 'x'", QueryTypeError, "BEGINSWITH needs a string or data on the left, not link", "best"),
+    ("name LIKE best", QueryTypeError, "LIKE needs a string or data on the right, not link", "best"),
+    ("best ==[c] NULL", QueryTypeError, "ignoring case needs a string or data on the left, not link", "best"),
+    ("best TEXT 'x'", QueryTypeError, "TEXT needs a string property with a full-text index", "best"),
+    ("best + 1 == 2", QueryTypeError, "best is link, so nothing can be calculated", "best"),
+    ("m.@type CONTAINS 'i'", QueryTypeError, "CONTAINS needs a string or data on the left, not @type", "m.@type"),
+    ("m.@type ==[c] 'int'", QueryTypeError, "ignoring case needs a string or data on the left", "m.@type"),
+    (
+        "token == uuid(00000000-0000-0000-0000-000000000000)",
+        QueryTypeError,
+        "objectId cannot be compared",
+        "uuid(00000000-0000-0000-0000-000000000000)",
+    ),
+    ("born == 5", QueryTypeError, "timestamp cannot be compared with int 5", "5"),
+    ("price == name", QueryTypeError, "double cannot be compared with string", "price == name"),
+    ("token == age", QueryTypeError, "objectId cannot be compared with int", "token == age"),
+    ("good == age", QueryTypeError, "bool cannot be compared with int", "good == age"),
     ("friends == NULL", QueryTypeError, "holds no nulls", "friends == NULL"),
     ("friends.best != NULL", QueryTypeError, "holds no nulls", "friends.best != NULL"),
     ("age.@type == 'int'", QueryTypeError, "compares two constants: age is always int", "age.@type == 'int'"),
@@ -280,6 +300,64 @@ def test_coercion(rql: str, value: Any) -> None:
     assert type(node.right.value) is type(value)
 
 
+#: §7.9, *Coercion of a constant c to the type of the other operand*: what a constant is beside age (int), weight
+#: (float), price (double) and cost (decimal). None: the constant as it is; a class: of the error.
+INF, NAN = math.inf, math.nan
+SAID, GAVE = QueryTypeError, QueryArgumentError
+TABLE: list[tuple[str, Any, tuple[Any, Any, Any, Any]]] = [
+    ("5", 5, (5, 5, 5, D("5"))),
+    ("5.0", 5.0, (5, Float32(5.0), 5.0, D("5.0"))),
+    ("5.5", 5.5, (5.5, Float32(5.5), 5.5, D("5.5"))),
+    ("0.1", 0.1, (0.1, Float32(0.1), 0.1, D("0.1"))),
+    ("-0.0", -0.0, (0, Float32(-0.0), -0.0, D("-0.0"))),
+    ("inf", INF, (GAVE, INF, INF, D("Infinity"))),
+    ("-inf", -INF, (GAVE, -INF, -INF, D("-Infinity"))),
+    ("nan", NAN, (NAN, NAN, NAN, D("NaN"))),
+    ("1e30", 1e30, (1e30, Float32(1e30), 1e30, D("1E+30"))),
+    ("5f", Float32(5), (5, Float32(5), Float32(5), D("5.0"))),
+    ("5.5f", Float32(5.5), (Float32(5.5), Float32(5.5), Float32(5.5), D("5.5"))),
+    ("", Float32(INF), (GAVE, Float32(INF), Float32(INF), D("Infinity"))),
+    ("", Float32(NAN), (GAVE, Float32(NAN), Float32(NAN), D("NaN"))),
+    ("", Decimal("1.50"), (D("1.50"), D("1.50"), D("1.50"), D("1.50"))),
+    ("decimal(0.1)", Decimal("0.1"), (D("0.1"), D("0.1"), D("0.1"), D("0.1"))),
+    ("decimal(99999999999999999999)", 10**20 - 1, (D("99999999999999999999"),) * 4),
+    # text as a number: as a whole, and in query texts only
+    ("'5'", None, (5, 5, 5, D("5"))),
+    ("'+5'", None, (5, 5, 5, D("5"))),
+    ("'5.0'", None, (5, Float32(5.0), 5.0, D("5.0"))),
+    ("'-.5e1'", None, (-5, Float32(-5), -5.0, D("-5"))),
+    ("'inf'", None, (GAVE, INF, INF, D("Infinity"))),
+    ("'99999999999999999999'", None, (D("99999999999999999999"),) * 4),
+    *((text, None, (SAID,) * 4) for text in ("'5abc'", "''", "' 5'", "'5 '", "'1_000'", "'0x10'", "'٣'", "'five'")),
+    ("", "5", (GAVE,) * 4),
+    ("", "five", (GAVE,) * 4),
+    ("true", True, (TypeError,) * 4),
+    ("oid(000000000000000000000000)", ObjectId(bytes(12)), (TypeError,) * 4),
+]
+
+
+@pytest.mark.parametrize(("text", "given", "expected"), TABLE)
+def test_the_table_of_coercions(text: str, given: Any, expected: tuple[Any, ...]) -> None:
+    for name, value in zip(("age", "weight", "price", "cost"), expected, strict=True):
+        asked: list[tuple[str, tuple[Any, ...]]] = [(f"{name} == {text}", ())] if text else []
+        asked += [] if given is None else [(f"{name} == $0", (given,))]
+        for rql, arguments in asked:
+            if isinstance(value, type):
+                error = value if value is not TypeError else GAVE if arguments else SAID
+                with pytest.raises(error) as caught:
+                    resolved(SCHEMA, "Dog", rql, *arguments)
+                assert type(caught.value) is error
+                continue
+            node = resolved(SCHEMA, "Dog", rql, *arguments).predicate
+            assert isinstance(node, Compare)
+            assert isinstance(node.right, Constant)
+            if value != value:
+                assert isinstance(node.right.value, float)
+                assert node.right.value != node.right.value
+            else:
+                assert repr(node.right.value) == repr(value), rql
+
+
 GIVEN: list[tuple[str, Any, Any]] = [
     ("age == $0", 5.0, 5),
     ("cost == $0", 0.1, Decimal128.from_text("0.1")),
@@ -298,6 +376,15 @@ def test_arguments_become_stored_values(rql: str, argument: Any, value: Any) -> 
     node = resolved(SCHEMA, "Dog", rql, argument).predicate
     assert isinstance(node, Compare)
     assert node.right == Constant(value)
+
+
+def test_stored_lists_of_values_can_be_compared_with_each_other() -> None:
+    """Core refuses them; we may say what the rules of lists say."""
+    objects = Objects(Schema(L={"x": "int[]", "y": "int[]"}))
+    for x, y in (([1, 2], [1, 2]), ([1, 2], [2, 1]), ([], []), ([1], [])):
+        objects.add("L", x=x, y=y)
+    assert found(objects, "L", "x == y") == [0, 2]
+    assert found(objects, "L", "ANY x == ANY y") == [0, 1]
 
 
 def test_lists_are_anything_iterable() -> None:

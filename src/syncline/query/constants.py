@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
@@ -217,16 +218,15 @@ def _type_of(value: object) -> str:
 # --- numbers ----------------------------------------------------------------------------------------------------------
 
 
+_INTEGER: Final = re.compile(r"[+-]?[0-9]{1,40}")
+_FLOATING: Final = re.compile(r"[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?|inf|infinity|nan)", re.IGNORECASE)
+
+
 def _parsed(text: str) -> object:
     """The number that a text is as a whole; the text itself if it is none."""
-    try:
-        return int(text)
-    except ValueError:
-        pass
-    try:
-        return FloatLiteral(text)
-    except ValueError:
-        return text
+    if _INTEGER.fullmatch(text):
+        return to_stored(int(text))
+    return FloatLiteral(text) if _FLOATING.fullmatch(text) else text
 
 
 def _number(value: object, kind: int) -> object:
