@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from syncline.realm.key_paths import Incoming, KeyPath, Step
 from syncline.storage.catalogue import Catalogue, ClassInfo, PropertyInfo
 from syncline.storage.changes import ChangeLog
+from syncline.storage.linking import linking
 from syncline.storage.reader import Reader
 from syncline.storage.refs import CollectionRef, ObjectRef
 from syncline.values import kinds
@@ -153,12 +154,8 @@ class Affected:
 
     def _linking(self, target: ClassInfo, keys: Collection[int], prop: PropertyInfo) -> set[int]:
         """Keys of the objects that link to one of ``keys`` through ``prop``."""
-        found: set[int] = set()
         with self.context.lock:
-            for key in keys:
-                if self.reader.exists(target, key):
-                    found.update(self.reader.backlinks(target, key, prop))
-        return found
+            return linking(self.reader, target, keys, prop)
 
 
 def _elements(reader: Reader, reference: CollectionRef) -> list[Any]:
