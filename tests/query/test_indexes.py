@@ -85,3 +85,15 @@ def test_what_is_explained(realm: Realm) -> None:
     assert plain.plan == ("look at every row of Pet", "sort")
     assert plain.evaluator is None
     assert "Indexes: none" in str(plain)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["NOT friends.age == 3", "NONE friends.age == 3", "NOT @links.Pet.friends.age == 3", "NOT friends.friend.age > 3"],
+)
+def test_links_of_each_object_are_followed_to_their_few_ends(realm: Realm, text: str) -> None:
+    """For each object all those of the same age would be quadratic, where many are."""
+    explained = realm.objects(Pet).filter(text).explain()
+    assert "Pet.age" not in explained.indexes
+    assert explained.plan[0] == "look at every row of Pet"
+    check(realm.objects(Pet).filter(text))

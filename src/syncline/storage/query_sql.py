@@ -247,8 +247,8 @@ def _linking(prop: PropertyInfo, target: ObjectRef) -> str:
 
 @dataclass(frozen=True)
 class _Chain:
-    """Tables that a walk over links joins, the conditions that tie them to row ``c`` and to each other, and where it
-    ends: the alias of the last row. ``plural``: it may lead to several rows.
+    """Tables that a walk over links joins, in this order, the conditions that tie them to row ``c`` and to each other, and
+    where it ends: the alias of the last row. ``plural``: it may lead to several rows.
     """
 
     tables: tuple[str, ...]
@@ -262,7 +262,7 @@ class _Chain:
     def select(self, what: str, *tests: Sql) -> Sql:
         """``SELECT what`` from the tables, where the conditions and ``tests`` hold."""
         where = combine("AND", [*(Sql(condition) for condition in self.conditions), *tests])
-        return Sql(f"SELECT {what} FROM {', '.join(self.tables)} WHERE {where.text}", where.parameters)
+        return Sql(f"SELECT {what} FROM {' CROSS JOIN '.join(self.tables)} WHERE {where.text}", where.parameters)
 
     def exists(self, *tests: Sql) -> Sql:
         inner = self.select("1", *tests)

@@ -101,6 +101,8 @@ NOTHING: Final = Sql("")
 class _Walk:
     """Tables that lead from the row that is tested to others; ``alias``: of the last. Without tables it is that row.
 
+    They are gone over in this order (CROSS JOIN): few rows lead on from each, however many a test finds in an index.
+
     ``unary``: where a link is null there is a row of nulls; otherwise there is none.
     """
 
@@ -115,7 +117,7 @@ class _Walk:
             before = self.tables if self.tables.text else Sql("(SELECT 1)")
             text = f"{before.text} LEFT JOIN {table} {alias} ON {on.text}"
             return replace(self, alias=alias, tables=Sql(text, (*before.parameters, *on.parameters)))
-        text = f"{self.tables.text} JOIN {table} {alias}" if self.tables.text else f"{table} {alias}"
+        text = f"{self.tables.text} CROSS JOIN {table} {alias}" if self.tables.text else f"{table} {alias}"
         condition = on if self.condition == TRUE else combine("AND", [self.condition, on])
         return replace(self, alias=alias, tables=Sql(text, self.tables.parameters), condition=condition)
 
@@ -448,7 +450,7 @@ class Values:
         target = cast(ClassInfo, path.steps[-1].target)
         owners, alias = self._owners(path.steps), self.alias()
         passes = self.predicate(predicate, target)
-        text = f"SELECT count(*) AS v FROM ({owners.text}) {alias} JOIN {target.table} c ON c.k = {alias}.k"
+        text = f"SELECT count(*) AS v FROM ({owners.text}) {alias} CROSS JOIN {target.table} c ON c.k = {alias}.k"
         return Rows(kinds.INT, Sql(f"{text} WHERE {passes.text}", (*owners.parameters, *passes.parameters)))
 
     def _arithmetic(self, node: Arithmetic) -> Groups:
