@@ -18,6 +18,7 @@ from syncline import (
     CollectionChange,
     DiskFullError,
     Field,
+    InvalidExternalSchemaChangeError,
     List,
     Model,
     ObjectChange,
@@ -277,6 +278,38 @@ def test_links_of_a_commit_that_was_left_out_are_known_to_have_gone(realm: Realm
         other.refresh()
     assert realm.number_of_versions == 1
     assert len(realm._context.pins.detach) <= 3
+
+
+# --- a schema that does not fit any more ------------------------------------------------------------------------------
+
+
+def test_a_version_that_does_not_fit_is_not_moved_to(realm: Realm) -> None:
+    """The Realm stays where it is, whole, and says so whenever it should move."""
+    log, events, a = Log(), Log(), dog(realm, "a")
+    with realm.write():
+        realm.create(Person, name="x")
+    with realm.objects(Dog).observe(log), realm.observe(events):
+        realm.refresh()
+        log.take()
+        version = realm.version
+        with realm._context.file.write() as tx:
+            tx.erase_class(tx.catalogue.classes["Person"])
+        for move in (realm.refresh, realm.begin_write, realm.refresh, realm.pump):
+            with pytest.raises(InvalidExternalSchemaChangeError, match=r"somebody changed Person in"):
+                move()
+            assert (realm.version, realm.in_write) == (version, False)
+            assert [(each.name, each.numbers[:]) for each in realm.objects(Dog)] == [("a", [])]
+            assert [each.name for each in realm.objects(Person)] == ["x"]
+            assert a.freeze().age == 0
+        assert (log.take(), events.take()) == ([], [])
+    realm.invalidate()
+    uses: list[Callable[[], object]] = [lambda: len(realm.objects(Dog)), lambda: a.age, realm.refresh]
+    for use in uses:
+        with pytest.raises(InvalidExternalSchemaChangeError):
+            use()
+    realm.close()
+    gc.collect()  # the frozen Realms
+    assert realm._context.file.is_closed
 
 
 # --- a group of commits that is lost ----------------------------------------------------------------------------------

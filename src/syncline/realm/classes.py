@@ -44,8 +44,13 @@ class Classes:
         """The version that is read may have another schema.
 
         Raises InvalidExternalSchemaChangeError if a class in use is gone or became another one, unless only the file
-        says what it is: then it is looked up again, and its objects are invalid.
+        says what it is: then it is looked up again, and its objects are invalid. After an error everything is as it
+        was.
         """
+        for binding in self._bindings.values():
+            now = catalogue.find(binding.info.name)
+            if now is not binding.info and self.is_requested(binding.info.name) and not (now and binding.fits(now)):
+                raise misfit(binding.name, self.context.file.path)
         if self._dropped:
             self._restore(catalogue)
         before = self._catalogue
@@ -79,8 +84,6 @@ class Classes:
     def _lose(self, binding: Binding) -> None:
         """The class of a binding is not what it was."""
         name = binding.info.name
-        if self.is_requested(name):
-            raise misfit(binding.name, self.context.file.path)
         binding.forget_all()
         self._known.pop(name, None)
         self._bindings = {id: other for id, other in self._bindings.items() if other is not binding}

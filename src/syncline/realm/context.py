@@ -182,12 +182,17 @@ class Context(Moment):
         self.touch()
 
     def _read_from(self, snapshot: Snapshot) -> None:
+        """Raises InvalidExternalSchemaChangeError: the version stays."""
+        try:
+            self.classes.follow(snapshot.catalogue)
+        except BaseException:
+            snapshot.release()
+            raise
         previous, self.pins.snapshot = self.pins.snapshot, snapshot
         self._arrive(snapshot.version)
         self._reader, self.lock, self.catalogue = snapshot.reader, snapshot.lock, snapshot.catalogue
         if previous is not None and previous is not snapshot:
             previous.release()
-        self.classes.follow(snapshot.catalogue)
 
     def is_behind(self) -> bool:
         """Whether a newer version exists."""
@@ -272,9 +277,14 @@ class Context(Moment):
         _writing[self.file] = weakref.ref(self)
         self.is_relaxed = relaxed
         try:
+            self.classes.follow(tx.catalogue)
+        except BaseException:
+            self.pins.tx = None
+            self.file.rollback(tx)
+            raise
+        try:
             self._arrive(tx.version)
             self.tx, self._reader, self.lock = tx, tx, self._idle_lock
-            self.classes.follow(tx.catalogue)
         except BaseException:
             self.rollback()
             raise
