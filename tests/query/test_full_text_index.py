@@ -24,6 +24,8 @@ from syncline import (
     UpdateMode,
 )
 from syncline.storage.connection import connect
+from syncline.storage.query_run import find_among
+from syncline.storage.query_sql import compile_query
 from syncline.testing.exhaustive.invariants import Invariants
 
 
@@ -123,6 +125,22 @@ def test_behind_a_link_its_index_is_used(realm: Realm) -> None:
     explained = realm.objects(Book).filter("sequel.about TEXT 'dog'").explain()
     assert explained.indexes == ("Book.sequel", "Book.about")
     assert "look at every row" not in str(explained)
+
+
+@pytest.mark.parametrize("text", ["about TEXT 'do*'", "sequel.about TEXT 'dog'", "likes[0].about TEXT '-dog'"])
+def test_a_few_texts_are_looked_at_one_by_one(realm: Realm, text: str) -> None:
+    """What observers ask after a change: it must not go through all objects that have a frequent word."""
+    results = realm.objects(Book).filter(text)
+    check(results)
+    reader, info, query = results._context.reader(), results._binding.info, results._resolve()
+    keys = list(results._all_keys())
+    for few in ([], keys[:1], [0, 2, 4, 6, 99], range(2_000)):
+        assert list(find_among(reader, query, info, few)) == [key for key in keys if key in few]
+    sql = compile_query(query, info, among=[0, 2]).keys
+    assert "rlm_text" in sql.text
+    assert "ft" not in sql.text
+    plan = reader.connection.execute(f"EXPLAIN QUERY PLAN {sql.text}", sql.parameters).fetchall()
+    assert plan[0][3] == "SEARCH c USING INTEGER PRIMARY KEY (rowid=?)"
 
 
 def test_how_it_is_run(realm: Realm) -> None:

@@ -41,12 +41,12 @@ def pair_of(operator: Operator, one: Place, other: Place, fold: Fold) -> Sql:
     return pair_test(operator, one, other, fold)
 
 
-def constant_side(node: Compare) -> Test:
-    """What a comparison with constants on the right asks of a value."""
+def constant_side(node: Compare, few: bool = False) -> Test:
+    """What a comparison with constants on the right asks of a value, or of only a few."""
     operator, fold, right = node.operator, node.fold, node.right
     if operator is Operator.TEXT:
         assert isinstance(right, Constant)
-        return text_search(str(right.value))[0]
+        return text_search(str(right.value), few)[0]
     operator = Operator.EQ if operator is Operator.IN else operator
     if isinstance(right, Constant):
         return lambda place: _against(operator, place, right.value, fold)

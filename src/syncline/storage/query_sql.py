@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import count
 from typing import Any, NamedTuple, TypeAlias, cast
 
@@ -68,7 +69,8 @@ from syncline.storage.query_leaves import (
     order_terms,
     pair_test,
 )
-from syncline.storage.query_ranges import ranges_an_index, text_range
+from syncline.storage.query_ranges import text_range
+from syncline.storage.query_sources import RowSource, ordered_source, source_of
 from syncline.storage.query_text import linked_search, text_search
 from syncline.storage.query_values import Values, columns_of
 from syncline.storage.refs import CollectionRef, ObjectRef
@@ -92,17 +94,6 @@ class Compiled(NamedTuple):
 Test: TypeAlias = Callable[[Place], Sql]
 
 
-@dataclass(frozen=True)
-class _Source:
-    """Where the objects come from: all of a class, the elements of one list, set or dictionary of links, or the objects
-    that link to one object.
-    """
-
-    tables: str
-    condition: Sql
-    order: str
-
-
 def uncompiled(
     query: Query,
     cls: ClassInfo,
@@ -120,13 +111,11 @@ def compile_query(
     among: Sequence[int] | None = None,
 ) -> Compiled:
     """A resolved query in SQL, as far as that goes; see :func:`keys_query`. ``among``: only these of a whole class."""
-    source = _ordered_source(query, cls, collection)
-    if among is not None:
-        source = replace(source, condition=in_test(Place(kinds.INT, "c.k"), among, Fold.NOTHING))
+    source = ordered_source(query, cls, collection, among)
     try:
         return Compiled(_keys_query(query, cls, source))
     except NotInSql:
-        compiler = _Compiler(cls)
+        compiler = _Compiler(cls, few=source.few)
         where, rest = _superset(compiler, query.predicate)
         keys = _Stages(compiler, source, where, cls).keys()
         return Compiled(keys, Query(rest, query.stages))
@@ -160,11 +149,11 @@ def keys_query(
     often and in the order that it occurs there; or to the objects that link to one object through a property, each as
     often as it does.
     """
-    return _keys_query(query, cls, _ordered_source(query, cls, collection))
+    return _keys_query(query, cls, ordered_source(query, cls, collection))
 
 
-def _keys_query(query: Query, cls: ClassInfo, source: _Source) -> Sql:
-    compiler = _Compiler(cls)
+def _keys_query(query: Query, cls: ClassInfo, source: RowSource) -> Sql:
+    compiler = _Compiler(cls, few=source.few)
     stages = _Stages(compiler, source, compiler.condition(query.predicate), cls)
     for stage in merged_stages(query.stages):
         stages.add(stage)
@@ -178,7 +167,7 @@ def count_query(
     if any(not isinstance(stage, Sort) for stage in query.stages):
         keys = keys_query(query, cls, collection)
         return Sql(f"SELECT count(*) FROM ({keys.text})", keys.parameters)
-    source = _source(cls, collection)
+    source = source_of(cls, collection)
     terms = [term for term in (source.condition, _Compiler(cls).condition(query.predicate)) if term != TRUE]
     if not terms:  # SQLite knows how many rows a table has, unless it is asked under what condition
         return Sql(f"SELECT count(*) FROM {source.tables}")
@@ -198,48 +187,9 @@ def rows_query(
     if any(not isinstance(stage, Sort) for stage in query.stages):
         keys = compiled.keys
         return Sql(f"({keys.text}) q JOIN {cls.table} c ON c.k = q.k", keys.parameters), TRUE
-    source = _source(cls, collection)
+    source = source_of(cls, collection)
     where = [term for term in (source.condition, _Compiler(cls).condition(query.predicate)) if term != TRUE]
     return Sql(source.tables), combine("AND", where)
-
-
-def _source(cls: ClassInfo, collection: tuple[PropertyInfo, CollectionRef | ObjectRef] | None) -> _Source:
-    if collection is None:
-        return _Source(f"{cls.table} c", TRUE, "c.k")
-    prop, ref = collection
-    if isinstance(ref, ObjectRef):
-        return _Source(f"({_linking(prop, ref)}) s, {cls.table} c", Sql("(c.k = s.o)"), "c.k")
-    assert prop.table is not None
-    table = prop.table
-    condition = Sql(f"(s.{table.owner} = ? AND c.k = s.{table.value})", (ref.owner,))
-    return _Source(f"{table.name} s, {cls.table} c", condition, f"s.{table.place}")
-
-
-def _ordered_source(
-    query: Query, cls: ClassInfo, collection: tuple[PropertyInfo, CollectionRef | ObjectRef] | None
-) -> _Source:
-    """The source; where an index helps its order is not that of the table, as far as SQLite can see."""
-    source = _source(cls, collection)
-    return replace(source, order="+c.k") if collection is None and ranges_an_index(query.predicate) else source
-
-
-def _linking(prop: PropertyInfo, target: ObjectRef) -> str:
-    """SQL that gives as ``o`` the owner of each link to an object through one property (spec/sdk.md §13.5)."""
-    row, cls = target.object_key, target.class_id
-    mixed = prop.type == kinds.MIXED
-    if prop.table is None:
-        of_class = f"l{prop.id} = {cls} AND " if mixed else ""
-        links = [f"SELECT k AS o FROM c{prop.class_id} WHERE {of_class}p{prop.id} = {row}"]
-    else:
-        table, of_class = prop.table, f"l = {cls} AND " if mixed else ""
-        links = [f"SELECT {table.owner} AS o FROM {table.name} WHERE {of_class}{table.value} = {row}"]
-    if mixed:
-        links += [
-            f"SELECT n.owner AS o FROM {nodes} m CROSS JOIN rlm_node n ON n.id = m.node "
-            f"WHERE m.l = {cls} AND m.p = {row} AND n.prop = {prop.id}"
-            for nodes in ("n_list", "n_dict")
-        ]
-    return " UNION ALL ".join(links)
 
 
 # --- predicates -------------------------------------------------------------------------------------------------------
@@ -270,11 +220,15 @@ class _Chain:
 
 
 class _Compiler:
-    """Compiles predicates on row ``c`` of ``cls``; ``numbers`` are those of the aliases it uses."""
+    """Compiles predicates on row ``c`` of ``cls``; ``numbers`` are those of the aliases it uses. ``few``: there will be
+    few such rows.
+    """
 
-    def __init__(self, cls: ClassInfo, numbers: Iterator[int] | None = None) -> None:
+    def __init__(self, cls: ClassInfo, numbers: Iterator[int] | None = None, few: bool = False) -> None:
         self._numbers = numbers if numbers is not None else count(1)
-        self._values = Values(cls, self.alias, lambda node, inner: _Compiler(inner, self._numbers).predicate(node))
+        self._few = few
+        inside = partial(_Compiler, numbers=self._numbers, few=few)
+        self._values = Values(cls, self.alias, lambda node, inner: inside(inner).predicate(node), few)
 
     def alias(self) -> str:
         """A table alias not used before."""
@@ -331,7 +285,8 @@ class _Compiler:
         if isinstance(right, Constant):
             constant = right.value
             if operator is Operator.TEXT:
-                return linked_search(left, str(constant)) or self._test(left, *text_search(str(constant)))
+                linked = None if self._few else linked_search(left, str(constant))
+                return linked or self._test(left, *text_search(str(constant), self._few))
             if isinstance(constant, KeyedObject | TypeSet):
                 raise NotInSql
             null = matches(operator, None, constant, fold)
@@ -511,7 +466,7 @@ def _count(chain: _Chain) -> Place:
 class _Stages:
     """A query under construction: each stage either adds to the SELECT or wraps what there is in another."""
 
-    def __init__(self, compiler: _Compiler, source: _Source, predicate: Sql, cls: ClassInfo) -> None:
+    def __init__(self, compiler: _Compiler, source: RowSource, predicate: Sql, cls: ClassInfo) -> None:
         self.compiler = compiler
         self.cls = cls
         self.tables = source.tables

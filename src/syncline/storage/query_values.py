@@ -149,14 +149,16 @@ class Values:
     """Compiles comparisons of the operands of objects of ``cls``, whose row is ``c``.
 
     ``alias`` gives names that were not used before; ``predicate`` compiles the predicates of subqueries.
+    ``few``: there will be few such objects.
     """
 
     def __init__(
-        self, cls: ClassInfo, alias: Callable[[], str], predicate: Callable[[Predicate, ClassInfo], Sql]
+        self, cls: ClassInfo, alias: Callable[[], str], predicate: Callable[[Predicate, ClassInfo], Sql], few: bool
     ) -> None:
         self.cls = cls
         self.alias = alias
         self.predicate = predicate
+        self.few = few
 
     # --- comparisons (spec/sdk.md §7.4) ---
 
@@ -167,7 +169,7 @@ class Values:
         if is_plural(left) and is_plural(right) and left_quantifier is right_quantifier is None:
             raise NotInSql  # pair by pair
         if isinstance(right, Constant | ConstantList) or node.operator is Operator.TEXT:
-            test = constant_side(node)
+            test = constant_side(node, self.few)
             return self._some(self._groups(left), lambda rows: self._quantified(left_quantifier, rows, test))
         operator = Operator.EQ if node.operator is Operator.IN else node.operator
         nothing = isinstance(left, Constant) and left.value is None and operator.is_string
