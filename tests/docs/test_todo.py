@@ -6,6 +6,7 @@ import asyncio
 import importlib.util
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -57,11 +58,10 @@ class Screen:
         await self.until(lambda: self.lines == list(lines), lambda: self.lines)
 
     async def until(self, condition: Callable[[], bool], found: Callable[[], object]) -> None:
-        for _ in range(500):
-            if condition():
-                return
+        deadline = time.monotonic() + 30
+        while not condition():
+            assert time.monotonic() < deadline, f"found {found()}"
             await self.pilot.pause(0.01)
-        raise AssertionError(f"found {found()}")
 
 
 def session(todo: ModuleType, config: RealmConfiguration, story: Callable[[Screen, Realm], Any]) -> None:

@@ -208,6 +208,13 @@ def test_repr_and_description(realm: Realm) -> None:
     assert repr(dogs) == "<Results of Dog (closed)>"
 
 
+def test_repr_of_all(realm: Realm) -> None:
+    assert repr(realm.objects(Dog)) == "<Results of Dog>"
+    assert repr(realm.objects(Dog).sort("age")) == "<Results of Dog SORT(age ASC)>"
+    both = realm.objects(Dog).filter("TRUEPREDICATE").where(Dog.age > 3)
+    assert repr(both) == f"<Results of Dog where {both.description}>"
+
+
 def test_results_are_hashable_by_identity(realm: Realm) -> None:
     dogs = realm.objects(Dog)
     assert len({dogs, realm.objects(Dog)}) == 2

@@ -336,7 +336,10 @@ class Results(ResultsExchange, ResultsSummaries, ResultsSnapshots[T], ResultsFre
         if self._context.closed:
             return f"<Results of {self._binding.name} (closed)>"
         known = f" ({len(self._keys)} objects)" if self._at == self._context.changes else ""
-        return f"<Results of {self._binding.name} where {self.description}{known}>"
+        description = self.description
+        rest = description.removeprefix("TRUEPREDICATE")
+        is_condition = rest == description or rest.startswith((" AND ", " OR "))
+        return f"<Results of {self._binding.name}{f' where {description}' if is_condition else rest}{known}>"
 
     # --- writing ------------------------------------------------------------------------------------------------------
 
