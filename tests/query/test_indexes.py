@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 from tests.query.test_random_queries import check
 
-from syncline import Field, List, Model, Realm, RealmConfiguration
+from syncline import Field, List, Model, Realm, RealmConfiguration, Results
+from syncline.query.evaluator import evaluate
+from syncline.storage.query_objects import StoredObjects
 
 
 class Pet(Model):
@@ -70,7 +72,7 @@ def test_ranges_of_strings_find_what_is_not_utf_8(realm: Realm, operator: str) -
 
 
 def test_backlinks_are_looked_up(realm: Realm) -> None:
-    explained = realm.objects(Pet).filter("@links.Pet.friend.age > 3 AND @links.Pet.friends.@count == 0").explain()
+    explained = realm.objects(Pet).filter("@links.Pet.friend.price > 3 AND @links.Pet.friends.@count == 0").explain()
     assert {"Pet.friend", "Pet.friends"} <= set(explained.indexes)
 
 
@@ -97,3 +99,67 @@ def test_links_of_each_object_are_followed_to_their_few_ends(realm: Realm, text:
     assert "Pet.age" not in explained.indexes
     assert explained.plan[0] == "look at every row of Pet"
     check(realm.objects(Pet).filter(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "indexes"),
+    [
+        ("friend.age == 3", {"Pet.friend", "Pet.age"}),
+        ("friend.name BEGINSWITH 'R'", {"Pet.friend", "Pet.name"}),
+        ("friend.friend.age IN {3, 4}", {"Pet.friend", "Pet.age"}),
+        ("friend.extra > 3", {"Pet.friend", "Pet.extra"}),
+        ("friend.age BETWEEN {2, 4}", {"Pet.friend", "Pet.age"}),
+        ("friends.age == 3", {"Pet.friends", "Pet.age"}),
+        ("ANY friends.name == ANY {'Rex', 'R'}", {"Pet.friends", "Pet.name"}),
+        ("friends.friend.age < 3", {"Pet.friends", "Pet.friend", "Pet.age"}),
+        ("friend == $0", {"Pet.friend"}),
+        ("ANY friends == $0", {"Pet.friends"}),
+        ("friends IN ANY {$0, $1}", {"Pet.friends"}),
+        ("friend.friends == $0", {"Pet.friends", "Pet.friend"}),
+        ("friends.friend == $0", {"Pet.friends", "Pet.friend"}),
+        ("@links.Pet.friend.age == 3", {"Pet.age"}),
+        ("@links.Pet.friends.age == 3", {"Pet.age"}),
+        ("friend.@links.Pet.friends.id == '03'", {"Pet.friend", "Pet.id"}),
+        ("age == 3 OR friend.age == 3", {"Pet.age", "Pet.friend"}),
+        ("age IN {3, NULL}", {"Pet.age"}),
+        ("name IN {'Rex', NULL} OR friends.age == 3", {"Pet.name", "Pet.friends", "Pet.age"}),
+        ("friend.age == 3 AND friends.age == 4 AND price == NULL", {"Pet.age"}),
+    ],
+)
+def test_linked_objects_are_looked_up_first(linked: Realm, text: str, indexes: set[str]) -> None:
+    pets = linked.objects(Pet)
+    results = pets.filter(text, pets[3], pets[4])
+    explained = results.explain()
+    assert indexes <= set(explained.indexes), str(explained)
+    assert "look at every row of Pet" not in explained.plan
+    agreed(results)
+    assert len(pets.filter(text, pets[3], pets[4])) == len(results)
+    for object in list(pets)[:4]:  # of few objects, each is looked at
+        assert object.friends.filter(text, pets[3], pets[4])[:] == [each for each in object.friends if each in results]
+
+
+@pytest.mark.parametrize("text", ["friend.age == 3 AND age == 4", "age > 3 AND friends.age == 4"])
+def test_where_few_are_left_their_links_are_followed(linked: Realm, text: str) -> None:
+    results = linked.objects(Pet).filter(text)
+    assert "Pet.friends" not in results.explain().indexes
+    agreed(results)
+
+
+def agreed(results: Results[Any]) -> None:
+    reader, info = results._context.reader(), results._binding.info
+    assert list(results._all_keys()) == evaluate(results._resolve(), info, reader.keys(info), StoredObjects(reader))
+
+
+@pytest.fixture(scope="module")
+def linked() -> Iterator[Realm]:
+    with Realm.open(RealmConfiguration(in_memory=True, schema=[Pet])) as opened:
+        with opened.write():
+            made = []
+            for number in range(16):
+                values = {"id": f"{number:02}", "name": ["Rex", "R", None][number % 3], "age": number % 5}
+                pet = opened.create(Pet, {**values, "extra": number % 4 or None})
+                pet.friend = made[number * 7 % len(made)] if number % 4 else None
+                pet.friends.extend(made[number * n % len(made)] for n in (3, 5, 3)[: number % 4] if made)
+                made.append(pet)
+            opened.delete(made[6])
+        yield opened

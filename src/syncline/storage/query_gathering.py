@@ -1,4 +1,8 @@
-"""``a == 1 or a == 2 or …`` is ``a == ANY {1, 2, …}``: one list, which SQLite looks up, instead of very many terms."""
+"""Lists as SQLite can look them up in an index.
+
+``a == 1 or a == 2 or …`` is ``a == ANY {1, 2, …}``, one list instead of very many terms; and null, which no list finds,
+is asked for by itself.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from dataclasses import replace
 from syncline.query.ast import Compare, Constant, ConstantList, KeyedObject, Operator, Path, Predicate, Quantifier
 from syncline.query.type_names import TypeSet
 
-__all__ = ["gathered"]
+__all__ = ["gathered", "without_null"]
 
 
 def gathered(terms: tuple[Predicate, ...]) -> list[Predicate]:
@@ -32,3 +36,15 @@ def _one_of(terms: list[Predicate]) -> Compare:
     comparisons = [term for term in terms if isinstance(term, Compare)]
     values = tuple(term.right.value for term in comparisons if isinstance(term.right, Constant))
     return replace(comparisons[0], operator=Operator.IN, right=ConstantList(values, Quantifier.ANY))
+
+
+def without_null(node: Compare) -> list[Predicate] | None:
+    """``a == NULL`` and ``a IN {…}``, of which one must hold, for a list with null in it; None for any other."""
+    match node:
+        case Compare(Operator.EQ | Operator.IN, left, ConstantList(values, None | Quantifier.ANY as quantifier)) if (
+            None in values and len(values) > 1
+        ):
+            rest = ConstantList(tuple(value for value in values if value is not None), quantifier)
+            return [Compare(Operator.EQ, left, Constant(None), node.fold), replace(node, right=rest)]
+        case _:
+            return None

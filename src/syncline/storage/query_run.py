@@ -83,7 +83,9 @@ def _found(
 
 
 #: What SQLite says of statements that are right, but too large for it.
-_TOO_LARGE: Final = ("too many ", "at most ", "Expression tree is too large", "parser stack overflow")
+_TOO_LARGE: Final = (
+    "too many ", "at most ", "Expression tree is too large", "parser stack overflow", "Recursion limit"
+)  # fmt: skip
 
 
 def _check_too_large(error: apsw.SQLError) -> None:

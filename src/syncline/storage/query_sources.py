@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from syncline.query.ast import Query
+from syncline.query.ast import And, Query
 from syncline.query.text import Fold
 from syncline.storage.catalogue import ClassInfo, PropertyInfo
 from syncline.storage.query_leaves import TRUE, Place, Sql, bare, in_test
+from syncline.storage.query_lookups import is_lookup
 from syncline.storage.query_ranges import ranges_an_index
 from syncline.storage.refs import CollectionRef, ObjectRef
 from syncline.values import kinds
@@ -24,19 +25,20 @@ _FEW: Final = 1_000
 @dataclass(frozen=True)
 class RowSource:
     """Where the objects come from: all of a class, the elements of one list, set or dictionary of links, or the objects
-    that link to one object. ``few``: a few objects of a class.
+    that link to one object. ``few``: a few objects of a class; ``whole``: all of them.
     """
 
     tables: str
     condition: Sql
     order: str
     few: bool = False
+    whole: bool = False
 
 
 def source_of(cls: ClassInfo, collection: tuple[PropertyInfo, CollectionRef | ObjectRef] | None) -> RowSource:
     """All objects of a class; or those in a collection of links, or that link to an object through a property."""
     if collection is None:
-        return RowSource(f"{cls.table} c", TRUE, "c.k")
+        return RowSource(f"{cls.table} c", TRUE, "c.k", whole=True)
     prop, ref = collection
     if isinstance(ref, ObjectRef):
         return RowSource(f"({_linking(prop, ref)}) s, {cls.table} c", Sql("(c.k = s.o)"), "c.k")
@@ -58,8 +60,11 @@ def ordered_source(
     source = source_of(cls, collection)
     if among is not None:
         condition = bare(in_test(Place(kinds.INT, "c.k"), among, Fold.NOTHING))  # bare: looked up by key
-        return replace(source, condition=condition, few=len(among) <= _FEW)
-    return replace(source, order="+c.k") if collection is None and ranges_an_index(query.predicate) else source
+        return replace(source, condition=condition, few=len(among) <= _FEW, whole=False)
+    predicate = query.predicate
+    terms = predicate.terms if isinstance(predicate, And) else (predicate,)
+    helped = ranges_an_index(predicate) or any(map(is_lookup, terms))
+    return replace(source, order="+c.k") if source.whole and helped else source
 
 
 def _linking(prop: PropertyInfo, target: ObjectRef) -> str:

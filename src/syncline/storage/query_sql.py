@@ -54,7 +54,7 @@ from syncline.query.type_names import TypeSet
 from syncline.storage.catalogue import ClassInfo, PropertyInfo
 from syncline.storage.columns import encode_scalar
 from syncline.storage.query_comparisons import NotInSql
-from syncline.storage.query_gathering import gathered
+from syncline.storage.query_gathering import gathered, without_null
 from syncline.storage.query_leaves import (
     FALSE,
     TRUE,
@@ -69,6 +69,7 @@ from syncline.storage.query_leaves import (
     order_terms,
     pair_test,
 )
+from syncline.storage.query_lookups import finds_directly, is_lookup, looked_up
 from syncline.storage.query_ranges import text_range
 from syncline.storage.query_sources import RowSource, ordered_source, source_of
 from syncline.storage.query_text import linked_search, text_search
@@ -115,7 +116,7 @@ def compile_query(
     try:
         return Compiled(_keys_query(query, cls, source))
     except NotInSql:
-        compiler = _Compiler(cls, few=source.few)
+        compiler = _Compiler(cls, few=source.few, whole=source.whole)
         where, rest = _superset(compiler, query.predicate)
         keys = _Stages(compiler, source, where, cls).keys()
         return Compiled(keys, Query(rest, query.stages))
@@ -153,7 +154,7 @@ def keys_query(
 
 
 def _keys_query(query: Query, cls: ClassInfo, source: RowSource) -> Sql:
-    compiler = _Compiler(cls, few=source.few)
+    compiler = _Compiler(cls, few=source.few, whole=source.whole)
     stages = _Stages(compiler, source, compiler.condition(query.predicate), cls)
     for stage in merged_stages(query.stages):
         stages.add(stage)
@@ -168,7 +169,11 @@ def count_query(
         keys = keys_query(query, cls, collection)
         return Sql(f"SELECT count(*) FROM ({keys.text})", keys.parameters)
     source = source_of(cls, collection)
-    terms = [term for term in (source.condition, _Compiler(cls).condition(query.predicate)) if term != TRUE]
+    terms = [
+        term
+        for term in (source.condition, _Compiler(cls, whole=source.whole).condition(query.predicate))
+        if term != TRUE
+    ]
     if not terms:  # SQLite knows how many rows a table has, unless it is asked under what condition
         return Sql(f"SELECT count(*) FROM {source.tables}")
     where = combine("AND", terms)
@@ -188,7 +193,11 @@ def rows_query(
         keys = compiled.keys
         return Sql(f"({keys.text}) q JOIN {cls.table} c ON c.k = q.k", keys.parameters), TRUE
     source = source_of(cls, collection)
-    where = [term for term in (source.condition, _Compiler(cls).condition(query.predicate)) if term != TRUE]
+    where = [
+        term
+        for term in (source.condition, _Compiler(cls, whole=source.whole).condition(query.predicate))
+        if term != TRUE
+    ]
     return Sql(source.tables), combine("AND", where)
 
 
@@ -197,8 +206,8 @@ def rows_query(
 
 @dataclass(frozen=True)
 class _Chain:
-    """Tables that a walk over links joins, in this order, the conditions that tie them to row ``c`` and to each other, and
-    where it ends: the alias of the last row. ``plural``: it may lead to several rows.
+    """Tables that a walk over links joins, in this order, the conditions that tie them to row ``c`` and to each other,
+    and where it ends: the alias of the last row. ``plural``: it may lead to several rows.
     """
 
     tables: tuple[str, ...]
@@ -221,10 +230,13 @@ class _Chain:
 
 class _Compiler:
     """Compiles predicates on row ``c`` of ``cls``; ``numbers`` are those of the aliases it uses. ``few``: there will be
-    few such rows.
+    few such rows; ``whole``: those of all objects of the class.
     """
 
-    def __init__(self, cls: ClassInfo, numbers: Iterator[int] | None = None, few: bool = False) -> None:
+    def __init__(
+        self, cls: ClassInfo, numbers: Iterator[int] | None = None, few: bool = False, whole: bool = False
+    ) -> None:
+        self._whole = whole
         self._numbers = numbers if numbers is not None else count(1)
         self._few = few
         inside = partial(_Compiler, numbers=self._numbers, few=few)
@@ -234,13 +246,21 @@ class _Compiler:
         """A table alias not used before."""
         return f"t{next(self._numbers)}"
 
-    def condition(self, node: Predicate) -> Sql:
-        """A predicate as the condition of WHERE, which may be NULL instead of 0, so that SQLite can use indexes."""
+    def condition(self, node: Predicate, found: bool = False) -> Sql:
+        """A predicate as the condition of WHERE, which may be NULL instead of 0, so that SQLite can use indexes.
+
+        ``found``: other conditions leave few objects already.
+        """
         match node:
             case And(terms):
-                return combine("AND", [self.condition(term) for term in terms])
+                found = found or any(map(finds_directly, terms))
+                return combine("AND", [self.condition(term, found) for term in terms])
             case Or(terms):
-                return combine("OR", [self.condition(term) for term in gathered(terms)])
+                return combine("OR", [self.condition(term, found) for term in gathered(terms)])
+            case _ if self._whole and not found and is_lookup(node):
+                return looked_up(node, self.alias, lambda cls, own: _Compiler(cls, self._numbers).condition(own))
+            case Compare(_, Path() as path, ConstantList()) if _is_own(path) and (apart := without_null(node)):
+                return combine("OR", [self.condition(term, found) for term in apart])
             case Between(Path() as path, Constant() as low, Constant() as high) if _is_own(path):
                 lower = self.condition(Compare(Operator.GE, path, low))
                 return combine("AND", [lower, self.condition(Compare(Operator.LE, path, high))])
