@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import json
-from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -33,7 +32,7 @@ def test_the_page_names_each_case_exactly_once() -> None:
 def test_our_peers_converge_and_the_page_says_why(part: int) -> None:
     named = named_on(PAGE.read_text(encoding="utf-8"))
     with Fixtures(read_fixtures(VECTORS / "fixtures.json")) as fixtures:
-        for case in islice(read_cases(TROUBLE), part * EVERY, None, 2 * EVERY):
+        for case in read_cases(TROUBLE, part * EVERY, 2 * EVERY):
             trouble = examine(case.fields, fixtures)
             assert trouble.differences[0] is named[case.name], case.name
 

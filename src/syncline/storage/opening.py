@@ -162,4 +162,5 @@ def _create(connection: apsw.Connection, settings: FileSettings, history: bool) 
         system.create_tables(connection, meta, settings.clock() // 1_000_000)
         connection.pragma("application_id", APPLICATION_ID)
         connection.pragma("user_version", FORMAT)
-    sync_directory(settings.path)
+    if settings.durable:
+        sync_directory(settings.path)

@@ -98,16 +98,20 @@ def kind_of(fields: Mapping[str, Json]) -> Kind:
     return Kind.UNKNOWN
 
 
-def read_cases(path: Path) -> Iterator[Case]:
-    """The cases of a file, in order. Raises VectorFileError for what is no such file, naming the line."""
+def read_cases(path: Path, first: int = 0, every: int = 1) -> Iterator[Case]:
+    """The cases of a file, in order: all, or from the one with index ``first`` on each ``every``-th.
+
+    Raises VectorFileError for what is no such file, naming the line.
+    """
     text = _read_text(path)
     if text.lstrip()[:1] == "[":
-        for number, fields in enumerate(_parse(path, text, "the file"), 1):
+        listed = list(enumerate(_parse(path, text, "the file"), 1))
+        for number, fields in listed[first::every]:
             yield _case(path, number, fields)
         return
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
-            yield _case(path, number, _parse(path, line, f"line {number}"))
+    lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+    for number, line in lines[first::every]:
+        yield _case(path, number, _parse(path, line, f"line {number}"))
 
 
 def read_fixtures(path: Path) -> dict[int, Mapping[str, Json]]:
