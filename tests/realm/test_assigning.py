@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +16,7 @@ from syncline import (
     Field,
     IllegalOperationError,
     InvalidatedObjectError,
+    InvalidDictionaryKeyError,
     InvalidPropertyError,
     List,
     MissingPrimaryKeyError,
@@ -438,6 +439,56 @@ def test_assigning_adds_unmanaged_objects(realm: Realm) -> None:
     with pytest.raises(ObjectAlreadyExistsError, match=r"exists already"):
         note.dog = Dog(name="Rex")
     assert note.dog.name == "Bo"
+
+
+# --- what is refused leaves everything as it was (6.6) ----------------------------------------------------------------
+
+REFUSED: dict[str, tuple[Callable[[Dog, Note], object], type[Exception]]] = {
+    "a list": (lambda dog, note: setattr(note, "lines", ["a", 5]), TypeMismatchError),
+    "a list of objects": (lambda dog, note: setattr(dog, "friends", [Dog(name="new"), 5]), TypeMismatchError),
+    "a set": (lambda dog, note: setattr(dog, "colours", ["a", 5]), TypeMismatchError),
+    "a dictionary": (lambda dog, note: setattr(dog, "scores", {"b": 1, "c": "x"}), TypeMismatchError),
+    "a key": (lambda dog, note: setattr(dog, "scores", {"b": 1, "$c": 1}), InvalidDictionaryKeyError),
+    "embedded": (lambda dog, note: setattr(dog, "tag", {"text": 5}), TypeMismatchError),
+    "embedded, missing": (lambda dog, note: setattr(dog, "tag", {}), MissingPropertyValueError),
+    "embedded, in memory": (lambda dog, note: setattr(dog, "tag", Tag()), MissingPropertyValueError),
+    "embedded, unknown": (lambda dog, note: setattr(dog, "tag", {"text": "x", "size": 1}), InvalidPropertyError),
+    "embedded, inside": (lambda dog, note: setattr(dog, "tag", {"text": "x", "inner": ["y"]}), TypeMismatchError),
+    "embedded in a list": (lambda dog, note: setattr(dog, "tags", [{"text": "x"}, {"text": 1}]), TypeMismatchError),
+    "one of a list": (lambda dog, note: dog.tags.__setitem__(0, {"text": 1}), TypeMismatchError),  # type: ignore[call-overload]
+    "one more": (lambda dog, note: dog.tags.append({"text": 1}), TypeMismatchError),  # type: ignore[arg-type]
+    "several more": (lambda dog, note: dog.tags.extend([{"text": "x"}, {"text": 1}]), TypeMismatchError),  # type: ignore[list-item]
+    "a slice": (lambda dog, note: note.lines.__setitem__(slice(0, 1), ["a", 5]), TypeMismatchError),
+    "members": (lambda dog, note: dog.colours.update(["a", 5]), TypeMismatchError),  # type: ignore[list-item]
+    "Mixed": (lambda dog, note: setattr(dog, "extra", [1, {"a": [object()]}]), TypeMismatchError),
+    "Mixed, a key": (lambda dog, note: setattr(dog, "extra", {"a": 1, "b": {"c.d": 1}}), InvalidDictionaryKeyError),
+    "Mixed, a set": (lambda dog, note: setattr(dog, "extra", [1, [{2}]]), IllegalOperationError),
+    "Mixed, a new object": (lambda dog, note: setattr(dog, "extra", [Dog(name="new"), object()]), TypeMismatchError),
+    "inside a Mixed": (lambda dog, note: dog.extra.append([object()]), TypeMismatchError),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_is_refused_leaves_everything_as_it_was(realm: Realm, what: str) -> None:
+    values = {"tag": {"text": "t", "inner": [1]}, "tags": [{"text": "a"}, {"text": "b"}], "extra": ["old"]}
+    dog = realm.create(Dog, name="Rex", colours=["red"], scores={"a": 1}, friends=[{"name": "Bo"}], **values)
+    note = realm.create(Note, text="x")
+    tag, extra, before = dog.tag, dog.extra, mark(realm)
+    action, error = REFUSED[what]
+    with pytest.raises(error):
+        action(dog, note)
+    assert recorded(realm, before) == []
+    assert len(realm.objects(Dog)) == 2
+    assert (dog.tag is tag, tag and tag.text, list(extra)) == (True, "t", ["old"])
+    assert ([each.text for each in dog.tags], dog.scores, list(note.lines)) == (["a", "b"], {"a": 1}, ["first"])
+
+
+def test_what_fails_in_the_middle_is_seen_as_it_is(realm: Realm) -> None:
+    dog = realm.create(Dog, name="Rex", extra=["old"], tags=[{"text": "a"}])
+    old = dog.extra
+    with pytest.raises(ObjectAlreadyExistsError):
+        dog.extra = [[1], Dog(name="Rex")]
+    assert (len(dog.extra), len(old), list(old[0])) == (1, 1, [1])
 
 
 def test_dictionaries_have_text_keys(realm: Realm) -> None:

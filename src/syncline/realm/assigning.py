@@ -7,7 +7,8 @@ worked out in :mod:`syncline.realm.plans`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -27,6 +28,7 @@ from syncline.realm.models import Model
 from syncline.realm.plans import NO_DEFAULTS, Initial, Plan, default_of
 from syncline.realm.schema import MISSING
 from syncline.realm.spots import DictionarySpot, ListInsertSpot, ListSetSpot, PropertySpot, Spot, built_in_place
+from syncline.realm.verifying import verify, verify_elements
 from syncline.storage.catalogue import PropertyInfo
 from syncline.storage.refs import CollectionRef, ObjectRef
 from syncline.values import kinds
@@ -65,6 +67,7 @@ class Assigner:
         self.ignore_unknown = ignore_unknown
         #: create and add copy objects of other Realms; assigning a value does not
         self.copies = False
+        self._is_verified = False
         self._copiers: dict[Any, Copier] = {}
         self._depth = 0
         self._deferred: list[Callable[[], None]] = []
@@ -242,6 +245,30 @@ class Assigner:
         """The object that an upsert means; None if it has to be made."""
         return None if plan.key is None else self.context.writing().find(plan.binding.info, key)
 
+    @property
+    def replaces(self) -> bool:
+        """Whether an embedded object takes the place of the one that is there, instead of changing it."""
+        return self.mode is not UpdateMode.MODIFIED
+
+    @contextmanager
+    def _verified(self, verification: Callable[[], None]) -> Iterator[None]:
+        """First see whether what is to be written can be, if that was not seen with what it is a part of.
+
+        What fails nevertheless may have been done in part: what was read before is read anew.
+        """
+        if self._is_verified:
+            yield
+            return
+        verification()
+        self._is_verified = True
+        try:
+            yield
+        except BaseException:
+            self.context.touch()
+            raise
+        finally:
+            self._is_verified = False
+
     # --- values -------------------------------------------------------------------------------------------------------
 
     def _write(self, binding: Binding, key: int, values: Mapping[str, Any]) -> None:
@@ -289,32 +316,39 @@ class Assigner:
         """Put a value of any form into a spot that holds values of ``place``."""
         if not built_in_place(place, value):
             spot.set(converter.store(value, self.context))
-        elif place.embedded:
-            value = self._embeddable(converter, value)
-            self.fill_embedded(spot.set_embedded(), value)
-        else:
-            collection = _collection_for(value)
-            elements = dict(value) if collection == kinds.DICTIONARY_COLLECTION else list(value)
-            reference = spot.set_collection(collection)
-            self.fill(reference, converter, self.context.writing().element(reference), elements)
+            return
+        with self._verified(lambda: verify(self, converter, place, value)):
+            if place.embedded:
+                value = self._embeddable(converter, value)
+                self.fill_embedded(spot.set_embedded(), value)
+            else:
+                collection = _collection_for(value)
+                elements = dict(value) if collection == kinds.DICTIONARY_COLLECTION else list(value)
+                reference = spot.set_collection(collection)
+                self.fill(reference, converter, self.context.writing().element(reference), elements)
 
-    def _embeddable(self, converter: Converter, value: Any) -> Any:
-        """What an embedded object is made of; create and add copy one that has a parent. Raises for anything else."""
+    def check_embeddable(self, converter: Converter, value: Any) -> None:
+        """Raise for what no embedded object can be made of: what has a parent, unless create and add copy it."""
         if isinstance(value, Model):
             if type(value)._info.stored_name != converter.type.target:
                 raise ObjectTypeMismatchError(
                     f"{converter.where}: expected {converter.type.target}, got {describe(value)}"
                 )
-            if self.is_foreign(value):
-                return self._copy(value)
-            if value.is_managed and self.copies:
-                return _plain(value)
-            if value.is_managed:
+            if value.is_managed and not self.copies:
                 raise IllegalOperationError(
                     f"{converter.where}: {value!r} has a parent already; embedded objects have one"
                 )
         elif not isinstance(value, Mapping):
             raise TypeMismatchError(f"{converter.where}: expected {converter.type.target}, got {describe(value)}")
+
+    def _embeddable(self, converter: Converter, value: Any) -> Any:
+        """What an embedded object is made of; create and add copy one that has a parent. Raises for anything else."""
+        self.check_embeddable(converter, value)
+        if isinstance(value, Model):
+            if self.is_foreign(value):
+                return self._copy(value)
+            if value.is_managed:
+                return _plain(value)
         return value
 
     def fill_embedded(self, child: ObjectRef, value: Mapping[str, Any] | Model) -> None:
@@ -354,11 +388,18 @@ class Assigner:
         if reference.kind == kinds.DICTIONARY_COLLECTION:
             if not isinstance(value, Mapping):
                 raise TypeMismatchError(f"{converter.where}: expected a dictionary, got {describe(value)}")
-            self._fill_dictionary(reference, converter, place, dict(value))
-        elif reference.kind == kinds.SET_COLLECTION:
-            self._fill_set(reference, converter, list(value))
+            elements: Any = dict(value)
         else:
-            self._fill_list(reference, converter, place, list(value))
+            elements = list(value)
+        # scalars in lists and sets are all converted before the first is written
+        known = place.type not in (kinds.LINK, kinds.MIXED) and reference.kind != kinds.DICTIONARY_COLLECTION
+        with self._verified(lambda: None if known else verify_elements(self, converter, place, elements)):
+            if reference.kind == kinds.DICTIONARY_COLLECTION:
+                self._fill_dictionary(reference, converter, place, elements)
+            elif reference.kind == kinds.SET_COLLECTION:
+                self._fill_set(reference, converter, elements)
+            else:
+                self._fill_list(reference, converter, place, elements)
         self._wrote(place)
 
     def _wrote(self, place: PropertyInfo) -> None:
@@ -418,9 +459,6 @@ class Assigner:
         self, reference: CollectionRef, converter: Converter, place: PropertyInfo, values: dict[Any, Any]
     ) -> None:
         tx = self.context.writing()
-        for key in values:
-            if not isinstance(key, str):
-                raise TypeMismatchError(f"{converter.where}: the keys of a dictionary are str, got {describe(key)}")
         if self.mode is not UpdateMode.MODIFIED:
             tx.dict_clear(reference)
         for key, value in values.items():

@@ -13,6 +13,7 @@ from syncline.realm.live import LiveCollection, equality_key
 from syncline.realm.models import collection_annotations
 from syncline.realm.results import Results
 from syncline.realm.spots import ListInsertSpot, ListSetSpot, built_in_place
+from syncline.realm.verifying import verify_elements
 from syncline.values import kinds
 
 if TYPE_CHECKING:
@@ -144,6 +145,7 @@ class List(SummarizedCollection, MutableSequence[T]):
         tx = self._write()
         given = list(values)
         if any(built_in_place(self._place, value) for value in given):
+            verify_elements(self._context.assigner(), self._converter, self._place, given)
             for value in given:
                 self.append(value)
             return
@@ -174,6 +176,7 @@ class List(SummarizedCollection, MutableSequence[T]):
         self._after_removal()
 
     def _set_slice(self, index: slice, values: list[Any]) -> None:
+        verify_elements(self._context.assigner(), self._converter, self._place, values)
         start, stop, step = index.indices(len(self))
         if step != 1:
             places = range(start, stop, step)

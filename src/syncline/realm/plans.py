@@ -136,6 +136,13 @@ class Plan:
             raise _missing(self.binding.name, missing)
         return initial, used
 
+    def check_required(self, values: Mapping[str, Any], defaults: Mapping[str, Any] = NO_DEFAULTS) -> None:
+        """Raise MissingPropertyValueError if a value is missing."""
+        names = [each.name for each in self.plain if each.default is _REQUIRED]
+        missing = [name for name in names if name not in values and name not in defaults]
+        if missing:
+            raise _missing(self.binding.name, missing)
+
     def key_of(self, values: Mapping[str, Any], defaults: Mapping[str, Any]) -> Any:
         """The primary key given, or the model's default for it (spec/sdk.md §6.1); None for a class without."""
         attribute = self.key

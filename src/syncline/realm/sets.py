@@ -201,10 +201,10 @@ class Set(SummarizedCollection, MutableSet[T]):
 
     def update(self, *others: Iterable[T]) -> None:
         """Add every element of ``others``."""
-        self._write()
-        for other in others:
-            for value in list(other):
-                self.add(value)
+        tx = self._write()
+        for value in [self._converter.store(value, self._context) for other in others for value in other]:
+            tx.set_insert(self._reference, value)
+        self._changed()
 
     def intersection_update(self, *others: Iterable[Any]) -> None:
         """Keep only what is in all of ``others``."""

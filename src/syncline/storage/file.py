@@ -123,8 +123,8 @@ class RealmFile:
         (``rlm_history``); fixed when the file is created, None = as it is (new file: ``new_history``). ``read_only``:
         nothing is ever written, the file must exist. ``keep_asymmetric``: objects of asymmetric classes survive their
         commit (a server's state). ``may_upgrade``: whether a file that an older Syncline has made gets what it lacks;
-        otherwise FormatUpgradeRequiredError. ``clock``: used for commit times. ``vfs``: name of a registered SQLite VFS (fault
-        injection). Where the file is open already, the first opener's clock, vfs and keep_asymmetric count.
+        otherwise FormatUpgradeRequiredError. ``clock``: used for commit times. ``vfs``: name of a registered SQLite VFS
+        (fault injection). Where the file is open already, the first opener's clock, vfs and keep_asymmetric count.
 
         Raises FileError (no such directory, no permission, missing and ``create`` False), InvalidDatabaseError,
         NewerFormatError, DecryptionFailedError, ConfigurationError (length of the key), MismatchedConfigError (open
