@@ -131,7 +131,7 @@ class DeviceProcess:
         assert self._process.stdout is not None
         for line in self._process.stdout:
             self._lines.put(json.loads(line))
-        self._lines.put({"failed": "the process ended"})
+        self._lines.put({"failed": f"the process ended with status {self._process.wait()}"})
 
     def begin(self, do: str, **arguments: Any) -> None:
         """Send a command without waiting for its answer."""
