@@ -42,6 +42,8 @@ class Recorder:
         self._structure = 0
         self._objects: dict[tuple[int, int], Address] = {}
         self._nodes: dict[int, Address] = {}
+        #: where the last element was found in a list
+        self._near = 0
 
     def add(self, instruction: Instruction, address: Address) -> None:
         """Record an instruction that acts at ``address``."""
@@ -132,8 +134,14 @@ class Recorder:
     def _find_element(self, ref: CollectionRef, prop: PropertyInfo, number: int) -> int | str:
         """The index or key at which a collection holds an embedded object or (in a Mixed) a node."""
         if ref.kind == LIST_COLLECTION:
-            for index, cell in enumerate(self._workspace.list_buffer(ref).load()):
+            cells = self._workspace.list_buffer(ref).load()
+            for index in (len(cells) - 1, self._near, self._near + 1):  # what is built, and what is gone through
+                if 0 <= index < len(cells) and holds(prop, cells[index], number):
+                    self._near = index
+                    return index
+            for index, cell in enumerate(cells):
                 if holds(prop, cell, number):
+                    self._near = index
                     return index
         else:
             for place, cell in self._workspace.members(ref):
