@@ -25,11 +25,16 @@ def opened(description: dict[str, dict[str, str]]) -> Realm:
     classes = []
     for name, properties in description.items():
         listed = [
-            Property(each, text, primary_key=each == "id", index="fulltext" if each == "words" else False)
+            Property(each, text, primary_key=each == "id", index="fulltext" if each == "words" else indexed(each, text))
             for each, text in properties.items()
         ]
         classes.append(ObjectSchema(name, listed))
     return Realm.open(RealmConfiguration(in_memory=True, schema=classes))
+
+
+def indexed(name: str, text: str) -> bool:
+    """Every other property that can have an index has one."""
+    return name[1:] in ("0", "2") and text.rstrip("?") in ("int", "bool", "string", "date", "objectId", "uuid", "mixed")
 
 
 def fill(realm: Realm, data: st.DataObject) -> None:
