@@ -312,6 +312,14 @@ def test_a_version_that_does_not_fit_is_not_moved_to(realm: Realm) -> None:
     assert realm._context.file.is_closed
 
 
+async def until(condition: Callable[[], object]) -> None:
+    for _ in range(4000):
+        if condition():
+            return
+        await asyncio.sleep(0.005)
+    raise AssertionError("it never happened")
+
+
 # --- a group of commits that is lost ----------------------------------------------------------------------------------
 
 
@@ -327,8 +335,7 @@ def test_of_a_group_that_was_not_stored_nothing_is_told(tmp_path: Path, quietly:
             with realm.write():
                 a.numbers = [1, 2, 3]  # type: ignore[assignment]
             tokens = [a.numbers.observe(numbers), realm.objects(Dog).where(Dog.age > 3).observe(old)]
-            while not old.changes:
-                await asyncio.sleep(0.001)
+            await until(lambda: old.changes and numbers.changes)
             numbers.take(), old.take()
             writer = realm._context.file.writer
 
@@ -350,10 +357,7 @@ def test_of_a_group_that_was_not_stored_nothing_is_told(tmp_path: Path, quietly:
             writer.finish_group = fails  # type: ignore[method-assign]
             for _ in range(2):
                 realm.async_begin(prepend)
-            for _ in range(500):
-                await asyncio.sleep(0.002)
-                if old.changes and numbers.changes:
-                    break
+            await until(lambda: old.changes and numbers.changes)
             assert [change.insertions for change in old.take()] == [(0,)]
             (change,) = numbers.take()
             mirror = [1, 2, 3]
@@ -412,3 +416,16 @@ def test_a_token_may_become_invalid_in_the_middle_of_a_round(realm: Realm) -> No
         token.observer = observer  # type: ignore[attr-defined]
         realm.refresh()
         assert log.take() == [CollectionChange((), (1,))] * 2
+
+
+def test_what_cannot_be_called_is_no_observer(realm: Realm) -> None:
+    async def coroutine(observed: Any, change: Any) -> None:
+        """It would never be awaited."""
+
+    observers: list[Callable[[Any], object]] = [realm.objects(Dog).observe, dog(realm, "a").observe, realm.observe]
+    for observe in observers:
+        for callback, message in ((None, "got None"), (5, "got 5"), (coroutine, "a plain function")):
+            with pytest.raises(TypeError, match=message):
+                observe(callback)
+    realm.refresh()
+    assert not realm._context.observers.any

@@ -8,6 +8,7 @@ round has not told yet.
 
 from __future__ import annotations
 
+import inspect
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import contextmanager
@@ -215,6 +216,7 @@ class Observers:
             )
 
     def _add(self, observer: Observer, keep: bool) -> NotificationToken:
+        _check_callback(observer.listener)
         token = ObserverToken(self, observer, len(self.context.pending))
         self._keep(token, keep)
         self._tokens.append(ref(token))
@@ -233,6 +235,7 @@ class Observers:
     def observe_realm(self, listener: Listener, keep: bool = False) -> NotificationToken:
         """See :meth:`Realm.observe`."""
         self._check()
+        _check_callback(listener)
         token = _RealmToken(self, listener)
         self._keep(token, keep)
         self._realm_tokens.append(ref(token))
@@ -490,6 +493,16 @@ class Observers:
         self._tokens, self._realm_tokens = [], []
         self._due.clear()
         self._before.release()
+
+
+def _check_callback(listener: Listener) -> None:
+    """Raises TypeError for what cannot be called in a round of notifications."""
+    if isinstance(listener, Inbox):
+        return
+    if not callable(listener):
+        raise TypeError(f"observe() takes a function to be called, got {listener!r}")
+    if inspect.iscoroutinefunction(listener):
+        raise TypeError("observe() takes a plain function; in a coroutine use 'async for change in ….changes():'")
 
 
 def _call(listener: Callable[[Any, Any], object], observed: Any, change: Any, errors: list[Exception]) -> None:
