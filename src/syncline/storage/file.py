@@ -473,11 +473,14 @@ class RealmFile:
         self._check_open()
         with translating(self.path), self._looking_guard:
             self._looker = threading.get_ident()
+            connection = None
             try:
                 self._check_open()
-                with self._pool.lend() as connection:
-                    yield connection
+                connection = self._pool.borrow()
+                yield connection
             finally:
+                if connection is not None:
+                    self._pool.give_back(connection)
                 self._looker = 0
                 if self._closes_after_look:
                     self._closes_after_look = False

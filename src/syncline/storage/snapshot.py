@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from types import TracebackType
 from typing import Final
 
@@ -133,16 +132,16 @@ class SnapshotPool:
         except IndexError:
             return self._connect()
 
-    @contextmanager
-    def lend(self) -> Iterator[apsw.Connection]:
-        """A connection outside of any transaction, for a while."""
+    def borrow(self) -> apsw.Connection:
+        """A connection outside of any transaction, to be given back."""
         connection = self._take_idle()
         self._lent.append(connection)
-        try:
-            yield connection
-        finally:
-            self._lent.remove(connection)
-            self._keep(connection)
+        return connection
+
+    def give_back(self, connection: apsw.Connection) -> None:
+        """The end of :meth:`borrow`."""
+        self._lent.remove(connection)
+        self._keep(connection)
 
     def begin_anew(self, write_back: Callable[[], bool]) -> bool:
         """Have ``write_back`` empty the write-ahead log, and nobody here need it any more; whether that was possible.

@@ -132,6 +132,8 @@ class World:
 
     def _bring_back(self) -> None:
         """Restart what lost power."""
+        if not self._survivals:
+            return
         for device in self.devices:
             if device.disk.is_off:
                 self.counts["device crashes"] += 1
