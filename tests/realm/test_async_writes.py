@@ -399,6 +399,30 @@ def test_grouped_commits_share_one_way_to_the_disk(tmp_path: Path, monkeypatch: 
     assert len(on_a_loop(tmp_path, test)) == 46
 
 
+def test_a_block_that_awaits_is_in_no_group(tmp_path: Path) -> None:
+    """It ends its transaction later, when those of the group before it have to be stored."""
+
+    async def test(realm: Realm) -> None:
+        async def awaits(name: str) -> None:
+            async with realm.write_async():
+                realm.create(Dog, name=name)
+                await asyncio.sleep(0.005)
+                realm.create(Dog, name=f"{name} too")
+
+        with Writer(tmp_path) as writer:
+            first = realm.write_soon(maker(realm, "a"), allow_grouping=True)
+            dropped = realm.write_soon(maker(realm, "nobody"), allow_grouping=True)
+            second = asyncio.create_task(awaits("b"))
+            await asyncio.sleep(0.005)
+            third = realm.write_soon(maker(realm, "c"), allow_grouping=True)
+            assert dropped.cancel()
+            writer.let_go()
+            await asyncio.gather(first, second, third)
+        assert not realm.has_pending_async_work
+
+    assert on_a_loop(tmp_path, test) == ["a", "b", "b too", "c", "elsewhere"]
+
+
 def test_a_block_that_fails_leaves_the_group_before_it(tmp_path: Path) -> None:
     async def test(realm: Realm) -> None:
         def fails() -> None:

@@ -189,6 +189,11 @@ class AsyncWrites:
                 return block
         return None
 
+    def _goes_on(self) -> bool:
+        """Whether the next block may run in the same group: not one that ends its transaction later."""
+        following = next((block for block in self._queue if not block.is_dropped()), None)
+        return following is not None and not following.stays_open
+
     def _run(self, tx: WriteTransaction) -> None:
         """Run blocks: one, and more as long as they commit in a group."""
         context = self._context
@@ -201,7 +206,7 @@ class AsyncWrites:
                     context.rollback()
                     break
                 self._run_block(block)
-                if block.stays_open or context.closed or context.group is None or not self._queue:
+                if block.stays_open or context.closed or context.group is None or not self._goes_on():
                     break
                 context.adopt(context.file.begin_next(), relaxed=True)
             if context.tx is None and not context.closed:
