@@ -26,6 +26,8 @@ class MemberBuffer:
         self._complete = is_new
         #: SQLite may still have members from before a clear
         self._emptied = False
+        #: the place that was written last
+        self._newest: Place | None = None
 
     @property
     def is_dirty(self) -> bool:
@@ -51,6 +53,7 @@ class MemberBuffer:
     def put(self, place: Place, cell: Cell) -> None:
         """Create or replace the member at a place."""
         self._known[place] = cell
+        self._newest = place
         self._written.add(place)
 
     def erase(self, place: Place) -> None:
@@ -64,6 +67,11 @@ class MemberBuffer:
         self._written.clear()
         self._complete = True
         self._emptied = True
+
+    def newest(self) -> tuple[Place, Cell] | None:
+        """The member that was written last, with its place, while it is there."""
+        cell = None if self._newest is None else self._known.get(self._newest)
+        return None if self._newest is None or cell is None else (self._newest, cell)
 
     def members(self) -> list[tuple[Place, Cell]]:
         """All members with their places, ascending."""

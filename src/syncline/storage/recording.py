@@ -144,6 +144,9 @@ class Recorder:
                     self._near = index
                     return index
         else:
+            newest = self._workspace.member_buffer(ref).newest()
+            if newest is not None and holds(prop, newest[1], number):
+                return text_from_sql(newest[0])
             for place, cell in self._workspace.members(ref):
                 if holds(prop, cell, number):
                     return text_from_sql(place)
