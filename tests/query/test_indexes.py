@@ -163,3 +163,19 @@ def linked() -> Iterator[Realm]:
                 made.append(pet)
             opened.delete(made[6])
         yield opened
+
+
+def test_an_index_gives_the_order_of_a_sort(linked: Realm) -> None:
+    pets = linked.objects(Pet)
+    for key in ("name", "age", "id", "seen"):
+        for results in (pets.sort(key), pets.sort(key, descending=True), pets.sort(key).limit(5)):
+            assert "sort" not in results.explain().plan, str(results.explain())
+            agreed(results)
+    with linked.write() as transaction:
+        linked.create(Pet, {"id": "\udcff", "name": "S\udc80", "age": 1})  # not UTF-8, between the others
+        linked.create(Pet, {"id": "99", "name": "T", "age": 1})
+        assert "sort" in pets.sort("name").explain().plan
+        assert [pet.name for pet in pets.sort("name", descending=True)[:2]] == ["T", "S\udc80"]
+        agreed(pets.sort("name"))
+        transaction.cancel()
+    assert "sort" not in pets.sort("name").explain().plan

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Sequence
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 import apsw
 
-from syncline.query.ast import Aggregation, Query, Sort
+from syncline.query.ast import Aggregation, Path, Query, Sort
 from syncline.query.evaluator import evaluate
-from syncline.storage.catalogue import ClassInfo, PropertyInfo
+from syncline.storage.catalogue import GENERAL_INDEX, ClassInfo, PropertyInfo
 from syncline.storage.columns import Value, decode, decode_scalar
 from syncline.storage.layout import NODE_DICTIONARY, NODE_LIST
 from syncline.storage.query_aggregates import aggregate_kind, aggregate_query
@@ -25,7 +25,7 @@ from syncline.storage.query_sql import Compiled, Sql, compile_query, count_query
 from syncline.storage.query_values import columns_of
 from syncline.storage.reader import Reader
 from syncline.storage.refs import CollectionRef, ObjectRef
-from syncline.values.kinds import DECIMAL, LIST_COLLECTION, MIXED
+from syncline.values.kinds import DECIMAL, LIST_COLLECTION, MIXED, STRING
 
 __all__ = ["Source", "count", "find", "find_among", "runnable", "summarize", "summarize_collection"]
 
@@ -58,7 +58,7 @@ def find_among(reader: Reader, query: Query, cls: ClassInfo, candidates: Iterabl
 
 def runnable(reader: Reader, query: Query, cls: ClassInfo, source: Source = None) -> Compiled:
     """A resolved query in SQL as far as SQLite takes it."""
-    compiled = compile_query(query, cls, source)
+    compiled = compile_query(query, cls, source, texts=_known_texts(reader, query))
     try:
         reader.connection.execute(f"EXPLAIN {compiled.keys.text}", compiled.keys.parameters)
     except apsw.SQLError as error:
@@ -70,7 +70,7 @@ def runnable(reader: Reader, query: Query, cls: ClassInfo, source: Source = None
 def _found(
     reader: Reader, query: Query, cls: ClassInfo, source: Source = None, among: Sequence[int] | None = None
 ) -> array[int]:
-    compiled = compile_query(query, cls, source, among)
+    compiled = compile_query(query, cls, source, among, _known_texts(reader, query) if among is None else ())
     try:
         keys = _keys(reader, compiled.keys)
     except apsw.SQLError as error:
@@ -80,6 +80,19 @@ def _found(
     if compiled.residual is None:
         return keys
     return array("q", evaluate(compiled.residual, cls, keys, StoredObjects(reader)))
+
+
+def _known_texts(reader: Reader, query: Query) -> list[int]:
+    """The property that a query sorts by first, if its index can give the order: strings that are all UTF-8."""
+    sort = next((stage for stage in query.stages if isinstance(stage, Sort)), None)
+    path = sort.keys[0].path if sort is not None else Path(())
+    if len(path.steps) != 1 or path.steps[0].property.type != STRING:
+        return []
+    prop = cast(PropertyInfo, path.steps[0].property)
+    if not (prop.indexed == GENERAL_INDEX or prop.is_primary_key) or prop.table is not None:
+        return []
+    others = f"SELECT 1 FROM c{prop.class_id} WHERE {prop.columns[0]} >= x'' LIMIT 1"  # stored as BLOB
+    return [] if reader.connection.execute(others).fetchall() else [prop.id]
 
 
 #: What SQLite says of statements that are right, but too large for it.

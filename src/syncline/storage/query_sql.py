@@ -16,7 +16,7 @@ is :mod:`syncline.query.evaluator`; tests hold the two against each other. What 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
@@ -110,11 +110,14 @@ def compile_query(
     cls: ClassInfo,
     collection: tuple[PropertyInfo, CollectionRef | ObjectRef] | None = None,
     among: Sequence[int] | None = None,
+    texts: Container[int] = (),
 ) -> Compiled:
-    """A resolved query in SQL, as far as that goes; see :func:`keys_query`. ``among``: only these of a whole class."""
+    """A resolved query in SQL, as far as that goes; see :func:`keys_query`. ``among``: only these of a whole class;
+    ``texts``: numbers of properties whose strings are all UTF-8, which SQLite orders as we do.
+    """
     source = ordered_source(query, cls, collection, among)
     try:
-        return Compiled(_keys_query(query, cls, source))
+        return Compiled(_keys_query(query, cls, source, texts))
     except NotInSql:
         compiler = _Compiler(cls, few=source.few, whole=source.whole)
         where, rest = _superset(compiler, query.predicate)
@@ -153,9 +156,9 @@ def keys_query(
     return _keys_query(query, cls, ordered_source(query, cls, collection))
 
 
-def _keys_query(query: Query, cls: ClassInfo, source: RowSource) -> Sql:
+def _keys_query(query: Query, cls: ClassInfo, source: RowSource, texts: Container[int] = ()) -> Sql:
     compiler = _Compiler(cls, few=source.few, whole=source.whole)
-    stages = _Stages(compiler, source, compiler.condition(query.predicate), cls)
+    stages = _Stages(compiler, source, compiler.condition(query.predicate), cls, texts)
     for stage in merged_stages(query.stages):
         stages.add(stage)
     return stages.keys()
@@ -486,7 +489,10 @@ def _count(chain: _Chain) -> Place:
 class _Stages:
     """A query under construction: each stage either adds to the SELECT or wraps what there is in another."""
 
-    def __init__(self, compiler: _Compiler, source: RowSource, predicate: Sql, cls: ClassInfo) -> None:
+    def __init__(
+        self, compiler: _Compiler, source: RowSource, predicate: Sql, cls: ClassInfo, texts: Container[int] = ()
+    ) -> None:
+        self.texts = texts
         self.compiler = compiler
         self.cls = cls
         self.tables = source.tables
@@ -507,7 +513,8 @@ class _Stages:
                 for key in keys:
                     place, null_link = self._follow(key.path)
                     direction = "ASC" if key.ascending else "DESC"
-                    expressions = order_terms(place)
+                    known = _is_own(key.path) and key.path.steps[0].property.id in self.texts
+                    expressions = [place.value] if known else order_terms(place)
                     terms += [f"{term} {direction}" for term in ([null_link] if null_link else []) + expressions]
                 self.order = (*terms, *self.order)
             case Distinct(paths):
