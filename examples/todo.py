@@ -116,7 +116,7 @@ class Todo(App[None]):
         Binding("d", "delete", "Delete"),
         Binding("u", "undo", "Undo"),
         Binding("f", "filter", "Filter"),
-        Binding("slash", "search", "Search"),
+        Binding("slash", "search", "Find"),
         Binding("s", "sort", "Sort"),
         Binding("escape", "dismiss", show=False),
         Binding("q", "quit", "Quit"),
