@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-__all__ = ["DOCS", "exists", "named"]
+__all__ = ["DOCS", "TESTS", "exists", "named"]
 
 TESTS = Path(__file__).parents[1]
 DOCS = TESTS.parent / "docs"

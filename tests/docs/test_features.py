@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
-TESTS = Path(__file__).parents[1]
-DOCS = TESTS.parent / "docs"
+from tests.docs.named_tests import DOCS, TESTS, exists, named
+
 SPEC = (DOCS / "spec" / "sdk.md").read_text(encoding="utf-8")
 PAGE = (DOCS / "reference" / "features.md").read_text(encoding="utf-8")
 
@@ -19,9 +18,6 @@ def test_every_row_of_the_specification_is_there() -> None:
 
 
 def test_every_test_exists() -> None:
-    named = re.findall(r"\| `([^`]+)` \|$", PAGE, re.MULTILINE)
-    assert len(named) > 60
-    for test in named:
-        file, _, name = test.partition("::")
-        text = (TESTS / file).read_text(encoding="utf-8")
-        assert not name or re.search(rf"^(async )?def {name}\(", text, re.MULTILINE), test
+    tests = [test for cell in re.findall(r"\| (`[^|]+`) \|$", PAGE, re.MULTILINE) for test in named(cell)]
+    assert len(tests) > 60
+    assert [test for test in tests if not (exists(test) if "::" in test else (TESTS / test).is_file())] == []
