@@ -155,7 +155,7 @@ def test_half_a_character_is_refused_with_a_mark(nodes: Results[Node]) -> None:
     with pytest.raises(QuerySyntaxError, match=r"position 10: half a surrogate pair \('.ud800'\)") as caught:
         nodes.filter("name == 'a\ud800'")
     assert caught.value.position == 10
-    assert str(caught.value).splitlines()[-1] == " " * 14 + "^"
+    assert str(caught.value).splitlines()[1:] == ["    name == 'a?'", " " * 14 + "^"]
     for refused in (
         lambda: nodes.filter("name == $0", "a\udfff"),
         lambda: nodes.filter("name IN $0", ["a\udfff"]),

@@ -25,4 +25,5 @@ def pointed(message: str, span: Span | None) -> str:
     shown = line[cut : cut + _WIDTH]
     before, after = "…" if cut else "", "…" if cut + _WIDTH < len(line) else ""
     marks = " " * (len(before) + place - cut) + "^" * max(1, min(length, len(shown) - (place - cut)))
-    return f"{message}\n    {before}{shown.replace(chr(9), ' ')}{after}\n    {marks}"
+    shown = shown.replace("\t", " ").encode("utf-8", "replace").decode()  # a terminal takes no halves of characters
+    return f"{message}\n    {before}{shown}{after}\n    {marks}"
