@@ -339,6 +339,44 @@ def test_an_observer_that_writes_before_a_block(tmp_path: Path) -> None:
     assert on_a_loop(tmp_path, test) == ["Rex", "by the observer", "elsewhere"]
 
 
+def test_what_observers_queue_or_write_waits_for_who_goes_first(tmp_path: Path) -> None:
+    """He tells observers before he begins: they may write themselves, or queue, with the lock still free."""
+
+    async def test(realm: Realm) -> None:
+        other, order = Realm.open(realm.config), []
+
+        def queued(name: str) -> Callable[[], None]:
+            def run() -> None:
+                order.append(name)
+                realm.create(Dog, name=name)
+
+            return run
+
+        def observe(dogs: Any, change: CollectionChange) -> None:
+            if change.insertions == (0,):
+                with realm.write():
+                    order.append("observer")
+                    realm.create(Dog, name="observer")
+                realm.write_soon(queued("queued in the observer"))
+                time.sleep(0.05)  # whoever asks for the lock now gets it
+
+        with realm.objects(Dog).observe(observe):
+            await until(lambda: len(realm._context.observers._tokens) == 1 and not realm.has_pending_async_work)
+            await asyncio.sleep(0.01)
+            with other.write():
+                other.create(Dog, name="elsewhere")
+            future = realm.write_soon(queued("queued"))
+            with realm.write(timeout=5):
+                order.append("first")
+                realm.create(Dog, name="first")
+            await future
+            await until(lambda: not realm.has_pending_async_work)
+        assert order == ["observer", "first", "queued", "queued in the observer"]
+        other.close()
+
+    assert len(on_a_loop(tmp_path, test)) == 5
+
+
 def test_completions_do_not_write(tmp_path: Path) -> None:
     async def test(realm: Realm) -> None:
         refused: list[str] = []

@@ -128,6 +128,11 @@ class AsyncWrites:
         """Wait for the writer lock, if there is something to run and no transaction is under way."""
         context = self._context
         if self._queue and self._request is None and not self._runs and context.tx is None and not context.closed:
+            held_back = _giving_way.get((context.thread, id(context.file)))
+            if held_back is not None:
+                if self not in held_back:
+                    held_back.append(self)
+                return
             scheduler = self._realm._delivery.scheduler
             _asking.append(self)
             self._request = LockRequest(context.file, lambda granted: scheduler.invoke(lambda: self._granted(granted)))
@@ -328,6 +333,9 @@ def _make_durable(file: RealmFile) -> Exception | None:
 
 #: Queues that wait for a writer lock.
 _asking: Final[list[AsyncWrites]] = []
+#: Where somebody begins to write without queueing, by thread and file: the queues that ask once he has begun. If they
+#: asked before, the lock would be granted to a queue that cannot run while he waits for it.
+_giving_way: Final[dict[tuple[int, int], list[AsyncWrites]]] = {}
 
 
 @contextmanager
@@ -336,16 +344,19 @@ def giving_way(realm: Realm) -> Iterator[None]:
     realm._refuse_in_completion()
     context = realm._context
     context.settle()
-    given_way: list[AsyncWrites] = []
-    if _asking:
-        file, thread = context.file, get_ident()
-        mine = [each for each in _asking if each._context.thread == thread and each._context.file is file]
-        given_way = [each for each in mine if each.withdraw()]
+    place = get_ident(), id(context.file)
+    held_back, is_outermost = _giving_way.get(place), place not in _giving_way  # observers who are told may write too
+    if held_back is None:
+        held_back = _giving_way[place] = []
+    mine = [each for each in _asking if (each._context.thread, id(each._context.file)) == place]
+    held_back += [each for each in mine if each.withdraw()]
     try:
         yield
     finally:
-        for each in given_way:
-            each.ask()
+        if is_outermost:
+            del _giving_way[place]
+            for each in held_back:
+                each.ask()
 
 
 class AsyncTransaction:
