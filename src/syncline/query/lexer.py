@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from typing import Final, NamedTuple
 
 from syncline.errors import QuerySyntaxError
@@ -125,29 +126,28 @@ _HEX: Final = "[0-9a-fA-F]"
 _NAME_HEAD: Final = r"[A-Za-z_$\u0080-\U0010ffff]"
 _STRING_PART: Final = r"\\(?:[\"'/bfnrt0\\]|u[0-9a-fA-F]{4})"
 
-#: In the order of the table: of equally long matches the first counts.
-_PATTERNS: Final = tuple(
-    (kind, re.compile(pattern))
-    for kind, pattern in (
-        ("", _by_length(*_SYMBOLS)),
-        ("INF", "[+-]?(?:[iI][nN][fF][iI][nN][iI][tT][yY]|[iI][nN][fF])"),
-        ("NAN", "[+-]?[nN][aA][nN]"),
-        ("UUID", rf"uuid\({_HEX}{{8}}-{_HEX}{{4}}-{_HEX}{{4}}-{_HEX}{{4}}-{_HEX}{{12}}\)"),
-        ("OID", rf"oid\({_HEX}{{24}}\)"),
-        ("DECIMAL", r"decimal\([-+.0-9A-Za-z]{1,60}\)"),
-        ("TIMESTAMP", r"T[+-]?[0-9]+:[+-]?[0-9]+|[0-9]+-[0-9]+-[0-9]+[@T][0-9]+:[0-9]+:[0-9]+(?::[0-9]+)?"),
-        ("OBJECT_KEY", "O[0-9]+"),
-        ("TYPED_LINK", "L[0-9]+:[0-9]+"),
-        ("NATURAL", "[0-9]+"),
-        ("ARG", r"\$[0-9]+"),
-        ("KEYPATH", r"\$K[0-9]+"),
-        ("NUMBER", f"[+-]?0[xX]{_HEX}+|[+-][0-9]+"),
-        ("FLOAT", r"[+-]?(?:(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[0-9]+[eE][+-]?[0-9]+)f?|[+-]?[0-9]+f"),
-        ("BASE64", 'B64"[A-Za-z0-9+/=]*"'),
-        ("STRING", rf"\"(?:[^\"\\]|{_STRING_PART})*\"|'(?:[^'\\]|{_STRING_PART})*'"),
-        ("ID", rf"(?:{_NAME_HEAD}|\\(?s:.))(?:{_NAME_HEAD}|[0-9-]|\\(?s:.))*"),
-    )
+#: In the order of the table: of equally long matches the first counts. Compiled by the first text that needs them.
+_PATTERNS: Final = (
+    ("", _by_length(*_SYMBOLS)),
+    ("INF", "[+-]?(?:[iI][nN][fF][iI][nN][iI][tT][yY]|[iI][nN][fF])"),
+    ("NAN", "[+-]?[nN][aA][nN]"),
+    ("UUID", rf"uuid\({_HEX}{{8}}-{_HEX}{{4}}-{_HEX}{{4}}-{_HEX}{{4}}-{_HEX}{{12}}\)"),
+    ("OID", rf"oid\({_HEX}{{24}}\)"),
+    ("DECIMAL", r"decimal\([-+.0-9A-Za-z]{1,60}\)"),
+    ("TIMESTAMP", r"T[+-]?[0-9]+:[+-]?[0-9]+|[0-9]+-[0-9]+-[0-9]+[@T][0-9]+:[0-9]+:[0-9]+(?::[0-9]+)?"),
+    ("OBJECT_KEY", "O[0-9]+"),
+    ("TYPED_LINK", "L[0-9]+:[0-9]+"),
+    ("NATURAL", "[0-9]+"),
+    ("ARG", r"\$[0-9]+"),
+    ("KEYPATH", r"\$K[0-9]+"),
+    ("NUMBER", f"[+-]?0[xX]{_HEX}+|[+-][0-9]+"),
+    ("FLOAT", r"[+-]?(?:(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[0-9]+[eE][+-]?[0-9]+)f?|[+-]?[0-9]+f"),
+    ("BASE64", 'B64"[A-Za-z0-9+/=]*"'),
+    ("STRING", rf"\"(?:[^\"\\]|{_STRING_PART})*\"|'(?:[^'\\]|{_STRING_PART})*'"),
+    ("ID", rf"(?:{_NAME_HEAD}|\\(?s:.))(?:{_NAME_HEAD}|[0-9-]|\\(?s:.))*"),
 )
+#: Begins what any character outside of ASCII begins: a name.
+_LETTER: Final = "\u00e9"
 _BLANKS: Final = re.compile(r"[ \t\r\n]*")
 _ESCAPES: Final = re.compile(r"\\(?s:(.))")
 _BLANK_ESCAPES: Final = {"n": "\n", "r": "\r", "t": "\t"}
@@ -172,15 +172,14 @@ _HEADS: Final = {
 }
 
 
+@cache
 def _candidates(head: str) -> tuple[tuple[str, re.Pattern[str]], ...]:
     """The patterns that can match where ``head`` stands, in their order."""
     begins = {"": {symbol[0] for symbol in _SYMBOLS}, **{kind: set(heads) for kind, heads in _HEADS.items()}}
     named = head.isalpha() or head in "_$\\"
-    return tuple((kind, pattern) for kind, pattern in _PATTERNS if (named if kind == "ID" else head in begins[kind]))
-
-
-_BY_HEAD: Final = {chr(code): _candidates(chr(code)) for code in range(128)}
-_NAMES_ONLY: Final = tuple(each for each in _PATTERNS if each[0] == "ID")
+    return tuple(
+        (kind, re.compile(pattern)) for kind, pattern in _PATTERNS if (named if kind == "ID" else head in begins[kind])
+    )
 
 
 def tokens(text: str) -> Iterator[Lexeme]:
@@ -188,7 +187,8 @@ def tokens(text: str) -> Iterator[Lexeme]:
     place = _BLANKS.match(text).end()  # type: ignore[union-attr]
     while place < len(text):
         kind, stop = "", place
-        for candidate, pattern in _BY_HEAD.get(text[place], _NAMES_ONLY):
+        head = text[place]
+        for candidate, pattern in _candidates(head if head < "\x80" else _LETTER):
             match = pattern.match(text, place)
             if match is not None and match.end() > stop:
                 kind, stop = candidate, match.end()
@@ -217,11 +217,11 @@ def is_plain_name(name: str) -> bool:
     return len(match) == 1 and (match[0].kind in ("ID", "LINKS", "KEYS", "VALUES") or match[0].kind in SOFT_WORDS)
 
 
-_NAME: Final = re.compile(rf"@?{_NAME_HEAD}(?:{_NAME_HEAD}|[0-9-])*")
+_NAME: Final = rf"@?{_NAME_HEAD}(?:{_NAME_HEAD}|[0-9-])*"
 
 
 def _could_be_name(name: str) -> bool:
-    return _NAME.fullmatch(name) is not None
+    return re.fullmatch(_NAME, name) is not None
 
 
 def _no_token(text: str, place: int) -> QuerySyntaxError:
