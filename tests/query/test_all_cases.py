@@ -174,7 +174,7 @@ def test_quantifiers(symbol: str, left: str, right: str) -> None:
     rows = list(enumerate(itertools.product(CONTENTS, repeat=2)))
     expected = [n for n, (x, y) in rows if quantified(left, right, symbol, x, y)]
     assert found(LISTS, "Lists", f"{left}x {symbol} {right}y") == expected
-    for constants in ([], [2], [1, None], [2, 1], [1, 2, 3, None]):
+    for constants in ([], [2], [2, 1], [1, None, 3]):
         text = ", ".join("NULL" if each is None else str(each) for each in constants)
         expected = [n for n, (x, _) in rows if quantified(left, right, symbol, x, constants)]
         assert found(LISTS, "Lists", f"{left}x {symbol} {right}{{{text}}}") == expected
@@ -325,7 +325,7 @@ ONE_STAGE += [("DISTINCT", "b", True), ("DISTINCT", "n.a", True)]
 
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_stages_in_every_order(count: int) -> None:
-    for stages in itertools.product(ONE_STAGE, repeat=count):
+    for stages in itertools.product(ONE_STAGE if count < 3 else ONE_STAGE[1:5], repeat=count):
         text = "TRUEPREDICATE"
         for kind, what, ascending in stages:
             direction = f" {'ASC' if ascending else 'DESC'}" if kind == "SORT" else ""
