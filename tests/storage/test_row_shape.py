@@ -79,6 +79,8 @@ def test_every_way_gives_what_the_properties_hold(store: Store, reader: Reader, 
     assert texts(shape.by_keys(reader, keys), count) == expected
     assert texts([shape.one(reader, k) for k in keys], count) == expected
     assert texts(shape.after(reader, -1, keys[-1], 100), count) == expected
+    assert texts(list(zip(*shape.columns(reader, None), strict=True)), count) == expected
+    assert texts(list(zip(*shape.columns(reader, keys), strict=True)), count) == expected
     for place, prop in enumerate(props):  # a value is the same whatever is read with it
         assert [row[1] for row in texts(RowShape(cls, [prop]).all(reader), 2)] == [row[place + 1] for row in expected]
 
@@ -87,7 +89,9 @@ def test_rows_come_in_the_order_of_keys_as_often_as_these_do(store: Store, reade
     cls = store.cls("Person")
     shape = RowShape(cls, [store.prop("Person.age")])
     assert [row[:2] for row in shape.by_keys(reader, [4, 0, 77, 4, 2])] == [(4, 0), (0, -5), (4, 0), (2, -5)]
+    assert shape.columns(reader, [4, 0, 77, 4, 2]) == [[4, 0, 4, 2], [0, -5, 0, -5]]
     assert shape.by_keys(reader, []) == []
+    assert shape.columns(reader, []) == [[], []]
     assert [row[0] for row in shape.after(reader, 2, 9, 3)] == [3, 4, 5]
     assert [row[0] for row in shape.after(reader, 7, 9, 30)] == [8, 9]
     assert shape.after(reader, 9, 9, 30) == []

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final, cast
-from weakref import ref
+from weakref import ReferenceType
 
 from mypy_extensions import mypyc_attr
 
@@ -33,7 +33,7 @@ __all__ = ["ANY_THREAD", "PAGE", "UNREAD", "ClassObjects", "LiveObject", "Moment
 UNREAD: Final = -1
 DELETED: Final = -2
 
-#: Rows read at once when results or lists are iterated.
+#: Rows read at once when results or lists are iterated. More are slower: their objects leave the processor's caches.
 PAGE: Final = 256
 
 #: From so many objects on the garbage collector rests while they are made.
@@ -42,9 +42,8 @@ _MANY: Final = 64
 #: The thread of a frozen Realm: no thread has this number, and every one may use it.
 ANY_THREAD: Final = 0
 
-# constants, which compiled code need not look up
+# a constant, which compiled code need not look up
 _this_thread: Final = get_ident
-_reference: Final = ref
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -209,7 +208,7 @@ class ClassObjects:
 
     def _intern(self, obj: LiveObject, key: int) -> None:
         """Remember the object while somebody holds it."""
-        self._objects[key] = _reference(obj)
+        self._objects[key] = ReferenceType(obj)
         if len(self._objects) > self._sweep_at:
             self._sweep()
 
@@ -355,7 +354,7 @@ class ClassObjects:
         epoch, model, known = self.context.epoch, self.model, self._objects
         found: list[Any] = []
         for row in rows:
-            key: int = row[0]
+            key = row[0]  # as it came: the dictionary wants a Python object
             reference = known.get(key)
             obj = reference() if reference is not None else None
             if obj is None:
@@ -365,7 +364,7 @@ class ClassObjects:
                 made._values = None
                 made._row = row
                 made._epoch = epoch
-                known[key] = _reference(made)
+                known[key] = ReferenceType(made)
                 found.append(made)
             else:
                 held: LiveObject = obj

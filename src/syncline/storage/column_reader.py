@@ -15,7 +15,7 @@ from syncline.collector import COLLECTOR_PAUSED
 from syncline.storage.catalogue import ClassInfo, PropertyInfo
 from syncline.storage.columns import decode, key_from_columns, text_from_sql
 from syncline.storage.reader import Reader
-from syncline.storage.row_shape import RowShape, columns_of
+from syncline.storage.row_shape import RowShape
 from syncline.values import Key
 from syncline.values.kinds import DICTIONARY_COLLECTION, LINK, LIST_COLLECTION, SET_COLLECTION
 
@@ -33,9 +33,7 @@ def read_columns(
     ``keys`` None: all objects, in the order of their keys.
     """
     with COLLECTOR_PAUSED:
-        shape = RowShape(cls, props)
-        rows = shape.all(reader) if keys is None else shape.by_keys(reader, keys)
-        existing, *values = columns_of(rows, 1 + len(props))
+        existing, *values = RowShape(cls, props).columns(reader, keys)
     return existing, values
 
 

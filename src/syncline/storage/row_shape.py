@@ -16,12 +16,12 @@ from typing import Any, Final, TypeAlias, cast
 import apsw
 
 from syncline.storage.catalogue import ClassInfo, PropertyInfo
-from syncline.storage.columns import Cell, SqlValue, check_key, decode, decode_scalar, key_to_columns
+from syncline.storage.columns import Cell, check_key, decode, decode_scalar, key_to_columns
 from syncline.storage.reader import Reader
 from syncline.values import Key
 from syncline.values.kinds import BINARY, BOOL, DOUBLE, FLOAT, INT, STRING
 
-__all__ = ["RowShape", "ValueRow", "columns_of"]
+__all__ = ["RowShape", "ValueRow"]
 
 #: The object key, the values of the properties, and perhaps columns that were decoded.
 ValueRow: TypeAlias = "tuple[Any, ...]"
@@ -80,9 +80,27 @@ class RowShape:
         if not keys:
             return []  # an array for SQLite has elements
         reader.flush()
-        numbers = keys if isinstance(keys, array) else array("q", keys)
-        parameters = cast("tuple[SqlValue, ...]", (apsw.carray(numbers),))
-        return self._decoded(reader.tables.query(self._keys_sql, parameters))
+        return self._decoded(reader.tables.query(self._keys_sql, (_numbers(keys),)))
+
+    def columns(self, reader: Reader, keys: Sequence[int] | None) -> list[list[Any]]:
+        """The rows of :meth:`by_keys`, or of :meth:`all` for None, by column: the object keys, then the values."""
+        columns: list[list[Any]] = [[] for _ in range(1 + len(self._props))]
+        if keys is not None and not keys:
+            return columns
+        reader.flush()
+        sql, parameters = (self._all_sql, ()) if keys is None else (self._keys_sql, (_numbers(keys),))
+        # row by row: a list of all rows would be new memory for each of them
+        for row in reader.connection.execute(sql, parameters):
+            values: ValueRow = row
+            if self._strangers:
+                values = self._decode(values)
+            else:
+                for place in self._suspects:
+                    if type(values[place]) is bytes:
+                        values = self._decode(values)
+            for place in range(len(columns)):
+                columns[place].append(values[place])
+        return columns
 
     def one(self, reader: Reader, k: int) -> ValueRow:
         """The row of an object; buffers of a write transaction are looked into. Raises InvalidatedObjectError."""
@@ -133,9 +151,9 @@ class RowShape:
         return tuple(values)
 
 
-def columns_of(rows: list[ValueRow], count: int) -> list[list[Any]]:
-    """The first ``count`` columns of rows."""
-    return [[row[place] for row in rows] for place in range(count)]
+def _numbers(keys: Sequence[int]) -> Any:
+    """Keys as SQLite takes them as a table. There must be some."""
+    return apsw.carray(keys if isinstance(keys, array) else array("q", keys))
 
 
 def _way(prop: PropertyInfo) -> int:
