@@ -98,8 +98,10 @@ def configure(connection: apsw.Connection, key: bytes | None, *, writable: bool,
     connection.set_busy_timeout(_BUSY_MS)
     query_functions.register(connection)
     connection.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)  # what a hostile file could bring along has no power
+    connection.config(apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0)
     connection.config(apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, 0)
-    connection.execute("PRAGMA trusted_schema=OFF; PRAGMA foreign_keys=OFF; PRAGMA temp_store=MEMORY")
+    connection.config(apsw.SQLITE_DBCONFIG_ENABLE_FKEY, 0)
+    connection.execute("PRAGMA temp_store=MEMORY")
     if writable:
         connection.execute("PRAGMA synchronous=FULL" if durable else "PRAGMA synchronous=OFF")
         connection.execute("PRAGMA cache_size=-16000; PRAGMA wal_autocheckpoint=0; PRAGMA journal_size_limit=16777216")
