@@ -116,6 +116,8 @@ def test_identity_of_unmanaged_objects() -> None:
     assert len({first, second}) == 2
     assert first.same_object(first)
     assert not first.same_object(second)
+    with pytest.raises(TypeMismatchError, match="expected an object, got str"):
+        first.same_object("Rex")  # type: ignore[arg-type]
     assert first.is_valid
     assert not first.is_managed
     assert first.realm is None

@@ -387,6 +387,22 @@ def test_every_version_is_given_back(open_realm: OpenRealm) -> None:
         assert realm.number_of_versions == 1, name
 
 
+def test_a_begun_transaction_ends_by_what_was_returned(open_realm: OpenRealm) -> None:
+    realm = open_realm(Dog)
+    for name, end in {"commit": True, "cancel": False, "block": True}.items():
+        transaction = realm.begin_write()
+        realm.create(Dog, name=name)
+        if name == "block":
+            with transaction:
+                pass
+        else:
+            getattr(transaction, name)()
+        assert (realm.get(Dog, name) is not None) is end, name
+        with pytest.raises(WrongTransactionStateError, match="has ended already"):
+            transaction.commit()
+        assert not realm.in_write
+
+
 def test_a_cancelled_transaction_keeps_objects_invalid(open_realm: OpenRealm) -> None:
     realm = open_realm(Dog)
     realm.begin_write()

@@ -20,7 +20,7 @@ from difflib import get_close_matches
 from inspect import getattr_static
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn, Self, TypeVar, cast, dataclass_transform, get_origin
 
-from syncline.errors import InvalidatedObjectError, InvalidPropertyError, RealmError, SchemaError
+from syncline.errors import InvalidatedObjectError, InvalidPropertyError, RealmError, SchemaError, TypeMismatchError
 from syncline.query.ast import LinkLiteral, ObjectLiteral, Path
 from syncline.query.expression import ClassRef, Expr, PropertyRef, backlinks
 from syncline.realm.attributes import Attribute, BacklinksAttribute, make_attribute
@@ -412,7 +412,12 @@ class Model(ModelCopies, ModelFreezing, _State, metaclass=ModelMeta):
         return ObjectLiteral(info.stored_name, None if key is None else getattr(self, key.name))
 
     def same_object(self, other: Model) -> bool:
-        """Whether both stand for the same object of the same file, whatever their versions."""
+        """Whether both stand for the same object of the same file, whatever their versions.
+
+        Raises TypeMismatchError if the other is no object.
+        """
+        if not isinstance(other, Model):
+            raise TypeMismatchError(f"same_object: expected an object, got {type(other).__name__}")
         mine, theirs = self._binding, other._binding
         if mine is None or theirs is None:
             return self is other

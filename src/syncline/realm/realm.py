@@ -18,8 +18,6 @@ from concurrent.futures import Executor
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar, overload
 
-import apsw
-
 from syncline.errors import (
     ClosedRealmError,
     LimitExceededError,
@@ -49,58 +47,18 @@ from syncline.realm.schema_changes import SchemaMode
 from syncline.realm.schema_update import fit, models_by_name
 from syncline.realm.subsets import shown, with_the_rest
 from syncline.realm.tokens import NotificationToken
+from syncline.realm.transactions import Transaction
 from syncline.realm.versions import RealmVersions
-from syncline.storage.connection import translating
 from syncline.storage.dump import content_hash
 from syncline.storage.file import FileLease, RealmFile
 from syncline.storage.snapshot import Snapshot
 
-__all__ = ["Realm", "Transaction"]
+__all__ = ["Realm"]
 
 M = TypeVar("M", bound=Model)
 
 #: How often a write transaction begins anew because somebody else committed while observers were told.
 _BEGIN_ATTEMPTS: Final = 10
-
-
-class Transaction:
-    """A write transaction as a context manager: committed at the end of the block, cancelled by an exception."""
-
-    def __init__(
-        self, realm: Realm, timeout: float | None, without_notifying: Iterable[NotificationToken] = ()
-    ) -> None:
-        self._realm = realm
-        self._timeout = timeout
-        self._without_notifying = without_notifying
-        self._running = False
-
-    def __enter__(self) -> Transaction:
-        self._without_notifying = self._realm._context.observers.own(self._without_notifying)
-        self._realm.begin_write(self._timeout)
-        self._running = True
-        return self
-
-    def cancel(self) -> None:
-        """Undo everything now; the end of the block then does nothing."""
-        if not self._running:
-            raise WrongTransactionStateError("this write transaction has ended already")
-        self._running = False
-        self._realm.cancel_write()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        running = self._running and self._realm.in_write
-        self._running = False
-        if error is None:
-            if running:
-                self._realm.commit_write(without_notifying=self._without_notifying)
-            return
-        if running:
-            self._realm.cancel_write()
-        if isinstance(error, apsw.Error):
-            with translating(self._realm.path):
-                raise error
 
 
 class Realm(RealmVersions, RealmAsyncWrites, RealmReferences, RealmExchange, RealmMaintenance):
@@ -433,8 +391,11 @@ class Realm(RealmVersions, RealmAsyncWrites, RealmReferences, RealmExchange, Rea
         """
         return Transaction(self, timeout, without_notifying)
 
-    def begin_write(self, timeout: float | None = None) -> None:
-        """Start a write transaction that :meth:`commit_write` or :meth:`cancel_write` ends."""
+    def begin_write(self, timeout: float | None = None) -> Transaction:
+        """Start a write transaction that :meth:`commit_write` or :meth:`cancel_write` ends, or what is returned does.
+
+        Raises what :meth:`write` raises at its beginning.
+        """
         context = self._context
         context.check()
         if context.frozen:
@@ -446,6 +407,7 @@ class Realm(RealmVersions, RealmAsyncWrites, RealmReferences, RealmExchange, Rea
         self._check_versions()
         with giving_way(self):
             self._begin(timeout)
+        return Transaction(self, timeout, begun=True)
 
     def _begin(self, timeout: float | None) -> None:
         context = self._context
