@@ -47,9 +47,8 @@ class Syncline(Database):
                 create(Reading, id=key, name=name, number=number, value=value)
 
     def insert_bulk(self, rows: Sequence[Row]) -> None:
-        values = ({"id": key, "name": name, "number": number, "value": value} for key, name, number, value in rows)
         with self.realm.write():
-            self.realm.create_many(Reading, values)
+            self.realm.create_many(Reading, rows, properties=("id", "name", "number", "value"))
 
     def update(self, changes: Sequence[tuple[int, float]]) -> None:
         with self.realm.write():

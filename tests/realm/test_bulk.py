@@ -267,6 +267,45 @@ def test_what_is_wrong_is_said_as_by_create(tmp_path: Path, wrong: dict[str, Any
         assert str(again.value).split(":")[0] == str(raised.value).split(":")[0]
 
 
+@pytest.mark.parametrize("row", [tuple, list, iter])
+def test_rows_of_values(tmp_path: Path, row: Callable[[Any], Any]) -> None:
+    """As mappings, with the names given once; also where they have to be made one by one."""
+    names = tuple(ROWS[0])
+    same_outcome(
+        tmp_path,
+        [create_each(ROWS)],
+        [lambda realm: realm.create_many(Pet, (row(list(values.values())) for values in ROWS), properties=names)],
+    )
+    owned = [{"id": number, "name": "p", "owner": {"name": str(number)}} for number in range(20)]
+    same_outcome(
+        tmp_path,
+        [create_each(owned)],
+        [lambda realm: realm.create_many(Pet, map(dict.values, owned), properties=("id", "name", "owner"))],
+    )
+
+
+@pytest.mark.parametrize(
+    ("rows", "properties", "error", "message"),
+    [
+        ([(1, "a"), (2,)], ("id", "name"), errors.TypeMismatchError, r"values\[1\] has 1 values, but 2 .*: id, name"),
+        ([(1, "a"), "xy"], ("id", "name"), errors.TypeMismatchError, r"values\[1\] has to be a row of values, got str"),
+        ([(1, "a"), {"id": 2}], ("id", "name"), errors.TypeMismatchError, r"values\[1\] has to be a row of values"),
+        ([(1, "a"), 7], ("id", "name"), errors.TypeMismatchError, r"values\[1\] has to be a row of values, got int"),
+        ([(1, "a")], "id", errors.TypeMismatchError, "properties are names of properties, got str 'id'"),
+        ([(1, "a")], ("id", "id"), errors.InvalidPropertyError, "'id' is named twice"),
+        ([(1, "a")], ("id", "nmae"), errors.InvalidPropertyError, "nmae"),
+        ([(1, "a"), (2, 3)], ("id", "name"), errors.TypeMismatchError, "expected str, got int 3"),
+    ],
+)
+def test_rows_that_are_wrong(tmp_path: Path, rows: Any, properties: Any, error: type[Exception], message: str) -> None:
+    with Realm.open(RealmConfiguration(tmp_path / "x", schema=[Owner, Pet, Chip])) as realm:
+        with pytest.raises(error, match=message) as raised, realm.write():
+            realm.create_many(Pet, rows, properties=properties)
+        if "expected" in message:
+            assert raised.value.__notes__ == ["in values[1]"]
+        assert len(realm.objects(Pet)) == 0
+
+
 def test_unknown_names_can_be_left_out(tmp_path: Path) -> None:
     rows = [{"id": number, "name": "p", "colour": "red"} for number in range(20)]
     plain = [{"id": number, "name": "p"} for number in range(20)]
@@ -277,6 +316,8 @@ def test_no_mapping_and_no_key(tmp_path: Path) -> None:
     with Realm.open(RealmConfiguration(tmp_path / "x", schema=[Owner, Pet, Chip, Note])) as realm, realm.write():
         with pytest.raises(errors.TypeMismatchError, match="mappings"):
             realm.create_many(Owner, ["ann"])  # type: ignore[list-item]
+        with pytest.raises(errors.TypeMismatchError, match=r"name the properties of rows: properties=\(…\)"):
+            realm.create_many(Owner, [("ann",)])  # type: ignore[list-item]
         with pytest.raises(errors.MissingPrimaryKeyError):
             realm.create_many(Note, [], update=UpdateMode.ALL)
         with pytest.raises(errors.MissingPropertyValueError):

@@ -115,21 +115,41 @@ class BulkWriter:
         origins: Origins | None = None,
     ) -> int:
         """The same for values by property, ``count`` of each."""
-        names = tuple(columns)
         for start in range(0, count, BATCH):
             part = {name: values[start : start + BATCH] for name, values in columns.items()}
             size = min(BATCH, count - start)
-            if not self._write_part(names, part, size):
-                rows = zip(*part.values(), strict=True) if names else [()] * size
-                batch = [dict(zip(names, row, strict=True)) for row in rows]
-                try:
-                    self._write_each(batch)
-                except RealmError as error:
-                    self._note(error, batch, start, origins)
-                    raise
+            self._write_columns(part, size, start, origins)
             if progress is not None:
                 progress(start + size)
         return count
+
+    def write_rows(
+        self,
+        names: tuple[str, ...],
+        rows: Iterable[Sequence[Any]],
+        progress: Progress | None = None,
+        origins: Origins | None = None,
+    ) -> int:
+        """The same for rows of values for the properties ``names``."""
+        done = 0
+        for batch in _batches(rows):
+            self._write_columns(_columns_of_rows(names, batch, done), len(batch), done, origins)
+            done += len(batch)
+            if progress is not None:
+                progress(done)
+        return done
+
+    def _write_columns(self, columns: Mapping[str, list[Any]], count: int, done: int, origins: Origins | None) -> None:
+        names = tuple(columns)
+        if self._write_part(names, columns, count):
+            return
+        rows = zip(*columns.values(), strict=True) if names else [()] * count
+        batch = [dict(zip(names, row, strict=True)) for row in rows]
+        try:
+            self._write_each(batch)
+        except RealmError as error:
+            self._note(error, batch, done, origins)
+            raise
 
     def _write_each(self, run: Sequence[Mapping[str, Any]]) -> None:
         """One object after the other."""
@@ -401,10 +421,35 @@ def _columns_of(batch: Sequence[Any]) -> dict[str, list[Any]] | None:
         return None
 
 
+def _columns_of_rows(names: tuple[str, ...], batch: list[Any], done: int) -> dict[str, list[Any]]:
+    """The values by name; ``done``: the number of the first row.
+
+    Raises TypeMismatchError for what is no row of as many values.
+    """
+    if not set(map(type, batch)) <= {tuple, list}:
+        batch = [_row(row, done + number) for number, row in enumerate(batch)]
+    if set(map(len, batch)) != {len(names)}:
+        number, row = next((number, row) for number, row in enumerate(batch) if len(row) != len(names))
+        raise TypeMismatchError(
+            f"create_many: values[{done + number}] has {len(row)} values, but {len(names)} properties are named: "
+            f"{', '.join(names)}"
+        )
+    return dict(zip(names, map(list, zip(*batch, strict=True)), strict=True))
+
+
+def _row(row: Any, number: int) -> tuple[Any, ...]:
+    if isinstance(row, str | bytes | Mapping) or not isinstance(row, Iterable):
+        raise TypeMismatchError(
+            f"create_many: with properties=…, values[{number}] has to be a row of values, got {describe(row)}"
+        )
+    return tuple(row)
+
+
 def _names(values: Any) -> tuple[str, ...]:
     """The names in a mapping. Raises TypeMismatchError for anything else."""
     if not isinstance(values, Mapping):
-        raise TypeMismatchError(f"create_many: expected mappings of values, got {describe(values)}")
+        advice = "; name the properties of rows: properties=(…)" if isinstance(values, tuple | list) else ""
+        raise TypeMismatchError(f"create_many: expected mappings of values, got {describe(values)}{advice}")
     return tuple(values)
 
 

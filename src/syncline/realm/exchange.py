@@ -10,7 +10,12 @@ from io import StringIO
 from typing import IO, TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from syncline.collector import COLLECTOR_PAUSED
-from syncline.errors import IllegalOperationError, ObjectTypeMismatchError, TypeMismatchError
+from syncline.errors import (
+    IllegalOperationError,
+    InvalidPropertyError,
+    ObjectTypeMismatchError,
+    TypeMismatchError,
+)
 from syncline.realm import bulk, frames
 from syncline.realm.assigning import Assigner, UpdateMode
 from syncline.realm.bulk import Progress
@@ -156,11 +161,35 @@ class RealmExchange:
         with object_progress(progress, "adding", objects) as tell:
             return bulk.add_all(context, objects, update, tell)
 
+    @overload
     def create_many(
         self,
         cls: type[Model] | str,
         values: Iterable[Mapping[str, Any]],
         *,
+        update: UpdateMode = UpdateMode.NEVER,
+        ignore_unknown: bool = False,
+        progress: ProgressWish = None,
+    ) -> int: ...
+
+    @overload
+    def create_many(
+        self,
+        cls: type[Model] | str,
+        values: Iterable[Iterable[Any]],
+        *,
+        properties: Sequence[str],
+        update: UpdateMode = UpdateMode.NEVER,
+        ignore_unknown: bool = False,
+        progress: ProgressWish = None,
+    ) -> int: ...
+
+    def create_many(
+        self,
+        cls: type[Model] | str,
+        values: Iterable[Any],
+        *,
+        properties: Sequence[str] | None = None,
         update: UpdateMode = UpdateMode.NEVER,
         ignore_unknown: bool = False,
         progress: ProgressWish = None,
@@ -170,20 +199,28 @@ class RealmExchange:
         ::
 
             realm.create_many(Reading, ({"id": n, "value": value} for n, value in enumerate(values)))
+            realm.create_many(Reading, enumerate(values), properties=("id", "value"))
+
+        With ``properties``, the names of the properties, ``values`` are rows of values for them: tuples, lists, rows of
+        other databases.
 
         The file and its history are the same as after one ``create`` each. Under a link may also stand the primary key
         of an object that exists. ``values`` is read as it goes, in batches. Names that the class does not have raise
         InvalidPropertyError, or are left out with ``ignore_unknown``. ``progress`` is called with the number of objects
         every few thousand of them; True draws a bar, by rich or tqdm (ImportError without both), lines where there is
         no terminal. Raises what ``create`` raises; objects before the wrong one are written then, until the transaction
-        is rolled back. Raises InvalidatedObjectError for the key of an object that does not exist.
+        is rolled back. Raises InvalidatedObjectError for the key of an object that does not exist, TypeMismatchError
+        for what is no mapping or no row, InvalidPropertyError for a property that is named twice.
         """
         context = self._context
         context.writing()
         binding = context.classes.of(cls)
+        names = None if properties is None else _distinct(properties)
         with object_progress(progress, binding.name, values) as tell:
             writer = bulk.BulkWriter(context, binding, update, ignore_unknown)
-            return writer.write(values, tell, lambda number: f"in values[{number}]")
+            if names is None:
+                return writer.write(values, tell, _in_values)
+            return writer.write_rows(names, values, tell, _in_values)
 
     # --- documents and tables -----------------------------------------------------------------------------------------
 
@@ -440,3 +477,16 @@ class ResultsExchange:
         """
         results: Any = self
         return LiveTable(results, rows)
+
+
+def _in_values(number: int) -> str:
+    return f"in values[{number}]"
+
+
+def _distinct(properties: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(properties, str) or not all(isinstance(name, str) for name in properties):
+        raise TypeMismatchError(f"create_many: properties are names of properties, got {describe(properties)}")
+    names = tuple(properties)
+    if twice := [name for place, name in enumerate(names) if name in names[:place]]:
+        raise InvalidPropertyError(f"create_many: the property {twice[0]!r} is named twice")
+    return names
