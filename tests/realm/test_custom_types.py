@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, IntEnum
+from io import StringIO
 
 import pytest
 from tests.realm.conftest import OpenRealm
@@ -89,6 +90,29 @@ def test_unmanaged_and_updated(realm: Realm) -> None:
     assert (pen.price, list(pen.prices)) == (Money(7), [Money(8)])
     realm.create(Article, name="pen", price=Money(9), update=UpdateMode.MODIFIED)
     assert pen.price == Money(9)
+
+
+def test_documents_tables_and_frames_have_what_is_stored(realm: Realm, open_realm: OpenRealm) -> None:
+    pen = {"price": Money(5), "color": Color.BLUE, "level": Level.HIGH, "prices": [Money(1)], "by_shop": {"a": None}}
+    realm.create(Article, {"name": "pen", "colors": [Color.RED], **pen})
+    text = realm.objects(Article).to_json()
+    again = open_realm(Article, path=None, in_memory=True)
+    again.begin_write()
+    assert again.import_json(Article, text) == 1
+    assert again.objects(Article).to_json() == text
+    assert again.get(Article, "pen").level is Level.HIGH  # type: ignore[union-attr]
+    assert again.import_csv(Article, StringIO("name,price,color,level\nink,7,red,\n")) == 1
+    ink = again.get(Article, "ink")
+    assert ink is not None
+    assert (ink.price, ink.color, ink.level) == (Money(7), Color.RED, None)
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"name": ["ink"], "price": [8], "color": ["blue"]})
+    again.from_dataframe(Article, frame, update=UpdateMode.MODIFIED)
+    assert (ink.price, ink.color) == (Money(8), Color.BLUE)
+    with pytest.raises(TypeMismatchError, match=r"Article.color: .*'green' is not a valid Color"):
+        again.import_json(Article, '{"name": "a", "color": "green"}')
+    with pytest.raises(TypeMismatchError, match=r"Article.price: expected int, got str 'x'"):
+        again.import_json(Article, '{"name": "a", "price": "x"}')
 
 
 def test_queries_see_what_is_stored(realm: Realm) -> None:

@@ -384,7 +384,7 @@ def _value(converter: Any, value: Any, floats: bool, zone: tzinfo | None) -> Any
     if value is None:
         return None
     if isinstance(value, date) and converter.kind == kinds.TIMESTAMP and getattr(value, "tzinfo", None) is None:
-        return _moment(converter, value, zone)
+        return from_json(converter, _moment(converter, value, zone))
     if isinstance(value, float):
         if not floats and math.isnan(value):
             return None

@@ -16,7 +16,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from syncline.errors import TypeMismatchError
-from syncline.realm.converters import Converter, describe
+from syncline.realm.converters import SCALARS, Converter, describe
 from syncline.values import Decimal128, ObjectId, Timestamp, kinds
 
 __all__ = ["from_json", "from_text", "timestamp_from_text", "timestamp_to_text", "to_json"]
@@ -156,16 +156,36 @@ _READERS: Final[dict[int, Callable[[Any], Any]]] = {
 }
 
 
+def _plain(kind: int, value: Any, zone: tzinfo | None) -> Any:
+    """What a JSON value means where values of this kind are stored. Raises ValueError."""
+    if kind == kinds.TIMESTAMP:
+        return timestamp_from_text(value, zone) if isinstance(value, str) else value
+    read = _READERS.get(kind)
+    return value if read is None or value is None else read(value)
+
+
+def _custom(converter: Converter, python_type: type[Any], value: Any, zone: tzinfo | None) -> Any:
+    """The application's value, of which JSON has what is stored. Raises ValueError, TypeMismatchError."""
+    if value is None or isinstance(value, python_type):
+        return value
+    exact, check = SCALARS[converter.kind]
+    stored = _plain(converter.kind, value, zone)
+    if type(stored) is not exact:
+        stored = check(stored, converter.where)
+    assert converter.load is not None
+    needed: Any = None  # of the Realm, for scalars
+    return converter.load(stored, needed)
+
+
 def from_json(converter: Converter, value: Any, zone: tzinfo | None = None) -> Any:
     """What a JSON value means for a property of scalars; other values are for the property to judge.
 
     ``zone``: of dates that name none. Raises TypeMismatchError for text that says no such value.
     """
     try:
-        if converter.kind == kinds.TIMESTAMP:
-            return timestamp_from_text(value, zone) if isinstance(value, str) else value
-        read = _READERS.get(converter.kind)
-        return value if read is None or value is None else read(value)
+        if converter.custom is not None:
+            return _custom(converter, converter.custom.python_type, value, zone)
+        return _plain(converter.kind, value, zone)
     except ValueError as error:
         text = str(error)
         raise TypeMismatchError(
@@ -190,13 +210,14 @@ def from_text(converter: Converter, text: str, zone: tzinfo | None = None) -> An
     kind = converter.kind
     if text == "" and (converter.nullable or kind != kinds.STRING):
         return None
+    value: Any = text
     try:
         if kind == kinds.INT:
-            return _int(text)
-        if kind == kinds.BOOL:
-            return _BOOLEANS[text.strip().lower()]
+            value = _int(text)
+        elif kind == kinds.BOOL:
+            value = _BOOLEANS[text.strip().lower()]
     except (ValueError, KeyError):
         raise TypeMismatchError(
             f"{converter.where}: {text!r} is no {'bool' if kind == kinds.BOOL else 'int'}"
         ) from None
-    return from_json(converter, text, zone)
+    return from_json(converter, value, zone)
