@@ -320,3 +320,29 @@ def test_expressions_that_cannot_be(realm: Realm) -> None:
     with pytest.raises(QueryTypeError, match=r"friends.@max: @max needs a collection, or links and a property"):
         realm.objects(Dog).where(Dog.friends.max() == 1)
     assert "use .count()" in repr(Dog.friends.where(lambda f: f.years > 1))
+
+
+class Stray(Model):
+    """Without a primary key: queries name such objects by their numbers."""
+
+    best: "Stray | None"  # noqa: UP037
+    friends: List["Stray"]  # noqa: UP037
+    extra: Any
+
+
+def test_objects_without_a_key_can_be_named_in_a_text() -> None:
+    with Realm.open(RealmConfiguration(in_memory=True, schema=[Stray])) as realm:
+        with realm.write():
+            one, two = realm.create(Stray), realm.create(Stray)
+            three = realm.create(Stray, best=one, friends=[one, two], extra=one)
+        strays = realm.objects(Stray)
+        queries = [
+            strays.where(Stray.best == one),
+            strays.where(Stray.best.in_([one, two])),
+            strays.where((Stray.best == one) | (Stray.best == two)),
+            strays.where(Stray.friends == two),
+            strays.where(Stray.extra == one),
+        ]
+        for results in queries:
+            assert list(results) == list(strays.filter(results.description)) == [three], results.description
+        assert not strays.filter("best == O9")

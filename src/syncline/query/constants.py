@@ -33,8 +33,8 @@ from syncline.values import Decimal128, Float32, ObjectId, Timestamp, kinds
 
 __all__ = ["Constants", "Misfit", "Referrer", "kind_name", "to_stored"]
 
-#: What an application's object is in the database: the reference to its row. Given the object and the class a link
-#: leads to (None where any class will do). Raises QueryError or TypeMismatchError for anything else.
+#: What an application's object is in the database: the reference to its row. Given the object, or its numbers, and the
+#: class a link leads to (None where any class will do). Raises QueryError or TypeMismatchError for anything else.
 Referrer: TypeAlias = "Callable[[object, ClassLike | None], object]"
 
 _INT_MIN: Final = -(1 << 63)
@@ -166,16 +166,16 @@ class Constants:
             raise Misfit(f"{cls.name}.{cls.primary_key.name} is of type {kind_name(expected)}", QueryArgumentError)
         return KeyedObject(cls, key)
 
-    def _numbered(self, literal: LinkLiteral, target: ClassLike | None, kind: int) -> LinkLiteral:
+    def _numbered(self, literal: LinkLiteral, target: ClassLike | None, kind: int) -> object:
         if literal.class_id is None:
             if target is None:
                 raise Misfit("the class of the object is not known here: write L<class>:<object>", QueryTypeError)
-            return LinkLiteral(target.id, literal.object_key)
+            return self._object(LinkLiteral(target.id, literal.object_key), target)
         cls = next((cls for cls in self.schema.classes.values() if cls.id == literal.class_id), None)
         if cls is None:
             raise Misfit(f"there is no class number {literal.class_id}", QueryTypeError)
         self._check_target(cls, target, kind)
-        return literal
+        return self._object(literal, cls)
 
     def _check_target(self, cls: ClassLike, target: ClassLike | None, kind: int) -> None:
         if kind not in (kinds.LINK, kinds.MIXED):

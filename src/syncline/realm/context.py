@@ -24,7 +24,7 @@ from syncline.errors import (
     WrongThreadError,
     WrongTransactionStateError,
 )
-from syncline.query.ast import ClassLike
+from syncline.query.ast import ClassLike, LinkLiteral
 from syncline.realm.assigning import Assigner, UpdateMode
 from syncline.realm.backlinks import Backlinks
 from syncline.realm.by_key import ByKey
@@ -327,6 +327,7 @@ class Context(Moment):
         try:
             snapshot = self.file.commit_pinned(tx)
         except BaseException:
+            self.classes.forget_created(tx)
             self._lose_version()
             raise
         self.pins.snapshot, self._reader, self.lock = snapshot, snapshot.reader, snapshot.lock
@@ -387,6 +388,7 @@ class Context(Moment):
         tx = self.writing()
         self._check_ends()
         self.tx = self.pins.tx = None
+        self.classes.forget_created(tx)
         if self.group is not None:
             self.group.rollback(tx)
             self.touch()
@@ -447,7 +449,11 @@ class Context(Moment):
         raise TypeMismatchError(f"{where}: expected {expected}, got {describe(value)}")
 
     def refer(self, value: Any, target: ClassLike | None) -> ObjectRef:
-        """The row of an object in a query. Raises QueryArgumentError for anything else, InvalidatedObjectError."""
+        """The row of an object in a query, or that of its numbers. Raises QueryArgumentError for anything else,
+        InvalidatedObjectError.
+        """
+        if isinstance(value, LinkLiteral) and value.class_id is not None:
+            return ObjectRef(value.class_id, value.object_key)
         binding = value._binding if isinstance(value, Model) else None
         if binding is None or binding.context.file.path != self.file.path:
             raise QueryArgumentError(
