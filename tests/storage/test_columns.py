@@ -143,3 +143,12 @@ def test_global_keys_come_back(hi: int, lo: int) -> None:
 def test_keys_that_do_not_fit(info: PropertyInfo | None, key: Key, error: type[Exception]) -> None:
     with pytest.raises(error):
         check_key("C", info, key)
+
+
+@pytest.mark.parametrize(
+    ("text", "stored"), [("\udcc3\udca9", "é"), ("a\udcf0\udc9f\udc98\udc80", "a😀"), ("é\udcff", b"\xc3\xa9\xff")]
+)
+def test_bytes_that_are_a_character_together_are_text(text: str, stored: object) -> None:
+    """Otherwise the string would read as one that no query finds it by."""
+    assert encode(prop(STRING), STRING, text) == (stored,)
+    assert key_to_columns(text) == (stored,)

@@ -126,7 +126,10 @@ def kind_of(value: object) -> int:
 
 
 def text_to_sql(text: str) -> str | bytes:
-    """A string as TEXT, or as BLOB where surrogates stand for bytes that are not UTF-8. Raises LimitExceededError."""
+    """A string as TEXT, or as BLOB where surrogates stand for bytes that are not UTF-8, also together.
+
+    Raises LimitExceededError.
+    """
     if text.isascii():
         if len(text) > MAX_STRING_SIZE:
             raise LimitExceededError(f"a string of {len(text)} bytes, more than {MAX_STRING_SIZE}")
@@ -140,7 +143,10 @@ def text_to_sql(text: str) -> str | bytes:
         except UnicodeEncodeError:
             raise LimitExceededError(f"a string with a lone surrogate cannot be stored: {text[:40]!r}") from None
         size = len(raw)
-        result = raw
+        try:
+            result = raw.decode()
+        except UnicodeDecodeError:
+            result = raw
     if size > MAX_STRING_SIZE:
         raise LimitExceededError(f"a string of {size} bytes, more than {MAX_STRING_SIZE}")
     return result
