@@ -31,6 +31,7 @@ from syncline import (
     WrongTransactionStateError,
 )
 from syncline.realm.observers import CHANGE
+from syncline.storage import evolution
 from syncline.storage.changes import LIST_ERASE, LIST_INSERT, UNKNOWN
 
 
@@ -791,3 +792,21 @@ def test_mirrors_follow(open_realm: OpenRealm, rounds: list[list[tuple[Any, ...]
         mirror.token.invalidate()
     writer.close()
     realm.close()
+
+
+def test_a_property_made_anew_changes_who_matches(open_realm: OpenRealm, realm: Realm) -> None:
+    log = Log()
+    other = open_realm(Dog, Tag)
+    with realm.objects(Dog).filter("age > 2").observe(log):
+        realm.refresh()
+        log.take()
+        with other.write():  # as a server's schema may, through sync
+            tx = other._context.tx
+            assert tx is not None
+            dog = tx.catalogue.classes["Dog"]
+            age = dog.properties["age"]
+            evolution.erase_property(tx.workspace, dog, age)
+            now = tx.workspace.info(dog.id)
+            evolution.add_property(tx.workspace, now, "age", age.type, age.nullable, age.collection, None, 0)
+        realm.refresh()
+        assert [change.deletions for change in log.take()] == [(0, 1)]

@@ -236,7 +236,7 @@ class ResultsObserver(CollectionObserver):
     def _membership_may_differ(self, query: Query, affected: Affected) -> bool:
         """Whether something was written that decides which objects match, or in which order."""
         log = affected.log
-        if log is None:
+        if log is None or log.schema:  # a property may have been made anew
             return True
         source = self.observed._source
         collection = source[1] if source is not None and isinstance(source[1], CollectionRef) else None
