@@ -157,6 +157,46 @@ def test_a_damaged_file_is_reported_as_one(path: str) -> None:
         RealmFile.open(path)
 
 
+@pytest.mark.parametrize(
+    "damage", ["DROP TABLE rlm_commit", "DELETE FROM rlm_commit", "DROP TABLE rlm_meta", "DROP TABLE rlm_prop"]
+)
+def test_a_file_that_lacks_something_is_damaged_and_stays_closed(path: str, damage: str) -> None:
+    make(path)
+    with sqlite3.connect(path) as plain:
+        plain.execute(damage)
+    plain.close()
+    before = os.listdir("/proc/self/fd")
+    for _ in range(5):
+        with pytest.raises(FileError, match=r"is damaged .*restore it"):
+            RealmFile.open(path)
+    assert os.listdir("/proc/self/fd") == before
+    assert RealmFile.delete(path)
+
+
+def test_nothing_stays_open_where_the_first_look_fails(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(path)
+    monkeypatch.setattr(RealmFile, "_look", lambda file: os.listdir(path))
+    with pytest.raises(NotADirectoryError):
+        RealmFile.open(path)
+    monkeypatch.undo()
+    assert RealmFile.delete(path)
+
+
+def test_the_first_write_makes_no_other_file(path: str) -> None:
+    """Somebody has removed it, with other means than ours."""
+    make(path)
+    file = RealmFile.open(path)
+    os.rename(path, path + ".moved")
+    with pytest.raises(FileError):
+        file.begin()
+    assert not os.path.exists(path)
+    os.rename(path + ".moved", path)
+    with file.write() as tx:
+        set_sync_value(tx.connection, "test.value", 2)
+    assert stored(file) == 2
+    file.close()
+
+
 # --- encryption -------------------------------------------------------------------------------------------------------
 
 
@@ -237,6 +277,41 @@ def test_a_read_only_file_reads_and_follows(path: str) -> None:
         snapshot.reader.connection.execute("DELETE FROM rlm_meta")
     reader.close()
     writer.close()
+
+
+VISITOR = """
+import sqlite3, sys
+database = sqlite3.connect(sys.argv[1])
+database.execute("SELECT count(*) FROM rlm_meta").fetchall()
+database.close()
+"""
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_opening_a_file_that_is_open_keeps_its_locks(path: str, first: bool) -> None:
+    """POSIX drops them when the process closes the file anywhere; the next to close takes the log away then."""
+    make(path)
+    files = [RealmFile.open(path, read_only=first), RealmFile.open(path, read_only=not first)]
+    files.pop().close()
+    file = files[0]
+    assert (file.version, stored(file)) == (2, 1)
+    subprocess.run([sys.executable, "-S", "-c", VISITOR, path], check=True)
+    assert os.path.exists(path + "-wal")
+    file.close()
+
+
+def test_a_file_that_is_open_is_looked_at_all_the_same(path: str) -> None:
+    make(path, KEY)
+    file = RealmFile.open(path, encryption_key=KEY)
+    for wrong in (None, KEY[::-1]):
+        with pytest.raises(DecryptionFailedError):
+            RealmFile.open(path, read_only=True, encryption_key=wrong)
+    file.close()
+    make(path + "2")
+    file = RealmFile.open(path + "2")
+    with pytest.raises(DecryptionFailedError):
+        RealmFile.open(path + "2", read_only=True, encryption_key=KEY)
+    file.close()
 
 
 READER = """

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from syncline import Field, Model, Realm, RealmConfiguration
 from syncline.storage import writer
 from syncline.storage.file import RealmFile
 from syncline.storage.pins import STALE, VersionPin, oldest_pinned
+from syncline.storage.snapshot import Snapshot
 
 
 class Dog(Model):
@@ -234,3 +237,44 @@ def test_a_process_that_lags_behind_is_told_exactly(tmp_path: Path, monkeypatch:
                 assert told() == f"(140, {before})"
             finally:
                 process.stdin.close()
+
+
+class Collecting(dict[int, Snapshot]):
+    """The snapshots of a pool, whose garbage collector gives back the last use of the file when they are looked at."""
+
+    def __init__(self, file: RealmFile) -> None:
+        self.file = file
+
+    def __iter__(self) -> Iterator[int]:
+        self.file.close()
+        return super().__iter__()
+
+
+def test_the_thread_that_attends_may_close_the_file(tmp_path: Path) -> None:
+    file = RealmFile.open(tmp_path / "test.realm")
+    file._pool._live = Collecting(file)
+    elsewhere(file._bell.attend)
+    assert file.is_closed
+    assert RealmFile.delete(file.path)
+
+
+def test_compacting_beside_the_thread_that_attends(tmp_path: Path) -> None:
+    file, ended, failed = RealmFile.open(tmp_path / "test.realm"), threading.Event(), list[Exception]()
+
+    def say() -> None:
+        while not ended.is_set():
+            try:
+                file._store_pin("pin:x", 1)
+            except Exception as error:  # noqa: BLE001 - whatever it raises
+                failed.append(error)
+
+    thread = threading.Thread(target=say)
+    thread.start()
+    try:
+        compacted = [file.compact() for _ in range(20)]
+    finally:
+        ended.set()
+        thread.join()
+    file.close()
+    assert any(compacted)
+    assert failed == []

@@ -61,22 +61,23 @@ def connect(
     key: bytes | None,
     *,
     writable: bool,
+    create: bool = False,
     immutable: bool = False,
     durable: bool = True,
     vfs: str | None = None,
 ) -> apsw.Connection:
     """A connection with the settings every Realm connection has; ``key`` is a :func:`page_key`.
 
-    ``writable`` may create the file; without it the connection can only query. ``immutable`` promises that nobody
-    writes the file meanwhile (read-only media). ``durable`` False gives up safety against power cuts, for files in
-    memory.
+    Without ``writable`` the connection can only query. ``create``: where there is no file, it is made. ``immutable``
+    promises that nobody writes the file meanwhile (read-only media). ``durable`` False gives up safety against power
+    cuts, for files in memory.
     """
     if immutable:
         name = f"file:{_uri_quoted(path)}?immutable=1"
         flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
     else:
         name = path
-        flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if writable else 0)
+        flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if create else 0)
     connection = apsw.Connection(name, flags=flags, vfs=vfs, statementcachesize=200)
     try:
         configure(connection, key, writable=writable, durable=durable)

@@ -55,6 +55,8 @@ __all__ = ["Clock", "FileLease", "RealmFile"]
 
 #: How long telling other processes of an old version may wait for a writer (seconds); it is tried again.
 _PIN_TIMEOUT: Final = 0.01
+#: How long compacting may wait for that, or for a transaction that begins just now (seconds).
+_COMPACT_TIMEOUT: Final = 0.1
 
 
 class RealmFile:
@@ -79,12 +81,13 @@ class RealmFile:
         self._turning_guard = threading.RLock()
         self._looker = 0  # the thread inside looking()
         self._closes_after_look = False
+        self._visitors: dict[int, bool] = {}  # threads inside visiting(), and whether they close it at the end
         self._open = True
         self._forked = False
         self._references = 1
         self._pool = SnapshotPool(lambda: connect_reader(settings, parts.lock), parts.reading)
         self._pin = VersionPin(self._pool.oldest, self._store_pin)
-        self._bell = CommitBell(self._look, self._look(), lambda version: self._pin.attend(version, time.monotonic()))
+        self._bell = CommitBell(self._look, self._look(), self._attend, self.visiting)
         self._writer: Writer | None = None
         if not settings.read_only:
             self._writer = Writer(
@@ -145,9 +148,18 @@ class RealmFile:
             file = _registry.get(name)
             if file is not None:
                 return file._join(settings.key, history)
-            file = cls(name, settings, open_parts(settings, history, create and not read_only))
-            _registry[name] = file
-            return file
+            return cls._opened(name, settings, history, create and not read_only)
+
+    @classmethod
+    def _opened(cls, name: tuple[str, bool], settings: FileSettings, history: bool | None, create: bool) -> RealmFile:
+        """One that is not open yet; the caller holds the guard."""
+        parts = open_parts(settings, history, create)
+        try:
+            file = _registry[name] = cls(name, settings, parts)
+        except BaseException:
+            parts.close()
+            raise
+        return file
 
     @classmethod
     def in_memory(cls, identifier: str | None = None, *, history: bool = True, clock: Clock | None = None) -> RealmFile:
@@ -164,12 +176,11 @@ class RealmFile:
             path = os.path.join(os.path.realpath(directory), "memory.realm")
             settings = FileSettings(path, None, False, clock or time.time_ns, durable=False)
             try:
-                file = cls(name, settings, open_parts(settings, history, True))
+                file = cls._opened(name, settings, history, True)
             except BaseException:
                 shutil.rmtree(directory, ignore_errors=True)
                 raise
             file.owns(directory)
-            _registry[name] = file
             return file
 
     def owns(self, directory: str) -> None:
@@ -187,9 +198,7 @@ class RealmFile:
             file = _registry.get(name)
             if file is not None:
                 return file._join(settings.key, True)
-            file = RealmFile(name, settings, open_parts(settings, True, True))
-            _registry[name] = file
-            return file
+            return RealmFile._opened(name, settings, True, True)
 
     def _join(self, key: bytes | None, history: bool | None) -> RealmFile:
         """One more opener in this process."""
@@ -218,6 +227,12 @@ class RealmFile:
                 return
             self._open = False
             _registry.pop(self._name, None)
+        if threading.get_ident() in self._visitors:  # a finalizer in the middle of what may hold any lock
+            self._visitors[threading.get_ident()] = True
+        else:
+            self._end()
+
+    def _end(self) -> None:
         self._bell.close()
         with self._turning_guard:
             if self._tx is not None and self._writer is not None:
@@ -230,6 +245,20 @@ class RealmFile:
         else:
             with self._looking_guard:
                 self._close_connections()
+
+    @contextmanager
+    def visiting(self) -> Iterator[None]:
+        """For a thread that uses the file and has no reference to give back.
+
+        A finalizer that this thread runs meanwhile may give back the last one: then the file is closed at the end.
+        """
+        visitor = threading.get_ident()
+        self._visitors[visitor] = False
+        try:
+            yield
+        finally:
+            if self._visitors.pop(visitor):
+                self._end()
 
     def _close_connections(self) -> None:
         try:
@@ -411,6 +440,9 @@ class RealmFile:
         if self._lock is not None:
             self._lock.release_writer()
 
+    def _attend(self, version: int) -> None:
+        self._pin.attend(version, time.monotonic())
+
     def _store_pin(self, key: str, version: int | None) -> bool:
         """Tell other processes which version is held here; False where somebody else writes just now, or nobody can."""
         if self._lock is None or self._writer is None or not self._settings.durable or self._settings.vfs is not None:
@@ -564,9 +596,14 @@ class RealmFile:
         if self._pool.versions or not self._lock.become_only_user():
             return False
         try:
-            self._pool.drop_idle()
-            with self._looking_guard, translating(self.path):
-                self._writer.compact()
+            if not self._lock.acquire_writer(_COMPACT_TIMEOUT):
+                return False
+            try:
+                self._pool.drop_idle()
+                with self._looking_guard, translating(self.path):
+                    self._writer.compact()
+            finally:
+                self._release_writer()
             return True
         finally:
             self._lock.admit_users()

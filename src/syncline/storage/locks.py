@@ -27,7 +27,7 @@ from typing import Final
 
 from syncline.errors import FileError, RealmInUseError
 
-__all__ = ["FifoLock", "LockFile", "delete_files", "side_files", "sync_directory", "sync_file"]
+__all__ = ["FifoLock", "LockFile", "delete_files", "is_used_here", "side_files", "sync_directory", "sync_file"]
 
 _WRITER: Final = 0
 _AGENT: Final = 1
@@ -211,6 +211,11 @@ class LockFile:
         """End of :meth:`become_only_user`."""
         self._has_only_user = False
         _try_lock(self._descriptor, _USERS, exclusive=False)
+
+
+def is_used_here(realm_path: str) -> bool:
+    """Whether this process has the Realm open, or has not closed it completely yet."""
+    return realm_path in _registry
 
 
 _registry: dict[str, LockFile] = {}

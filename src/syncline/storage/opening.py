@@ -12,13 +12,15 @@ import apsw
 from syncline.errors import FileError, FormatUpgradeRequiredError, MismatchedConfigError, RealmFileNotFoundError
 from syncline.storage import full_text, system
 from syncline.storage.connection import APPLICATION_ID, FORMAT, check_header, check_identity, connect, translating
-from syncline.storage.locks import LockFile, sync_directory
+from syncline.storage.locks import LockFile, is_used_here, sync_directory
 from syncline.storage.writer import Clock
 
 __all__ = ["FileSettings", "OpenParts", "check_history", "connect_reader", "connect_writer", "open_parts"]
 
 #: ``rlm_meta``: 1 where commits make history entries.
 _HISTORY: Final = "history"
+
+_DAMAGED: Final = "{} is damaged ({}); restore it from a backup, or delete it and download it again"
 
 
 class FileSettings(NamedTuple):
@@ -53,6 +55,14 @@ class OpenParts(NamedTuple):
     reading: apsw.Connection
     keeps_history: bool
 
+    def close(self) -> None:
+        """Give everything back, where nothing came of it."""
+        for connection in (self.reading, self.looking, self.writing):
+            if connection is not None:
+                connection.close(True)
+        if self.lock is not None:
+            self.lock.close()
+
 
 def check_history(path: str, keeps_history: bool, wanted: bool | None) -> None:
     """Raises MismatchedConfigError when a caller wants history where there is none, or the other way round."""
@@ -63,9 +73,11 @@ def check_history(path: str, keeps_history: bool, wanted: bool | None) -> None:
         )
 
 
-def connect_writer(settings: FileSettings) -> apsw.Connection:
-    """A connection that writes; it may create the file."""
-    return connect(settings.path, settings.key, writable=True, durable=settings.durable, vfs=settings.vfs)
+def connect_writer(settings: FileSettings, *, create: bool = False) -> apsw.Connection:
+    """A connection that writes; it may ``create`` the file."""
+    return connect(
+        settings.path, settings.key, writable=True, create=create, durable=settings.durable, vfs=settings.vfs
+    )
 
 
 def connect_reader(settings: FileSettings, lock: LockFile | None) -> apsw.Connection:
@@ -89,7 +101,7 @@ def open_parts(settings: FileSettings, history: bool | None, create: bool) -> Op
         directory = os.path.dirname(path)
         if not os.path.isdir(directory):
             raise FileError(f"there is no directory {directory}: create it, then open the Realm")
-        exists = _is_there(path, check_header(path, settings.key is not None), create)
+        exists = _is_there(path, _has_content(settings), create)
         lock = LockFile.open(path, settings.read_only)
         if lock is not None:
             on_failure.callback(lock.close)
@@ -103,9 +115,9 @@ def open_parts(settings: FileSettings, history: bool | None, create: bool) -> Op
             writing = _made(settings, lock, history, on_failure)
         reading = connect_reader(settings, lock)
         on_failure.callback(reading.close, True)
-        keeps_history = bool(system.meta_value(reading, _HISTORY))
+        keeps_history, lacks_words = _looked_into(reading, path)
         check_history(path, keeps_history, history)
-        if lock is not None and not settings.read_only and full_text.missing(reading):
+        if lock is not None and not settings.read_only and lacks_words:
             _check_upgrade(settings)
             if writing is None:
                 writing = connect_writer(settings)
@@ -118,6 +130,30 @@ def open_parts(settings: FileSettings, history: bool | None, create: bool) -> Op
                 lock.release_writer()
         on_failure.pop_all()
         return OpenParts(lock, writing, looking, reading, keeps_history)
+
+
+def _has_content(settings: FileSettings) -> bool:
+    """Whether there is a file with something in it; see :func:`check_header` for the errors.
+
+    One that this process has open is not opened and closed besides SQLite: POSIX would drop the locks that SQLite has
+    on it, and the next process to close it would take the write-ahead log away.
+    """
+    if is_used_here(settings.path):
+        return os.path.exists(settings.path) and os.path.getsize(settings.path) > 0
+    return check_header(settings.path, settings.key is not None)
+
+
+def _looked_into(connection: apsw.Connection, path: str) -> tuple[bool, bool]:
+    """Whether the file keeps a history, and whether it lacks tables of words. Raises FileError for half a file."""
+    try:
+        keeps_history = bool(system.meta_value(connection, _HISTORY))
+        version = connection.execute("SELECT max(version) FROM rlm_commit").get
+        lacks_words = bool(full_text.missing(connection))
+    except apsw.SQLError as error:
+        raise FileError(_DAMAGED.format(path, error)) from error
+    if not isinstance(version, int):
+        raise FileError(_DAMAGED.format(path, "it has no version"))
+    return keeps_history, lacks_words
 
 
 def _is_there(path: str, exists: bool, create: bool) -> bool:
@@ -141,7 +177,7 @@ def _made(
 ) -> apsw.Connection:
     """A writing connection to a file that may have to be made first."""
     assert lock is not None
-    writing = connect_writer(settings)
+    writing = connect_writer(settings, create=True)
     on_failure.callback(writing.close, True)
     if not check_identity(writing, settings.path):
         lock.acquire_writer()

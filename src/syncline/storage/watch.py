@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
 __all__ = ["CommitBell"]
@@ -21,14 +22,20 @@ _log = logging.getLogger("syncline.storage")
 class CommitBell:
     """The observers of one file. ``look`` gives the newest version on disk.
 
-    While there are observers, ``attend`` is called with it after every look of the thread that watches.
+    While there are observers, ``attend`` is called with it after every look of the thread that watches; both happen in
+    a ``visit``.
     """
 
     def __init__(
-        self, look: Callable[[], int], version: int, attend: Callable[[int], None] = lambda version: None
+        self,
+        look: Callable[[], int],
+        version: int,
+        attend: Callable[[int], None] = lambda version: None,
+        visit: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self._look = look
         self._attend = attend
+        self._visit = visit
         self._version = version
         self._callbacks: dict[int, Callable[[int], None]] = {}
         self._next_token = 0
@@ -55,8 +62,9 @@ class CommitBell:
 
     def attend(self) -> None:
         """:meth:`look`, on the thread that watches."""
-        self.look()
-        self._attend(self._version)
+        with self._visit():
+            self.look()
+            self._attend(self._version)
 
     def observe(self, callback: Callable[[int], None]) -> Callable[[], None]:
         """Call ``callback(version)`` after every commit from now on; returns what ends that."""
