@@ -20,10 +20,13 @@ from syncline import (
     CollectionChange,
     DiskFullError,
     Field,
+    InvalidExternalSchemaChangeError,
+    InvalidSchemaVersionError,
     LimitExceededError,
     Model,
     Realm,
     RealmConfiguration,
+    RealmError,
     WriteTimeoutError,
     WrongTransactionStateError,
 )
@@ -578,6 +581,39 @@ def test_what_a_server_may_know_of_waits_for_the_disk(tmp_path: Path) -> None:
         with file.write():
             assert file.writer.connection.pragma("synchronous") == 2
         file.close()
+
+
+def test_a_version_that_does_not_fit_fails_what_waits(tmp_path: Path) -> None:
+    def drop() -> None:
+        with Realm.open(tmp_path / "test.realm") as other, other.write():
+            other.delete_model("Dog")
+
+    async def test(realm: Realm) -> None:
+        assert len(realm.objects(Dog)) == 0
+        await asyncio.to_thread(drop)
+        for _ in range(2):
+            with pytest.raises(InvalidExternalSchemaChangeError):
+                await asyncio.wait_for(realm.run_write(lambda: None), 10)
+        with pytest.raises(InvalidExternalSchemaChangeError):
+            async with realm.write_async(timeout=10):
+                raise AssertionError("it must not begin")
+
+    with pytest.raises(InvalidSchemaVersionError):
+        on_a_loop(tmp_path, test)
+
+
+def test_what_cannot_begin_fails_what_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(file: RealmFile, timeout: float | None = None, *, relaxed: bool = False) -> None:
+        raise RuntimeError("a defect")
+
+    async def test(realm: Realm) -> None:
+        monkeypatch.setattr(RealmFile, "begin", fail)
+        with pytest.raises(RealmError, match=r"no write transaction .* can begin: .*a defect"):
+            await asyncio.wait_for(realm.run_write(lambda: None), 10)
+        monkeypatch.undo()
+        await realm.run_write(maker(realm, "Rex"))
+
+    assert on_a_loop(tmp_path, test) == ["Rex"]
 
 
 def test_too_many_versions_fail_what_waits(tmp_path: Path) -> None:

@@ -202,7 +202,11 @@ class AsyncWrites:
     def _run(self, tx: WriteTransaction) -> None:
         """Run blocks: one, and more as long as they commit in a group."""
         context = self._context
-        context.adopt(tx, relaxed=True)
+        try:
+            context.adopt(tx, relaxed=True)
+        except RealmError as error:  # the version does not fit, for any of them
+            self._fail_all(error)
+            return
         self._runs = True
         try:
             for _ in range(_GROUP):

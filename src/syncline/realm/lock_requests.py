@@ -36,6 +36,8 @@ class LockRequest:
             tx = self._file.begin(relaxed=True)
         except RealmError as error:
             self.error = error
+        except Exception as error:  # noqa: BLE001 - nobody else would hear of it, and the blocks would wait for ever
+            self.error = RealmError(f"no write transaction on {self._file.path} can begin: {error!r}")
         with self._guard:
             if not self._is_withdrawn:
                 self._tx, tx = tx, None
