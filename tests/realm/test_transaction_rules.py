@@ -14,11 +14,13 @@ from typing import Any
 
 import pytest
 from tests.realm.conftest import OpenRealm
+from tests.realm.test_threads import elsewhere
 
 from syncline import (
     CollectionChange,
     Dictionary,
     Field,
+    FileError,
     InvalidatedObjectError,
     List,
     Model,
@@ -32,6 +34,7 @@ from syncline import (
     WrongTransactionStateError,
 )
 from syncline.realm.schema_changes import SchemaMode
+from syncline.storage.file import RealmFile
 
 
 class Dog(Model):
@@ -65,6 +68,31 @@ def test_1_one_writer_at_a_time_over_threads(open_realm: OpenRealm) -> None:
         assert outcomes == ["too late"]
     threads[1].join()
     assert outcomes == ["too late", "written"]
+
+
+def test_2_what_cannot_begin_lets_the_next_writer_in(open_realm: OpenRealm, monkeypatch: pytest.MonkeyPatch) -> None:
+    realm, told = open_realm(Dog), list[int]()
+    token = realm.objects(Dog).observe(lambda dogs, change: told.append(len(dogs)))
+    realm.refresh()
+
+    def commit() -> None:
+        with Realm.open(realm.config) as other, other.write():
+            other.create(Dog, name="Rex")
+
+    def fail(file: RealmFile, after: int, up_to: int) -> None:
+        raise FileError("the disk is gone")
+
+    elsewhere(commit)
+    monkeypatch.setattr(realm, "_catch_up", lambda: None)
+    monkeypatch.setattr(RealmFile, "change_logs", fail)
+    with pytest.raises(FileError, match="the disk is gone"):
+        realm.begin_write()
+    monkeypatch.undo()
+    with realm.write(timeout=0):
+        realm.create(Dog, name="Bo")
+    realm.refresh()
+    assert told == [0, 1, 2]  # those of before are told when it begins
+    token.invalidate()
 
 
 def test_1_one_writer_at_a_time_over_processes(open_realm: OpenRealm) -> None:

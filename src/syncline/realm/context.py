@@ -286,7 +286,9 @@ class Context(Moment):
             self._arrive(tx.version)
             self.tx, self._reader, self.lock = tx, tx, self._idle_lock
         except BaseException:
-            self.rollback()
+            self.tx = self.pins.tx = None
+            self._lose_version()
+            self.file.rollback(tx)
             raise
         self.pins.snapshot = None
         if old is not None:
