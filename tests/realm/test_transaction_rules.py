@@ -9,6 +9,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from syncline import (
     Realm,
     Set,
     ThreadSafeReference,
+    UpdateMode,
     WriteTimeoutError,
     WrongThreadError,
     WrongTransactionStateError,
@@ -441,3 +443,46 @@ def test_a_cancelled_transaction_keeps_objects_invalid(open_realm: OpenRealm) ->
         _ = rex.age
     with pytest.raises(InvalidatedObjectError):
         _ = len(friends)
+
+
+def test_a_transaction_ends_only_itself(open_realm: OpenRealm) -> None:
+    realm = open_realm(Dog)
+    first = realm.begin_write()
+    realm.commit_write()
+    second = realm.begin_write()
+    for end in (first.commit, first.cancel):
+        with pytest.raises(WrongTransactionStateError, match="has ended already"):
+            end()
+    assert realm.in_write
+    with second, pytest.raises(WrongTransactionStateError, match="do not nest"):
+        second.__enter__()
+    with realm.write():  # the end of a block ends what runs
+        realm.commit_write()
+        realm.begin_write()
+        realm.create(Dog, name="Rex")
+    assert not realm.in_write
+    assert realm.get(Dog, "Rex") is not None
+
+
+def test_a_commit_that_is_refused_leaves_the_end_to_the_block(open_realm: OpenRealm) -> None:
+    realm = open_realm(Dog)
+    with realm.write() as transaction:
+        realm.create(Dog, name="Rex")
+        with ThreadPoolExecutor(1) as pool, pytest.raises(WrongThreadError):
+            pool.submit(transaction.commit).result()
+    assert not realm.in_write
+    assert realm.get(Dog, "Rex") is not None
+
+
+def test_objects_of_a_cancelled_transaction_do_not_become_others(open_realm: OpenRealm) -> None:
+    """Later objects get their numbers."""
+    realm = open_realm(Dog)
+    realm.begin_write()
+    undone = [realm.create(Dog, name="Rex"), realm.add(Dog(name="Bo"))]
+    realm.cancel_write()
+    with realm.write():
+        created = [realm.create(Dog, name="Ann"), realm.create(Dog, {"name": "Bea"}, update=UpdateMode.ALL)]
+        realm.create_many(Dog, [("Cid",)], properties=("name",))
+    assert [dog.is_valid for dog in undone] == [False, False]
+    assert not any(dog is old for dog in realm.objects(Dog) for old in undone)
+    assert [dog.name for dog in created] == ["Ann", "Bea"]

@@ -104,6 +104,11 @@ class Binding(ClassObjects):
             self._plan = Plan(self)
         return self._plan
 
+    def forget_from(self, first: int) -> None:
+        """The rows with keys from ``first`` on were undone."""
+        for key in [key for key in self._objects if key >= first]:
+            self.forget(key)
+
     # --- reading ------------------------------------------------------------------------------------------------------
 
     def trouble(self, obj: Model) -> str:

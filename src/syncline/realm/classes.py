@@ -14,6 +14,7 @@ from syncline.realm.dynamic import dynamic_model
 from syncline.realm.models import Model, ModelInfo, ModelMeta
 from syncline.realm.schema_changes import Change, compare
 from syncline.storage.catalogue import Catalogue, ClassInfo
+from syncline.storage.transaction import WriteTransaction
 
 if TYPE_CHECKING:
     from syncline.realm.context import Context
@@ -170,6 +171,12 @@ class Classes:
                 self.models = {**(self.models or {}), name: model}
             elif self.context.tx is None:
                 del self._dropped[name]
+
+    def forget_created(self, tx: WriteTransaction) -> None:
+        """The transaction is undone: later objects get the keys of those that it made, which stay invalid."""
+        for class_id, first in tx.workspace.created.items():
+            if class_id in self._bindings:
+                self._bindings[class_id].forget_from(first)
 
     def requested(self) -> Mapping[str, ModelMeta] | None:
         """The models by stored name, as of the version that is read; None: whatever the file has."""

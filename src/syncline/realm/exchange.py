@@ -484,9 +484,10 @@ def _in_values(number: int) -> str:
 
 
 def _distinct(properties: Sequence[str]) -> tuple[str, ...]:
-    if isinstance(properties, str) or not all(isinstance(name, str) for name in properties):
+    is_list = isinstance(properties, Iterable) and not isinstance(properties, str)
+    names = tuple(properties) if is_list else ()
+    if not is_list or not all(isinstance(name, str) for name in names):
         raise TypeMismatchError(f"create_many: properties are names of properties, got {describe(properties)}")
-    names = tuple(properties)
     if twice := [name for place, name in enumerate(names) if name in names[:place]]:
         raise InvalidPropertyError(f"create_many: the property {twice[0]!r} is named twice")
     return names

@@ -356,6 +356,12 @@ class Buffers(Tables):
         return keys
 
     @property
+    def created(self) -> dict[int, int]:
+        """The first object key that was given out here, by class, where one was."""
+        first = self._first_keys
+        return {class_id: first[class_id] for class_id, key in self.next_keys.items() if key > first[class_id]}
+
+    @property
     def next_node(self) -> int:
         """The number of the next node, -1 if none was made yet."""
         return self._next_node
