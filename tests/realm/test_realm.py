@@ -127,6 +127,26 @@ def test_files_that_are_no_realm(tmp_path: Path, open_realm: OpenRealm) -> None:
         open_realm(Dog, path=tmp_path / "missing.realm", read_only=True)
 
 
+def test_damage_that_is_met_while_objects_are_read(tmp_path: Path, open_realm: OpenRealm) -> None:
+    path = tmp_path / "test.realm"
+    with open_realm(Dog) as realm, realm.write():
+        for number in range(400):
+            realm.create(Dog, name=f"dog {number} " + "x" * 200)
+    data = path.read_bytes()
+    for damage in (b"\xff" * (len(data) // 2), data[len(data) // 2 :].replace(b"xxx", b"\xffxx")):
+        path.write_bytes(data[: len(data) // 2] + damage)
+        with open_realm(Dog) as realm, pytest.raises(FileError, match=r"test.realm is damaged .*restore it"):
+            [dog.name for dog in realm.objects(Dog)]
+
+
+def test_a_realm_that_lacks_what_every_realm_has(tmp_path: Path, open_realm: OpenRealm) -> None:
+    open_realm(Dog).close()
+    with sqlite3.connect(tmp_path / "test.realm") as connection:
+        connection.execute("DROP TABLE rlm_meta")
+    with pytest.raises(FileError, match=r"test.realm is damaged \(no such table: rlm_meta\)"):
+        open_realm(Dog)
+
+
 def test_a_newer_file_is_left_alone(tmp_path: Path, open_realm: OpenRealm) -> None:
     open_realm(Dog).close()
     with sqlite3.connect(tmp_path / "test.realm") as connection:

@@ -29,6 +29,7 @@ __all__ = [
     "check_identity",
     "configure",
     "connect",
+    "meaning",
     "page_key",
     "translating",
 ]
@@ -179,10 +180,11 @@ def translating(path: str) -> Iterator[None]:
     try:
         yield
     except _OF_THE_FILE as error:
-        raise _meaning(error, path) from error
+        raise meaning(error, path) from error
 
 
-def _meaning(error: apsw.Error, path: str) -> RealmError:
+def meaning(error: apsw.Error | UnicodeDecodeError, path: str) -> RealmError:
+    """What an error of the file, or text in it that is none, means for the user of the Realm at ``path``."""
     if isinstance(error, apsw.FullError):
         return DiskFullError(
             f"no space left for {path}: the write transaction was rolled back; free some space and try again"
@@ -191,7 +193,7 @@ def _meaning(error: apsw.Error, path: str) -> RealmError:
         return WriteTimeoutError(f"{path} is locked by another program; close the tool that has it open")
     if isinstance(error, apsw.NotADBError):
         return DecryptionFailedError(f"{path} cannot be decrypted: the encryption key is wrong, or the file is damaged")
-    if isinstance(error, apsw.CorruptError):
+    if isinstance(error, (apsw.CorruptError, UnicodeDecodeError)):
         return FileError(f"{path} is damaged ({error}); restore it from a backup, or delete it and download it again")
     if isinstance(error, (apsw.CantOpenError, apsw.PermissionsError, apsw.ReadOnlyError)):
         return FileError(f"no permission to open or write {path} ({error}); a Realm and its directory must be writable")

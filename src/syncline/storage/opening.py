@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import uuid
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Final, NamedTuple
 
 import apsw
@@ -94,10 +95,19 @@ def connect_reader(settings: FileSettings, lock: LockFile | None) -> apsw.Connec
     return connection
 
 
+@contextmanager
+def _damage(path: str) -> Iterator[None]:
+    """A file that says it is a Realm but lacks what every Realm has raises FileError."""
+    try:
+        yield
+    except apsw.SQLError as error:
+        raise FileError(f"{path} is damaged ({error}); restore it from a backup, or delete it") from error
+
+
 def open_parts(settings: FileSettings, history: bool | None, create: bool) -> OpenParts:
     """Check the file and open its connections, creating it where allowed; see :meth:`RealmFile.open` for the errors."""
     path = settings.path
-    with translating(path), ExitStack() as on_failure:
+    with _damage(path), translating(path), ExitStack() as on_failure:
         directory = os.path.dirname(path)
         if not os.path.isdir(directory):
             raise FileError(f"there is no directory {directory}: create it, then open the Realm")

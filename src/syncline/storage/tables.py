@@ -14,6 +14,7 @@ import apsw
 from syncline.errors import InvalidatedObjectError
 from syncline.storage.catalogue import Catalogue, ClassInfo, PropertyInfo
 from syncline.storage.columns import Cell, SqlValue, key_from_columns, key_to_columns
+from syncline.storage.connection import meaning
 from syncline.storage.layout import NODE_DICTIONARY, NODE_LIST, CollectionTable
 from syncline.storage.refs import CollectionRef
 from syncline.values import Key
@@ -50,8 +51,11 @@ class Tables:
         self._tombs: dict[int, bool] = {}
 
     def query(self, sql: str, parameters: tuple[SqlValue, ...] = ()) -> list[Cell]:
-        """All rows of a query; fetched at once, so that no statement stays open."""
-        return cast("list[Cell]", self._cursor.execute(sql, parameters).fetchall())
+        """All rows of a query; fetched at once, so that no statement stays open. Raises FileError."""
+        try:
+            return cast("list[Cell]", self._cursor.execute(sql, parameters).fetchall())
+        except (apsw.CorruptError, apsw.IOError, apsw.NotADBError, UnicodeDecodeError) as error:
+            raise meaning(error, self.connection.filename) from error
 
     def flush(self) -> None:
         """Write out what is buffered; nothing here."""
