@@ -275,3 +275,26 @@ def test_keys_of_one_property_are_read_in_one_pass(realm: Realm, monkeypatch: py
         patched.setattr("syncline.realm.binding.Binding.iterate", lambda *_: pytest.fail("objects were made"))
         assert [sections.keys for sections in in_one] == [[key for key, _ in each] for each in expected[:2]]
     assert [shown(sections) for sections in [*in_one, people.sectioned("extra")]] == expected
+
+
+def test_rows_that_change_their_section_are_told_with_any_key_paths(realm: Realm) -> None:
+    sections = realm.objects(Person).sectioned("place")
+    told: list[Any] = []
+
+    def tell(_: Any, change: Any) -> None:
+        told.append(change)
+
+    with sections.observe(tell, key_paths=["age"]), sections["Oslo"].observe(tell, key_paths=[]):
+        realm.refresh()
+        told.clear()
+        with realm.write():
+            realm.get(Person, "Abe").place = "Oslo"  # type: ignore[union-attr]
+        realm.refresh()
+        whole, oslo = told
+        assert (whole.deletions, whole.insertions) == ({0: (1,)}, {1: (1,)})
+        assert oslo.insertions == (1,)
+        told.clear()
+        with realm.write():
+            realm.get(Person, "Abe").extra = 1  # type: ignore[union-attr]
+        realm.refresh()
+        assert told == []

@@ -328,11 +328,23 @@ class SectionsObserver(_OuterObserver):
     def prepare(self, affected: Affected) -> SectionedChange | None:
         flat = self.found(affected)
         if flat is None:
-            return None
+            if not self._may_move(affected):
+                return None
+            flat = CollectionChange()
         old, self.layout = self.layout, Layout(()) if self.finished else self.observed.layout()
         if flat.initial:
             return SectionedChange(initial=True, source=(self.layout, self.layout, flat))
-        return section_change(old, self.layout, flat)
+        change = section_change(old, self.layout, flat)
+        return None if change.is_empty else change
+
+    def _may_move(self, affected: Affected) -> bool:
+        """Whether rows may have changed their sections where key paths do not ask for what these are made of: coming
+        and going is told with any of them.
+        """
+        if self.paths is None or affected.nothing:
+            return False
+        changed = affected.objects(self.inner.observed._binding.info, None)
+        return changed is None or bool(changed)
 
 
 class SectionObserver(SectionsObserver):
