@@ -135,6 +135,7 @@ def wrong_classes() -> dict[str, tuple[str, str]]:
         f"{'x' * 64}: int": "has 64 bytes; it may have 1 to 63",
         "x: int = Field(name='a\\tb')": "characters that cannot be printed",
         "realm: int": "every model has an attribute of this name",
+        "_key = property(id)": "Bad._key: every model has an attribute of this name; use another",
     }
 
 

@@ -223,7 +223,7 @@ class ModelMeta(type):
         meta = _read_meta(name, namespace.pop("Meta", None))
         declared = _inherited(bases)
         declared.update(_own_properties(namespace))
-        _check_names(name, bases, declared)
+        _check_names(name, bases, declared, namespace)
         cls = super().__new__(mcs, name, bases, namespace, **kwargs)
         abstract = meta.get("abstract", False) or not any(isinstance(base, ModelMeta) for base in bases)
         names = _names_around(cls, sys._getframe(1))
@@ -321,18 +321,21 @@ def _names_around(cls: type, frame: Any) -> ChainMap[str, Any]:
     return ChainMap({cls.__name__: cls}, scope, frame.f_globals)
 
 
+_STATE: Final = frozenset({"_binding", "_defaults", "_epoch", "_key", "_row", "_values"})  # of LiveObject
 _RESERVED: Final = frozenset(
     {"realm", "is_valid", "is_managed", "is_frozen", "observe", "changes", "freeze", "same_object"}
     | {"linking_objects", "linking_objects_count", "to_dict", "detach", "thaw"}
 )
 
 
-def _check_names(owner: str, bases: tuple[type, ...], declared: Mapping[str, Any]) -> None:
+def _check_names(owner: str, bases: tuple[type, ...], declared: Mapping[str, Any], namespace: Iterable[str]) -> None:
     embedded = any(getattr(base, "_kind", None) == kinds.EMBEDDED for base in bases)
-    taken = [name for name in declared if name in _RESERVED or (embedded and name == "parent")]
+    reserved = _RESERVED | {"parent"} if embedded else _RESERVED
+    taken = [name for name in declared if name in reserved] + [name for name in namespace if name in _STATE]
     if taken:
         raise schema_error(
-            f"{owner}.{name}: every model has an attribute of this name; use another and Field(name={name!r})"
+            f"{owner}.{name}: every model has an attribute of this name; use another"
+            + (f" and Field(name={name!r})" if name in declared else "")
             for name in taken
         )
 
@@ -499,6 +502,8 @@ class Model(ModelCopies, ModelFreezing, _State, metaclass=ModelMeta):
     if not TYPE_CHECKING:  # to a type checker an unknown name is a mistake
 
         def __setattr__(self, name: str, value: Any) -> None:
+            if name in _STATE:  # first: where nothing is compiled, every object made of a row comes here
+                return object.__setattr__(self, name, value)
             attribute = type(self)._info.attributes.get(name)
             if attribute is not None:
                 attribute.__set__(self, value)
