@@ -292,6 +292,8 @@ def test_rows_of_values(tmp_path: Path, row: Callable[[Any], Any]) -> None:
         ([(1, "a"), {"id": 2}], ("id", "name"), errors.TypeMismatchError, r"values\[1\] has to be a row of values"),
         ([(1, "a"), 7], ("id", "name"), errors.TypeMismatchError, r"values\[1\] has to be a row of values, got int"),
         ([(1, "a")], "id", errors.TypeMismatchError, "properties are names of properties, got str 'id'"),
+        ([(1, "a"), {2, "b"}], ("id", "name"), errors.TypeMismatchError, "has to be a row of values, got set"),
+        ([(1, "a")], {"id", "name"}, errors.TypeMismatchError, "properties are names of properties, got set"),
         ([(1, "a")], 7, errors.TypeMismatchError, "properties are names of properties, got int 7"),
         ([(1, "a")], ("id", "id"), errors.InvalidPropertyError, "'id' is named twice"),
         ([(1, "a")], ("id", "nmae"), errors.InvalidPropertyError, "nmae"),

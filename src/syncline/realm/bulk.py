@@ -438,7 +438,7 @@ def _columns_of_rows(names: tuple[str, ...], batch: list[Any], done: int) -> dic
 
 
 def _row(row: Any, number: int) -> tuple[Any, ...]:
-    if isinstance(row, str | bytes | Mapping) or not isinstance(row, Iterable):
+    if isinstance(row, str | bytes | Mapping | set | frozenset) or not isinstance(row, Iterable):
         raise TypeMismatchError(
             f"create_many: with properties=…, values[{number}] has to be a row of values, got {describe(row)}"
         )

@@ -484,7 +484,7 @@ def _in_values(number: int) -> str:
 
 
 def _distinct(properties: Sequence[str]) -> tuple[str, ...]:
-    is_list = isinstance(properties, Iterable) and not isinstance(properties, str)
+    is_list = isinstance(properties, Iterable) and not isinstance(properties, str | set | frozenset)  # in their order
     names = tuple(properties) if is_list else ()
     if not is_list or not all(isinstance(name, str) for name in names):
         raise TypeMismatchError(f"create_many: properties are names of properties, got {describe(properties)}")
