@@ -59,6 +59,8 @@ def test_wrong_settings() -> None:
         RealmConfiguration(encryption_key=bytes(63))
     with pytest.raises(ConfigurationError, match=r"encryption_key: expected 64 bytes, got str"):
         RealmConfiguration(encryption_key="x" * 64)  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match=r"path: no file can have the name '.udc80x.ud800'"):
+        RealmConfiguration("\udc80x\ud800")
     with pytest.raises(ConfigurationError, match=r"path: expected a path, got int 5"):
         RealmConfiguration(5)  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match=r"schema: expected model classes, got str 'Dog'"):

@@ -276,6 +276,30 @@ def test_json_that_is_none(realm: Realm) -> None:
         realm.import_json_lines(Hound, StringIO('{"id": 1}\n{'))
 
 
+def test_json_that_is_too_deep(realm: Realm) -> None:
+    deep = "[" * 100_000
+    with pytest.raises(errors.LimitExceededError, match="too deep"), realm.write():
+        realm.import_json(Hound, deep)
+    with pytest.raises(errors.LimitExceededError, match="too deep") as caught, realm.write():
+        realm.import_json_lines(Hound, StringIO(f'{{"id": 1}}\n{deep}'))
+    assert caught.value.__notes__ == ["in line 2 of the import"]
+    endless: list[Any] = []
+    endless.append(endless)
+    with pytest.raises(errors.LimitExceededError, match="too deep"), realm.write():
+        realm.import_json(Hound, [{"id": 1, "extra": endless}])
+
+
+def test_what_is_no_file_to_write_to(realm: Realm) -> None:
+    with pytest.raises(errors.TypeMismatchError, match=r"expected an open text file.* got str 'dogs.json'"):
+        realm.objects(Hound).to_json("dogs.json")  # type: ignore[call-overload]
+
+
+def test_a_csv_field_that_is_longer_than_python_reads(realm: Realm) -> None:
+    with pytest.raises(errors.TypeMismatchError, match="field limit") as caught, realm.write():
+        realm.import_csv(Hound, StringIO("id,dog_name\n1," + "x" * 200_000 + "\n"))
+    assert "csv.field_size_limit" in caught.value.__notes__[0]
+
+
 def test_unknown_names_are_left_out(realm: Realm) -> None:
     with realm.write():
         assert realm.import_json(Hound, [{"id": 1, "dog_name": "Rex", "colour": 1}], ignore_unknown=True) == 1

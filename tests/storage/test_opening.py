@@ -197,6 +197,12 @@ def test_the_first_write_makes_no_other_file(path: str) -> None:
     file.close()
 
 
+def test_what_is_no_file_is_not_waited_for(path: str) -> None:
+    os.mkfifo(path)
+    with pytest.raises(FileError, match="is no file"):
+        RealmFile.open(path)
+
+
 # --- encryption -------------------------------------------------------------------------------------------------------
 
 

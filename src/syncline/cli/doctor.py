@@ -23,6 +23,7 @@ __all__ = ["Finding", "examine", "render"]
 REQUIREMENTS = {
     "apsw-sqlite3mc": "",
     "httpx": "",
+    "lark": "",
     "websockets": "",
     "mypy-extensions": "",
     "argon2-cffi": "server",

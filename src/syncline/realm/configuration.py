@@ -62,7 +62,11 @@ def _check_path(name: str, value: Any) -> None:
         return
     if not isinstance(value, str | os.PathLike) or not isinstance(os.fspath(value), str):
         raise ConfigurationError(f"{name}: expected a path, got {describe(value)}")
-    if not os.fspath(value) or "\0" in os.fspath(value):
+    try:
+        is_name = os.fspath(value) != "" and b"\0" not in os.fspath(value).encode()
+    except UnicodeEncodeError:
+        is_name = False
+    if not is_name:
         raise ConfigurationError(f"{name}: no file can have the name {os.fspath(value)!r}")
 
 

@@ -11,8 +11,9 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 
-from syncline.errors import IllegalOperationError, LimitExceededError
+from syncline.errors import IllegalOperationError, LimitExceededError, TypeMismatchError
 from syncline.realm.columns import Columns
+from syncline.realm.converters import describe
 from syncline.realm.graph import ObjectGraph, references_in
 from syncline.realm.json_values import to_json
 from syncline.storage.refs import CollectionRef, ObjectRef
@@ -192,6 +193,8 @@ def write_json(
     lines: bool,
 ) -> None:
     """Write objects as a JSON array, one on a line; with ``lines`` as JSON lines."""
+    if not hasattr(fp, "write"):
+        raise TypeMismatchError(f"to_json: expected an open text file, such as open(path, 'w'), got {describe(fp)}")
     separator = "" if lines else "[\n"
     for start in range(0, len(keys), PAGE):
         exporter = Exporter(context, depth, circular)

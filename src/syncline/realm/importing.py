@@ -16,7 +16,7 @@ from datetime import tzinfo
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
-from syncline.errors import InvalidPropertyError, RealmError, TypeMismatchError
+from syncline.errors import InvalidPropertyError, LimitExceededError, RealmError, TypeMismatchError
 from syncline.realm.attributes import Attribute
 from syncline.realm.bulk import BATCH
 from syncline.realm.by_key import ByKey
@@ -77,6 +77,10 @@ class DocumentReader:
             except RealmError as error:
                 error.add_note(origin.here(place))
                 raise
+            except RecursionError:
+                problem = _too_deep()
+                problem.add_note(origin.here(place))
+                raise problem from None
             origin.passes(place)
             yield values
 
@@ -163,6 +167,10 @@ def _parsed(converter: Converter, text: str) -> Any:
         raise TypeMismatchError(f"{converter.where}: {text!r} is no JSON: {error}") from None
 
 
+def _too_deep() -> LimitExceededError:
+    return LimitExceededError("this JSON is nested too deep to be read; a Mixed value has at most 100 levels")
+
+
 def _is_reference(value: Any) -> bool:
     if not isinstance(value, Mapping) or list(value) != ["$ref"]:
         return False
@@ -201,7 +209,8 @@ def _lines(file: IO[str]) -> Iterator[str]:
 
 def json_documents(data: Any) -> Iterable[tuple[int, Any]]:
     """The objects in JSON text, a JSON file (a path object or open file), or in what has been parsed already; with
-    their numbers, from 1 on. Raises ValueError for text that is no JSON, TypeMismatchError for JSON without objects.
+    their numbers, from 1 on. Raises ValueError for text that is no JSON, TypeMismatchError for JSON without objects,
+    LimitExceededError for JSON that is nested too deep.
     """
     if isinstance(data, os.PathLike):
         with opened(data) as file:
@@ -222,6 +231,8 @@ def _loaded(text: str | bytes | bytearray) -> Any:
         text = text.removeprefix("\ufeff")
     try:
         return json.loads(text)
+    except RecursionError:
+        raise _too_deep() from None
     except ValueError as error:
         if isinstance(text, str) and len(text) < 1000 and os.path.exists(text):
             error.add_note(f"{text!r} is a file: give pathlib.Path({text!r})")
@@ -238,6 +249,10 @@ def json_lines(file: IO[str], origin: Origin) -> Iterator[tuple[int, Any]]:
                 problem = TypeMismatchError(f"no JSON: {error.msg} (character {error.colno})")
                 problem.add_note(origin.here(number))
                 raise problem from None
+            except RecursionError:
+                deep = _too_deep()
+                deep.add_note(origin.here(number))
+                raise deep from None
             yield number, value
 
 
@@ -306,6 +321,8 @@ def csv_rows(
             start = lines.line_num + 1
     except csv.Error as error:
         problem = TypeMismatchError(f"no CSV: {error}")
+        if "field limit" in str(error):
+            problem.add_note("csv.field_size_limit(16_777_199) lets Python read fields as long as a Realm's strings")
         problem.add_note(origin.here(start))
         raise problem from None
     except RealmError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -117,6 +118,8 @@ def check_header(path: str, encrypted: bool) -> bool:
 
     Raises InvalidDatabaseError or DecryptionFailedError when it cannot be what the caller has a key, or no key, for.
     """
+    if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):  # a pipe would be waited for
+        raise FileError(f"{path} is no file")
     try:
         with open(path, "rb") as file:
             head = file.read(24)
