@@ -479,10 +479,11 @@ def test_objects_of_a_cancelled_transaction_do_not_become_others(open_realm: Ope
     realm = open_realm(Dog)
     realm.begin_write()
     undone = [realm.create(Dog, name="Rex"), realm.add(Dog(name="Bo"))]
+    nicknames, friends = undone[0].nicknames, undone[1].friends
     realm.cancel_write()
     with realm.write():
         created = [realm.create(Dog, name="Ann"), realm.create(Dog, {"name": "Bea"}, update=UpdateMode.ALL)]
         realm.create_many(Dog, [("Cid",)], properties=("name",))
-    assert [dog.is_valid for dog in undone] == [False, False]
+    assert [each.is_valid for each in (*undone, nicknames, friends)] == [False] * 4
     assert not any(dog is old for dog in realm.objects(Dog) for old in undone)
     assert [dog.name for dog in created] == ["Ann", "Bea"]

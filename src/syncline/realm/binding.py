@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from syncline.errors import InvalidatedObjectError, InvalidExternalSchemaChangeError, QueryError, RealmError
 from syncline.realm.attributes import Attribute
 from syncline.realm.models import Model, ModelMeta, unknown_property
-from syncline.realm.objects import ClassObjects
+from syncline.realm.objects import DELETED, ClassObjects
 from syncline.realm.plans import Plan
 from syncline.realm.spots import built_in_place
 from syncline.storage.catalogue import Catalogue, ClassInfo, PropertyInfo
@@ -105,8 +105,12 @@ class Binding(ClassObjects):
         return self._plan
 
     def forget_from(self, first: int) -> None:
-        """The rows with keys from ``first`` on were undone."""
+        """The rows with keys from ``first`` on were undone, with the collections of their objects."""
         for key in [key for key in self._objects if key >= first]:
+            obj = self._objects[key]()
+            if obj is not None and obj._values:
+                for collection in obj._values.values():
+                    collection._epoch = DELETED
             self.forget(key)
 
     # --- reading ------------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from syncline.realm.converters import Converter
 from syncline.realm.custom_types import custom_type
 from syncline.realm.freezing import CollectionFreezing
 from syncline.realm.models import Model
+from syncline.realm.objects import DELETED
 from syncline.realm.schema import PropertyType
 from syncline.storage.catalogue import PropertyInfo
 from syncline.storage.columns import INT_MAX, INT_MIN
@@ -76,7 +77,7 @@ class LiveCollection(CollectionFreezing):
         reader = context.reader()
         if self._epoch != context.epoch:
             with context.lock:
-                exists = reader.collection_exists(self._reference)
+                exists = self._epoch != DELETED and reader.collection_exists(self._reference)
             if not exists and not self._reference.property_id:
                 raise StaleAccessorError(
                     f"{self._converter.where}: another value took the place of this collection, or its object was "

@@ -26,7 +26,7 @@ from syncline.values import Key
 if TYPE_CHECKING:
     from syncline.realm.schema import Property
 
-__all__ = ["ANY_THREAD", "PAGE", "UNREAD", "ClassObjects", "LiveObject", "Moment", "ReadProperty"]
+__all__ = ["ANY_THREAD", "DELETED", "PAGE", "UNREAD", "ClassObjects", "LiveObject", "Moment", "ReadProperty"]
 
 #: The epoch of an object whose row was never read, and of one that was deleted through this handle: such an object
 #: stays invalid even if the transaction is rolled back (spec/sdk.md §5.1).
