@@ -1,7 +1,10 @@
+import ssl
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from syncline.server import serve
 from syncline.server.settings import Settings, SettingsError, is_loopback
 
 
@@ -92,3 +95,38 @@ def test_the_documentation_lists_every_setting() -> None:
     for name, meaning in Settings.meanings().items():
         assert f"| `{name}` |" in page
         assert f"| {meaning} |" in page, name
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"host": "nosuch.invalid", "insecure_http": True}, "cannot listen on nosuch.invalid: "),
+        ({"tls_certificate": "nosuch.pem", "tls_key": "text.pem"}, "tls_certificate is nosuch.pem; there is no such"),
+    ],
+)
+def test_places_that_cannot_be_used_are_named(
+    given: dict[str, Any],
+    told: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(serve, "configure_logging", lambda *_: None)
+    paths = {name: Path(value) for name, value in given.items() if name.startswith("tls")}
+    assert serve.main(Settings(**{"data": tmp_path / "data", "port": 0, "log_level": "error", **given, **paths})) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_a_certificate_that_is_none(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def run(settings: Settings) -> None:
+        raise ssl.SSLError("PEM lib")
+
+    monkeypatch.setattr(serve, "run", run)
+    assert serve.main(Settings(tls_certificate=Path("c.pem"), tls_key=Path("k.pem"))) == 2
+    assert "as PEM; c.pem and k.pem: " in capsys.readouterr().err
+
+
+def test_a_public_url_that_is_none() -> None:
+    with pytest.raises(SettingsError, match=r"public_url is 'example.org'; write it as https://"):
+        Settings(public_url="example.org")

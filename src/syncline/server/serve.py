@@ -14,6 +14,7 @@ import logging
 import os
 import signal
 import socket
+import ssl
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,6 +57,7 @@ def run(settings: Settings) -> None:
         OSError: the address or the data folder cannot be used.
     """
     settings.check_binding()
+    settings.check_files()
     configure_logging(settings.log_level, settings.log_json)
     sockets = _listen(settings.host, settings.port)
     try:
@@ -176,7 +178,10 @@ def _addresses(host: str) -> list[tuple[int, str]]:
     """
     if host.lower() == "localhost":
         return [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")]
-    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except socket.gaierror as error:
+        raise OSError(f"cannot listen on {host}: {error.strerror}; give a name or an address of this machine") from None
     places = {(int(family), str(address[0])) for family, _, _, _, address in found}
     return sorted(places, key=lambda place: (place[0] != socket.AF_INET, place[1]))
 
@@ -225,6 +230,10 @@ def main(settings: Settings) -> int:
     """Run, and turn what is wrong with settings and places into one line; the exit status."""
     try:
         run(settings)
+    except ssl.SSLError as error:
+        place = f"{settings.tls_certificate} and {settings.tls_key}"
+        sys.stderr.write(f"syncline serve: TLS needs a certificate and its private key, as PEM; {place}: {error}\n")
+        return 2
     except (SettingsError, OSError) as error:
         sys.stderr.write(f"syncline serve: {error}\n")
         return 2

@@ -111,6 +111,8 @@ class Settings:
             raise SettingsError(f"log_level is {self.log_level!r}; choose debug, info, warning or error")
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise SettingsError("TLS needs both tls_certificate and tls_key")
+        if self.public_url is not None and not re.match(r"https?://[^/]", self.public_url):
+            raise SettingsError(f"public_url is {self.public_url!r}; write it as https://sync.example.org")
         for name in _positive_names():
             if getattr(self, name) <= 0:
                 raise SettingsError(f"{name} is {getattr(self, name)}; it must be greater than 0")
@@ -132,6 +134,13 @@ class Settings:
                 f"serving {self.host} needs TLS: give --tls-certificate and --tls-key, or --insecure-http "
                 "if a proxy in front of the server does it"
             )
+
+    def check_files(self) -> None:
+        """Look whether the files of TLS are there. Raises SettingsError."""
+        for name in ("tls_certificate", "tls_key"):
+            path: Path | None = getattr(self, name)
+            if path is not None and not path.is_file():
+                raise SettingsError(f"{name} is {path}; there is no such file")
 
     @property
     def anonymous_allowed(self) -> bool:
