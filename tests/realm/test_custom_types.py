@@ -15,6 +15,7 @@ from syncline import (
     LimitExceededError,
     List,
     Model,
+    QueryArgumentError,
     Realm,
     SchemaError,
     Set,
@@ -119,6 +120,8 @@ def test_queries_see_what_is_stored(realm: Realm) -> None:
     realm.create(Article, name="pen", price=Money(5))
     realm.create(Article, name="ink", price=Money(50), color=Color.BLUE)
     assert [each.name for each in realm.objects(Article).filter("price > 10 AND color == 'blue'")] == ["ink"]
+    with pytest.raises(QueryArgumentError, match=r"Color is no .*such as Color.RED.value"):
+        realm.objects(Article).where(Article.color == Color.RED)  # type: ignore[arg-type]
 
 
 def test_what_does_not_fit(realm: Realm) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
+from enum import Enum
 from typing import Final, TypeAlias
 from uuid import UUID
 
@@ -131,7 +132,8 @@ class Constants:
         stored = self._scalar(value)
         if stored is None:
             if kind != kinds.MIXED:
-                raise Misfit(f"{type(value).__name__} is no value that a property can hold", QueryArgumentError)
+                advice = f": queries see what is stored, such as {value}.value" if isinstance(value, Enum) else ""
+                raise Misfit(f"{type(value).__name__} is no value that a property can hold{advice}", QueryArgumentError)
             return self._object(value, None)
         if kind not in NUMERIC:
             return float(stored) if isinstance(stored, FloatLiteral) else stored
