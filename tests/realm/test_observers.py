@@ -810,3 +810,26 @@ def test_a_property_made_anew_changes_who_matches(open_realm: OpenRealm, realm: 
             evolution.add_property(tx.workspace, now, "age", age.type, age.nullable, age.collection, None, 0)
         realm.refresh()
         assert [change.deletions for change in log.take()] == [(0, 1)]
+
+
+def test_a_removed_class(open_realm: OpenRealm, realm: Realm) -> None:
+    """Its observers are told that everything went, and stand in nobody's way."""
+    path = realm.path
+    realm.close()
+    owner, watcher = Realm.open(path), Realm.open(path)
+    with owner, watcher:
+        dogs, log = watcher.objects("Dog"), Log()
+        sections = dogs.sectioned("name")
+        with dogs.observe(log), sections.observe(log, key_paths=["age"]), dogs[0].observe(log):
+            watcher.refresh()
+            log.take()
+            with owner.write():
+                tx = owner._context.tx
+                assert tx is not None
+                evolution.erase_class(tx.workspace, tx.catalogue.classes["Dog"], True)
+            watcher.refresh()
+            whole, sectioned, one = log.take()
+            assert (whole.deletions, sectioned.sections_deleted, one.deleted) == ((0, 1, 2, 3), (0, 1, 2, 3), True)
+            with watcher.write():
+                pass
+        assert not log.changes

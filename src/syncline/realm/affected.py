@@ -48,6 +48,10 @@ class Affected:
         """Whether nothing changed at all."""
         return self.log is not None and self.log.is_empty
 
+    def has_class(self, info: ClassInfo) -> bool:
+        """Whether the file still has the class."""
+        return info.id in self.catalogue.by_id
+
     def objects(self, info: ClassInfo, paths: list[KeyPath] | None) -> Collection[int] | None:
         """Keys of the objects of a class that count as changed, by these key paths; None if all may have."""
         if self.log is None:

@@ -129,7 +129,7 @@ class ObjectObserver(Observer):
         if affected.nothing:
             return None
         with binding.context.lock:
-            exists = affected.reader.exists(binding.info, key)
+            exists = affected.has_class(binding.info) and affected.reader.exists(binding.info, key)
         if not exists:
             self.finished = True
             return ObjectChange(deleted=True)
@@ -211,6 +211,9 @@ class ResultsObserver(CollectionObserver):
 
     def compare(self, affected: Affected) -> CollectionChange:
         results = self.observed
+        if not results._binding.is_missing and not affected.has_class(results._binding.info):
+            self.finished = True
+            return CollectionChange(deletions=tuple(range(len(self.keys))))
         if not results._source_exists():
             self.finished = True
             return CollectionChange(deletions=tuple(range(len(self.keys))), root_deleted=True)
@@ -341,7 +344,7 @@ class SectionsObserver(_OuterObserver):
         """Whether rows may have changed their sections where key paths do not ask for what these are made of: coming
         and going is told with any of them.
         """
-        if self.paths is None or affected.nothing:
+        if self.paths is None or affected.nothing or self.finished:
             return False
         changed = affected.objects(self.inner.observed._binding.info, None)
         return changed is None or bool(changed)

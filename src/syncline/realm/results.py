@@ -211,7 +211,8 @@ class Results(ResultsExchange, ResultsSummaries, ResultsSnapshots[T], ResultsFre
         reader, place = self._context.reader(), self._source[1]
         with self._context.lock:
             if isinstance(place, ObjectRef):
-                return reader.exists(reader.catalogue.by_id[place.class_id], place.object_key)
+                info = reader.catalogue.by_id.get(place.class_id)
+                return info is not None and reader.exists(info, place.object_key)
             return reader.collection_exists(place)
 
     def __len__(self) -> int:
