@@ -28,6 +28,7 @@ from syncline import (
     WrongThreadError,
     WrongTransactionStateError,
 )
+from syncline.storage import evolution
 
 
 class Dog(Model):
@@ -423,3 +424,26 @@ def test_live_collections_where_they_are_wanted(tmp_path: Path) -> None:
         assert (await anext(dog.changes(frozen=False))).object is dog
 
     on_a_loop(tmp_path, body)
+
+
+def test_a_class_removed_elsewhere_ends_its_streams(tmp_path: Path) -> None:
+    path = tmp_path / "removed.realm"
+    with Realm.open(path, schema=[Dog]) as realm, realm.write():
+        realm.create(Dog, name="a")
+
+    async def main() -> None:
+        with Realm.open(path) as owner, Realm.open(path) as watcher:
+            dogs = watcher.objects("Dog")
+            streams: list[Any] = [dogs.changes(), dogs.sectioned("name").changes(), dogs[0].changes()]
+            for stream in streams:
+                assert (await anext(stream)).initial
+            with owner.write():
+                tx = owner._context.tx
+                assert tx is not None
+                evolution.erase_class(tx.workspace, tx.catalogue.classes["Dog"], True)
+            whole, sectioned, one = [[change async for change in stream] for stream in streams]
+            assert [change.deletions for change in whole] == [(0,)]
+            assert [change.sections_deleted for change in sectioned] == [(0,)]
+            assert [change.deleted for change in one] == [True]
+
+    asyncio.run(asyncio.wait_for(main(), 20))

@@ -75,6 +75,8 @@ class Observer(ABC):
     finished = False
     #: whether the first call was prepared
     started = False
+    #: whether what is observed is of a class that the file has no more, so that it cannot be frozen
+    gone = False
     #: the field of a change set that holds what is observed
     field = "collection"
 
@@ -101,7 +103,7 @@ class Observer(ABC):
         """The change as it is told: with what is observed, for an iterator as it is at this version."""
         if getattr(change, "deleted", False):
             return change
-        frozen = isinstance(self.listener, Inbox) and self.listener.frozen
+        frozen = isinstance(self.listener, Inbox) and self.listener.frozen and not self.gone
         return replace(change, **{self.field: frozen_view(self.observed) if frozen else self.observed})
 
 
@@ -212,7 +214,7 @@ class ResultsObserver(CollectionObserver):
     def compare(self, affected: Affected) -> CollectionChange:
         results = self.observed
         if not results._binding.is_missing and not affected.has_class(results._binding.info):
-            self.finished = True
+            self.finished = self.gone = True
             return CollectionChange(deletions=tuple(range(len(self.keys))))
         if not results._source_exists():
             self.finished = True
@@ -311,7 +313,7 @@ class _OuterObserver(Observer):
     def found(self, affected: Affected) -> Any:
         """What the inner one is to be told."""
         change = self.inner.prepare(affected)
-        self.started, self.finished = self.inner.started, self.inner.finished
+        self.started, self.finished, self.gone = self.inner.started, self.inner.finished, self.inner.gone
         return change
 
 
