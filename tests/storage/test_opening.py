@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import sqlite3
 import subprocess
 import sys
@@ -182,6 +183,21 @@ def test_nothing_stays_open_where_the_first_look_fails(path: str, monkeypatch: p
     assert RealmFile.delete(path)
 
 
+def test_a_file_that_cannot_be_made_says_why_and_is_made_later(path: str) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for limit in (1, 5000, 20_000, 80_000):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+        try:
+            with pytest.raises(FileError, match=r"cannot read or write .*disk"):
+                RealmFile.open(path)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    make(path, value=3)
+    file = RealmFile.open(path)
+    assert stored(file) == 3
+    file.close()
+
+
 def test_the_first_write_makes_no_other_file(path: str) -> None:
     """Somebody has removed it, with other means than ours."""
     make(path)
@@ -321,8 +337,10 @@ def test_a_file_that_is_open_is_looked_at_all_the_same(path: str) -> None:
 
 
 READER = """
-import os, sys
+import os, sys, types
 from syncline.storage.file import RealmFile
+if sys.argv[2:] == ["mounted read-only"]:
+    os.statvfs = lambda path: types.SimpleNamespace(f_flag=os.ST_RDONLY)
 if os.geteuid() == 0:
     os.seteuid(65534)
 file = RealmFile.open(sys.argv[1], read_only=True)
@@ -331,14 +349,19 @@ file.close()
 """
 
 
-def test_a_file_on_a_read_only_medium() -> None:
+@pytest.mark.parametrize("lock_file_is_there", [False, True])
+def test_a_file_on_a_read_only_medium(lock_file_is_there: bool) -> None:
     """No lock file and no shared memory can be made there: for a user who may only read."""
     with tempfile.TemporaryDirectory() as directory:
         path = os.path.join(directory, "a.realm")
         make(path, value=9)
-        os.unlink(path + ".lock")
+        if lock_file_is_there:
+            os.chmod(path + ".lock", 0o444)
+        else:
+            os.unlink(path + ".lock")
         os.chmod(directory, 0o555)
-        result = subprocess.run([sys.executable, "-c", READER, path], capture_output=True, text=True, check=False)
+        command = [sys.executable, "-c", READER, path, *["mounted read-only"] * lock_file_is_there]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
         os.chmod(directory, 0o755)
     assert (result.stdout, result.stderr) == ("2\n", "")
 

@@ -88,11 +88,16 @@ def connect_reader(settings: FileSettings, lock: LockFile | None) -> apsw.Connec
     with a write-ahead log left there it has to, or commits would be missing.
     """
     log = settings.path + "-wal"
-    immutable = lock is None and not os.path.exists(log)
+    immutable = not os.path.exists(log) and (lock is None or (settings.read_only and _is_on_read_only_medium(log)))
     connection = connect(settings.path, settings.key, writable=False, immutable=immutable, vfs=settings.vfs)
     if settings.read_only and os.path.exists(log):  # what a crash has left there stays there
         connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
     return connection
+
+
+def _is_on_read_only_medium(path: str) -> bool:
+    """Whether nobody can write there, though a lock file may have been copied with the Realm."""
+    return bool(os.statvfs(os.path.dirname(path)).f_flag & os.ST_RDONLY)
 
 
 @contextmanager
@@ -134,7 +139,7 @@ def open_parts(settings: FileSettings, history: bool | None, create: bool) -> Op
                 on_failure.callback(writing.close, True)
             lock.acquire_writer()
             try:
-                with writing:
+                with _transaction(writing):
                     full_text.complete(writing)
             finally:
                 lock.release_writer()
@@ -198,10 +203,23 @@ def _made(
     return writing
 
 
+@contextmanager
+def _transaction(connection: apsw.Connection) -> Iterator[None]:
+    """All of it or nothing; where SQLite has undone it already, as on a full disk, the error says why."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
 def _create(connection: apsw.Connection, settings: FileSettings, history: bool) -> None:
     """Make what a new file holds, under the writer lock, unless another process has just done it."""
     connection.pragma("journal_mode", "wal")
-    with connection:
+    with _transaction(connection):
         if check_identity(connection, settings.path):
             return
         meta: dict[str, system.SystemValue] = {"uuid": uuid.uuid4().hex, _HISTORY: int(history)}
