@@ -8,6 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+from typer.testing import CliRunner
+
+from syncline.cli.commands import build_app
 from syncline.version import __version__
 
 
@@ -63,6 +67,14 @@ def test_the_demo_on_few_airports_without_a_terminal(tmp_path: Path) -> None:
     ):
         assert words in result.stdout
     assert (tmp_path / "run" / "device-A" / "device.realm").exists()
+
+
+@pytest.mark.parametrize("absent", ["airportsdata", "syncline.server.serve"])
+def test_the_demo_says_at_once_what_it_needs(absent: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, absent, None)
+    result = CliRunner().invoke(build_app(), ["demo"])
+    assert result.exit_code == 2
+    assert "pip install 'syncline[demo]'" in result.output
 
 
 def test_the_demo_refuses_a_folder_that_exists(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
@@ -65,6 +66,8 @@ def demo(
 ) -> None:
     """Carry a real data set from one device to another through a real server, with the plug pulled on the way."""
     try:
+        import_module("airportsdata")  # what its processes need: they would say so only one after the other
+        import_module("syncline.server.serve")
         from syncline.cli.demo import run
     except ImportError as error:
         typer.echo(f"syncline demo needs the extra [demo]: pip install 'syncline[demo]' ({error})", err=True)
