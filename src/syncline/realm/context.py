@@ -486,7 +486,7 @@ _contexts: weakref.WeakSet[Context] = weakref.WeakSet()
 
 
 def _forget_inherited() -> None:
-    """A forked child must open its Realms anew: what it inherited is its parent's (spec/sdk.md §12.7)."""
+    """In a forked child no Realm is open: what it inherited is its parent's (spec/sdk.md §12.7)."""
     for context in list(_contexts):
         context.closed = True
         context.tx = context._reader = None

@@ -33,6 +33,7 @@ import apsw
 
 from syncline.errors import (
     ClosedRealmError,
+    IllegalOperationError,
     MismatchedConfigError,
     MultipleSyncAgentsError,
     WriteTimeoutError,
@@ -62,8 +63,8 @@ _COMPACT_TIMEOUT: Final = 0.1
 class RealmFile:
     """An open Realm file. One instance per real path and process: ``open`` of an open path returns it, counted.
 
-    Every method may be called on any thread. After ``fork`` the child must open the file anew; what it inherited raises
-    ClosedRealmError.
+    Every method may be called on any thread. After ``fork`` the child can open what the parent had closed before; what
+    it inherited raises ClosedRealmError.
     """
 
     def __init__(self, name: tuple[str, bool], settings: FileSettings, parts: OpenParts) -> None:
@@ -131,7 +132,8 @@ class RealmFile:
 
         Raises FileError (no such directory, no permission, missing and ``create`` False), InvalidDatabaseError,
         NewerFormatError, DecryptionFailedError, ConfigurationError (length of the key), MismatchedConfigError (open
-        with another key, or ``history`` is not what the file has).
+        with another key, or ``history`` is not what the file has), IllegalOperationError (open in the process that
+        this one was forked from).
         """
         settings = FileSettings(
             os.path.realpath(path),
@@ -153,6 +155,12 @@ class RealmFile:
     @classmethod
     def _opened(cls, name: tuple[str, bool], settings: FileSettings, history: bool | None, create: bool) -> RealmFile:
         """One that is not open yet; the caller holds the guard."""
+        if settings.path in _inherited:
+            raise IllegalOperationError(
+                f"{settings.path} was open when this process was forked, and cannot be opened here: what is written "
+                "could be lost. Close it before the fork, or start processes another way: multiprocessing's 'spawn' "
+                "or 'forkserver'"
+            )
         parts = open_parts(settings, history, create)
         try:
             file = _registry[name] = cls(name, settings, parts)
@@ -284,7 +292,7 @@ class RealmFile:
     def _check_open(self) -> None:
         if not self._open:
             if self._forked:
-                raise ClosedRealmError(f"{self.path} was opened before this process forked; open it again in the child")
+                raise ClosedRealmError(f"{self.path} was opened before this process forked; close it before the fork")
             raise ClosedRealmError(f"{self.path} was closed")
 
     # --- writing ------------------------------------------------------------------------------------------------------
@@ -651,13 +659,17 @@ class RealmFile:
 
 
 _registry: Final[dict[tuple[str, bool], RealmFile]] = {}
+#: Files that were open when this process was forked. SQLite takes its parent's locks on them for its own, and so would
+#: hold none: the parent's close removes the log under the child, and what the child has committed is gone.
+_inherited: Final[set[str]] = set()
 _registry_guard = threading.RLock()
 
 
 def _forget_inherited() -> None:
     global _registry_guard
     _registry_guard = threading.RLock()
-    for file in _registry.values():
+    for (path, _), file in _registry.items():
+        _inherited.add(path)
         file._abandon()
     _registry.clear()
     watch.forget_inherited()

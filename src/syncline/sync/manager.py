@@ -123,8 +123,9 @@ class SyncManager(ManagerSettings):
     def shared(cls, base_directory: str | PathLike[str] | None = None) -> SyncManager:
         """The manager that logins and configurations use by default, made at the first call.
 
-        In a forked child it is a new one, in the directory of the parent's. Raises ConfigurationError if it exists
-        already with another ``base_directory``.
+        In a forked child it is a new one, which needs a directory of its own: the parent's is in use. Raises
+        ConfigurationError if it exists already with another ``base_directory``, IllegalOperationError for the directory
+        of the parent.
         """
         with cls._shared_lock:
             manager = cls._shared
@@ -504,7 +505,7 @@ class SyncManager(ManagerSettings):
         if os.getpid() != self._process:
             raise InvalidSessionError(
                 f"this SyncManager, its users and its sessions belong to the parent process {self._process}: "
-                "after fork, make a SyncManager, get the user from it and open the Realm anew"
+                "after fork, make a SyncManager in a directory of its own, or start processes with 'spawn'"
             )
 
     async def _close_auth_clients(self) -> None:
