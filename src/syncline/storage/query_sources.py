@@ -9,6 +9,7 @@ from typing import Final
 from syncline.query.ast import And, Query
 from syncline.query.text import Fold
 from syncline.storage.catalogue import ClassInfo, PropertyInfo
+from syncline.storage.linking import link_rows
 from syncline.storage.query_leaves import TRUE, Place, Sql, bare, in_test
 from syncline.storage.query_lookups import is_lookup
 from syncline.storage.query_ranges import ranges_an_index
@@ -41,7 +42,9 @@ def source_of(cls: ClassInfo, collection: tuple[PropertyInfo, CollectionRef | Ob
         return RowSource(f"{cls.table} c", TRUE, "c.k", whole=True)
     prop, ref = collection
     if isinstance(ref, ObjectRef):
-        return RowSource(f"({_linking(prop, ref)}) s, {cls.table} c", Sql("(c.k = s.o)"), "c.k")
+        links = link_rows(prop, ref.class_id, str(ref.object_key), "m")
+        owners = " UNION ALL ".join(f"SELECT {owner} AS o FROM {rows}" for owner, rows in links)
+        return RowSource(f"({owners}) s, {cls.table} c", Sql("(c.k = s.o)"), "c.k")
     assert prop.table is not None
     table = prop.table
     condition = Sql(f"(s.{table.owner} = ? AND c.k = s.{table.value})", (ref.owner,))
@@ -65,22 +68,3 @@ def ordered_source(
     terms = predicate.terms if isinstance(predicate, And) else (predicate,)
     helped = ranges_an_index(predicate) or any(map(is_lookup, terms))
     return replace(source, order="+c.k") if source.whole and helped else source
-
-
-def _linking(prop: PropertyInfo, target: ObjectRef) -> str:
-    """SQL that gives as ``o`` the owner of each link to an object through one property (spec/sdk.md §13.5)."""
-    row, cls = target.object_key, target.class_id
-    mixed = prop.type == kinds.MIXED
-    if prop.table is None:
-        of_class = f"l{prop.id} = {cls} AND " if mixed else ""
-        links = [f"SELECT k AS o FROM c{prop.class_id} WHERE {of_class}p{prop.id} = {row}"]
-    else:
-        table, of_class = prop.table, f"l = {cls} AND " if mixed else ""
-        links = [f"SELECT {table.owner} AS o FROM {table.name} WHERE {of_class}{table.value} = {row}"]
-    if mixed:
-        links += [
-            f"SELECT n.owner AS o FROM {nodes} m CROSS JOIN rlm_node n ON n.id = m.node "
-            f"WHERE m.l = {cls} AND m.p = {row} AND n.prop = {prop.id}"
-            for nodes in ("n_list", "n_dict")
-        ]
-    return " UNION ALL ".join(links)

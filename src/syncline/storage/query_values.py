@@ -55,11 +55,12 @@ from syncline.query.operands import (
 from syncline.query.type_names import TypeSet, type_of_kind
 from syncline.storage.catalogue import TYPE_CODES, ClassInfo, PropertyInfo
 from syncline.storage.columns import DICTIONARY_TAG, LINK_TAG, LIST_TAG, encode_scalar
+from syncline.storage.linking import link_rows
 from syncline.storage.query_aggregates import aggregate_kind, aggregate_query
 from syncline.storage.query_comparisons import NotInSql, Test, constant_side, pair_of
 from syncline.storage.query_functions import encode_number
+from syncline.storage.query_geo import place_test
 from syncline.storage.query_leaves import FALSE, TRUE, Place, Sql, combine, negate
-from syncline.storage.query_places import place_test
 from syncline.values import kinds
 
 __all__ = ["Values", "columns_of"]
@@ -412,7 +413,13 @@ class Values:
 
     def _incoming(self, path: Path, sources: tuple[Step, ...]) -> Rows:
         walk = self._walk(path.steps, unary=False)
-        counts = [count for source in sources for count in _link_counts(source, f"{walk.alias}.k", self.alias)]
+        counts = [
+            f"(SELECT count(*) FROM {rows})"
+            for source in sources
+            for _, rows in link_rows(
+                cast(PropertyInfo, source.property), source.owner.id, f"{walk.alias}.k", self.alias()
+            )
+        ]
         total = " + ".join(counts) or "0"
         if not path.steps:
             return Rows(kinds.INT, Sql(f"SELECT {total} AS v"))
@@ -518,26 +525,6 @@ def _constant_rows(value: object) -> Rows:
     if kind in (kinds.LINK, kinds.MIXED, TYPE):
         raise NotInSql
     return _with_key(Rows(kind, Sql("SELECT ? AS v", (encode_number(kind, value),))))
-
-
-def _link_counts(source: Step, key: str, alias: Callable[[], str]) -> list[str]:
-    """How many links there are to the object ``key`` through one property: SQL for each place they can be in."""
-    prop, a = cast(PropertyInfo, source.property), alias()
-    mixed, of_class = prop.type == kinds.MIXED, source.owner.id
-    if prop.table is None:
-        condition = f"{a}.l{prop.id} = {of_class} AND " if mixed else ""
-        counts = [f"(SELECT count(*) FROM c{prop.class_id} {a} WHERE {condition}{a}.p{prop.id} = {key})"]
-    else:
-        table = prop.table
-        condition = f"{a}.l = {of_class} AND " if mixed else ""
-        counts = [f"(SELECT count(*) FROM {table.name} {a} WHERE {condition}{a}.{table.value} = {key})"]
-    if mixed:
-        counts += [
-            f"(SELECT count(*) FROM {nodes} {a} CROSS JOIN rlm_node n ON n.id = {a}.node "
-            f"WHERE {a}.l = {of_class} AND {a}.p = {key} AND n.prop = {prop.id})"
-            for nodes in ("n_list", "n_dict")
-        ]
-    return counts
 
 
 # --- values -----------------------------------------------------------------------------------------------------------
