@@ -420,7 +420,7 @@ class Kennel:
     """A server, and the devices of ann and bob."""
 
     def __init__(self, folder: Path) -> None:
-        SyncManager.shared(folder / "devices")
+        self.manager = SyncManager(folder / "devices")
         self.folder = folder
         self.data = folder / "data"
         self.server = ServerProcess(self.data)
@@ -428,7 +428,7 @@ class Kennel:
 
     def _device(self, name: str) -> Any:
         credentials = SyncCredentials.username_password(name, "correct horse", register=True)
-        user = SyncUser.log_in(credentials, self.server.url)
+        user = self.manager.log_in(credentials, self.server.url)
         sync = SyncConfiguration(user, "/kennel/dogs", path=str(self.folder / f"{name}.realm"))
         return Realm.open(RealmConfiguration(schema=[Dog, Walk], sync=sync))
 
@@ -462,6 +462,7 @@ class Kennel:
     def close(self) -> None:
         for realm in (self.ann, self.bob):
             realm.close()
+        self.manager.close()
         self.server.stop()
 
 
