@@ -376,6 +376,62 @@ os._exit(9)
 """
 
 
+def as_reader(path: str, *more: str) -> subprocess.CompletedProcess[str]:
+    """What a process says that opens the file read-only, as a user who may not write in its directory."""
+    directory = os.path.dirname(path)
+    os.chmod(directory, 0o555)
+    try:
+        return subprocess.run([sys.executable, "-c", READER, path, *more], capture_output=True, text=True, check=False)
+    finally:
+        os.chmod(directory, 0o755)
+
+
+@pytest.fixture
+def path_for_all() -> Iterator[str]:
+    """Where every user may read: pytest's own directories are for one user alone."""
+    with tempfile.TemporaryDirectory() as directory:
+        os.chmod(directory, 0o755)
+        yield os.path.join(os.path.realpath(directory), "a.realm")
+
+
+@pytest.mark.parametrize("closed", [True, False], ids=["nobody has it open", "after a crash"])
+def test_who_may_not_write_beside_the_file_learns_what_is_missing(path_for_all: str, closed: bool) -> None:
+    """Others may write it, so that it cannot be read as if on a read-only medium."""
+    path = path_for_all
+    subprocess.run([sys.executable, "-c", CRASHING, path], check=False)
+    if closed:
+        RealmFile.open(path).close()
+    else:
+        os.unlink(path + "-shm")
+    os.chmod(path, 0o444)
+    error = as_reader(path).stderr.splitlines()[-1]
+    directory = os.path.dirname(path)
+    assert f"FileError: this user may not write in {directory}, where SQLite needs {path}-shm to read" in error
+    assert error.endswith(
+        "or read a copy of it" if closed else f"read a copy of it and of {path}-wal, which holds commits"
+    )
+
+
+@pytest.mark.parametrize("side", ["-wal", "-shm", ".lock"])
+def test_a_side_file_that_may_not_be_read_is_named(path_for_all: str, side: str) -> None:
+    """A lock file that cannot be looked at is there all the same: somebody may be writing."""
+    file = RealmFile.open(path_for_all)
+    os.chmod(path_for_all + side, 0)
+    error = as_reader(path_for_all).stderr.splitlines()[-1]
+    file.close()
+    assert f"FileError: this user may not read {path_for_all}{side}" in error
+
+
+def test_who_may_not_write_beside_the_file_reads_what_somebody_else_has_open(path_for_all: str) -> None:
+    file = RealmFile.open(path_for_all)
+    with file.write() as tx:
+        tx.add_class("Dog")
+    os.chmod(path_for_all, 0o444)
+    result = as_reader(path_for_all)
+    file.close()
+    assert (result.stdout, result.stderr) == ("2\n", "")
+
+
 @pytest.mark.parametrize("crashed", [True, False], ids=["after a crash", "after closing"])
 def test_a_read_only_look_changes_neither_the_file_nor_its_log(tmp_path: Path, crashed: bool) -> None:
     path = tmp_path / "a.realm"

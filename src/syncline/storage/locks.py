@@ -27,7 +27,17 @@ from typing import Final
 
 from syncline.errors import FileError, RealmInUseError
 
-__all__ = ["FifoLock", "LockFile", "delete_files", "is_used_here", "side_files", "sync_directory", "sync_file"]
+__all__ = [
+    "FifoLock",
+    "LockFile",
+    "delete_files",
+    "is_on_read_only_medium",
+    "is_used_here",
+    "may",
+    "side_files",
+    "sync_directory",
+    "sync_file",
+]
 
 _WRITER: Final = 0
 _AGENT: Final = 1
@@ -106,8 +116,8 @@ class LockFile:
     def open(cls, realm_path: str, read_only: bool = False) -> LockFile | None:
         """Open or create the lock file of ``realm_path`` and register as a user of it.
 
-        None for a read-only use where no lock file can be had (a read-only medium). Raises FileError when it cannot be
-        made, RealmInUseError while somebody deletes or compacts the Realm.
+        None for a read-only use where there is no lock file and none can be made (a read-only medium). Raises FileError
+        when it cannot be made or read, RealmInUseError while somebody deletes or compacts the Realm.
         """
         for _ in range(_ATTEMPTS):
             with _registry_guard:
@@ -267,8 +277,14 @@ def _open_lock_file(path: str, read_only: bool) -> int | None:
             ) from error
     try:
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
+    except FileNotFoundError:
         return None
+    except OSError as error:
+        if is_on_read_only_medium(path):
+            return None
+        raise FileError(  # behind it somebody may be writing
+            f"this user may not read {path} ({error.strerror}): allow it to, as reading the Realm is allowed"
+        ) from error
 
 
 def _wait_as_user(descriptor: int) -> bool:
@@ -342,6 +358,16 @@ def _unlock(descriptor: int, byte: int) -> None:
 
 
 # --- files ------------------------------------------------------------------------------------------------------------
+
+
+def may(path: str, mode: int) -> bool:
+    """Whether the user of this process may do that with a file or directory; ``mode``: of ``os.access``."""
+    return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
+
+
+def is_on_read_only_medium(path: str) -> bool:
+    """Whether nobody can write there, though a lock file may have been copied with the Realm."""
+    return bool(os.statvfs(os.path.dirname(path)).f_flag & os.ST_RDONLY)
 
 
 def side_files(realm_path: str) -> list[str]:

@@ -13,7 +13,7 @@ import apsw
 from syncline.errors import FileError, FormatUpgradeRequiredError, MismatchedConfigError, RealmFileNotFoundError
 from syncline.storage import full_text, system
 from syncline.storage.connection import APPLICATION_ID, FORMAT, check_header, check_identity, connect, translating
-from syncline.storage.locks import LockFile, is_used_here, sync_directory
+from syncline.storage.locks import LockFile, is_on_read_only_medium, is_used_here, may, sync_directory
 from syncline.storage.writer import Clock
 
 __all__ = ["FileSettings", "OpenParts", "check_history", "connect_reader", "connect_writer", "open_parts"]
@@ -88,16 +88,39 @@ def connect_reader(settings: FileSettings, lock: LockFile | None) -> apsw.Connec
     with a write-ahead log left there it has to, or commits would be missing.
     """
     log = settings.path + "-wal"
-    immutable = not os.path.exists(log) and (lock is None or (settings.read_only and _is_on_read_only_medium(log)))
+    immutable = not os.path.exists(log) and (lock is None or (settings.read_only and is_on_read_only_medium(log)))
     connection = connect(settings.path, settings.key, writable=False, immutable=immutable, vfs=settings.vfs)
     if settings.read_only and os.path.exists(log):  # what a crash has left there stays there
         connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
     return connection
 
 
-def _is_on_read_only_medium(path: str) -> bool:
-    """Whether nobody can write there, though a lock file may have been copied with the Realm."""
-    return bool(os.statvfs(os.path.dirname(path)).f_flag & os.ST_RDONLY)
+@contextmanager
+def _access(settings: FileSettings) -> Iterator[None]:
+    """FileError says what is missing to a reader who may not make, or not read, what SQLite keeps beside the file."""
+    try:
+        yield
+    except (apsw.CantOpenError, apsw.ReadOnlyError) as error:
+        problem = _forbidden(settings.path) if settings.read_only else None
+        if problem is None:
+            raise
+        raise FileError(problem) from error
+
+
+def _forbidden(path: str) -> str | None:
+    """What the user of this process may not do that reading takes; None if it is something else."""
+    log, shared, directory = path + "-wal", path + "-shm", os.path.dirname(path)
+    has_log = os.path.exists(log)
+    for each in (log, shared):
+        if os.path.exists(each) and not may(each, os.R_OK):
+            return f"this user may not read {each}: allow it to, as reading the Realm is allowed"
+    if may(directory, os.W_OK):
+        return None
+    return (
+        f"this user may not write in {directory}, where SQLite needs {shared} to read a Realm that others may write: "
+        "allow it to, keep the Realm open in a process that may, or read a copy"
+        f"{f' of it and of {log}, which holds commits' if has_log else ' of it'}"
+    )
 
 
 @contextmanager
@@ -112,7 +135,7 @@ def _damage(path: str) -> Iterator[None]:
 def open_parts(settings: FileSettings, history: bool | None, create: bool) -> OpenParts:
     """Check the file and open its connections, creating it where allowed; see :meth:`RealmFile.open` for the errors."""
     path = settings.path
-    with _damage(path), translating(path), ExitStack() as on_failure:
+    with _damage(path), translating(path), _access(settings), ExitStack() as on_failure:
         directory = os.path.dirname(path)
         if not os.path.isdir(directory):
             raise FileError(f"there is no directory {directory}: create it, then open the Realm")
