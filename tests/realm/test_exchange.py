@@ -270,7 +270,7 @@ def test_documents_that_do_not_fit(realm: Realm, document: Any, error: type[Exce
 
 
 def test_json_that_is_none(realm: Realm) -> None:
-    with pytest.raises(ValueError, match="Expecting"), realm.write():
+    with pytest.raises(errors.TypeMismatchError, match="no JSON: Expecting"), realm.write():
         realm.import_json(Hound, "[")
     with pytest.raises(errors.TypeMismatchError, match="line 2"), realm.write():
         realm.import_json_lines(Hound, StringIO('{"id": 1}\n{'))

@@ -40,7 +40,7 @@ def realm(tmp_path: Path) -> Iterator[Realm]:
 
 def refused(realm: Realm, write: Callable[[], Any]) -> str:
     """The error of an import and its notes, as a traceback shows them. Nothing is left of it."""
-    with pytest.raises((errors.RealmError, ValueError)) as raised, realm.write():
+    with pytest.raises((errors.RealmError, UnicodeDecodeError)) as raised, realm.write():
         write()
     assert realm.is_empty
     return "\n".join([str(raised.value), *getattr(raised.value, "__notes__", [])])
@@ -105,6 +105,35 @@ def test_json(realm: Realm, tmp_path: Path) -> None:
     assert "in object 2 of the import" in refused(realm, lambda: realm.import_json(Book, '[{"isbn":1,"title":"a"},{}]'))
     with realm.write():
         assert realm.import_json(Book, path) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[{"isbn": 1,\n "title" "a"}]', ["no JSON: Expecting ':' delimiter (character 10)", "in line 2 of {}"]),
+        ("", ["no JSON: Expecting value (character 1)", "in line 1 of {}"]),
+        ("[" * 100_000, ["nested too deep"]),
+        ('[{"isbn": 1' + "0" * 5000 + "}]", ["no JSON that can be read: Exceeds the limit (4300 digits)"]),
+    ],
+    ids=["a colon", "nothing", "depth", "digits"],
+)
+def test_text_that_is_no_json(
+    realm: Realm, tmp_path: Path, text: str, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A text, a file and lines say the same."""
+    monkeypatch.chdir(tmp_path)
+    Path("books.json").write_text(text, encoding="utf-8")
+    for name, source in (
+        ("the import", text.encode()),
+        ("the import", StringIO(text)),
+        ("books.json", Path("books.json")),
+    ):
+        message = refused(realm, lambda source=source: realm.import_json(Book, source))
+        assert [part for part in said if part.format(name) not in message] == [], message
+    if line := text.replace("\n", " "):
+        message = refused(realm, lambda: realm.import_json_lines(Book, StringIO(line)))
+        assert said[0].split(" (character")[0] in message
+        assert "in line 1 of the import" in message
 
 
 def test_values_and_frames(realm: Realm) -> None:

@@ -241,8 +241,8 @@ class RealmExchange:
         created (or updated); ``{"$ref": [class, key]}`` and bare primary keys name objects that exist.
 
         ``time_zone`` is that of dates which name none; without it they are refused. ``progress``: see
-        :meth:`create_many`. Raises what :meth:`create_many` raises, with a note which object is wrong; ValueError for
-        text that is no JSON.
+        :meth:`create_many`. Raises what :meth:`create_many` raises, with a note which object is wrong;
+        TypeMismatchError for text that is no JSON, with a note which line is.
         """
         context = self._context
         context.writing()

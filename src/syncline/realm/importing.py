@@ -209,16 +209,16 @@ def _lines(file: IO[str]) -> Iterator[str]:
 
 def json_documents(data: Any) -> Iterable[tuple[int, Any]]:
     """The objects in JSON text, a JSON file (a path object or open file), or in what has been parsed already; with
-    their numbers, from 1 on. Raises ValueError for text that is no JSON, TypeMismatchError for JSON without objects,
+    their numbers, from 1 on. Raises TypeMismatchError for text that is no JSON and for JSON without objects,
     LimitExceededError for JSON that is nested too deep.
     """
     if isinstance(data, os.PathLike):
         with opened(data) as file:
-            data = json.load(file)
+            data = _document(file.read(), file_name(file))
     elif isinstance(data, str | bytes | bytearray):
-        data = _loaded(data)
+        data = _document(data)
     elif hasattr(data, "read"):
-        data = json.load(data)
+        data = _document(data.read(), file_name(data))
     if isinstance(data, Mapping):
         data = [data]
     if isinstance(data, str) or not isinstance(data, Iterable):
@@ -226,17 +226,34 @@ def json_documents(data: Any) -> Iterable[tuple[int, Any]]:
     return enumerate(data, 1)
 
 
-def _loaded(text: str | bytes | bytearray) -> Any:
-    if isinstance(text, str):
-        text = text.removeprefix("\ufeff")
+def _document(text: str | bytes | bytearray, file: str | None = None) -> Any:
+    """What the JSON text says that is all of a file. Errors have a note with file and line."""
     try:
-        return json.loads(text)
-    except RecursionError:
-        raise _too_deep() from None
-    except ValueError as error:
+        return _loaded(text.removeprefix("\ufeff") if isinstance(text, str) else text, Origin(file, "line"))
+    except TypeMismatchError as error:
         if isinstance(text, str) and len(text) < 1000 and os.path.exists(text):
             error.add_note(f"{text!r} is a file: give pathlib.Path({text!r})")
         raise
+
+
+def _loaded(text: str | bytes | bytearray, origin: Origin, first: int = 1) -> Any:
+    """What JSON text says, whose lines are numbered from ``first`` on.
+
+    Raises TypeMismatchError for what is no JSON, LimitExceededError for what Python does not read, and
+    UnicodeDecodeError.
+    """
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        problem = TypeMismatchError(f"no JSON: {error.msg} (character {error.colno})")
+        problem.add_note(origin.here(first + error.lineno - 1))
+        raise problem from None
+    except UnicodeDecodeError:
+        raise
+    except RecursionError:
+        raise _too_deep() from None
+    except ValueError as error:  # a number
+        raise LimitExceededError(f"no JSON that can be read: {error}") from None
 
 
 def json_lines(file: IO[str], origin: Origin) -> Iterator[tuple[int, Any]]:
@@ -244,15 +261,10 @@ def json_lines(file: IO[str], origin: Origin) -> Iterator[tuple[int, Any]]:
     for number, line in enumerate(_lines(file), 1):
         if line := line.strip():
             try:
-                value = json.loads(line)
-            except json.JSONDecodeError as error:
-                problem = TypeMismatchError(f"no JSON: {error.msg} (character {error.colno})")
-                problem.add_note(origin.here(number))
-                raise problem from None
-            except RecursionError:
-                deep = _too_deep()
-                deep.add_note(origin.here(number))
-                raise deep from None
+                value = _loaded(line, origin, number)
+            except LimitExceededError as error:
+                error.add_note(origin.here(number))
+                raise
             yield number, value
 
 
