@@ -14,7 +14,7 @@ import pandas
 import polars
 import pytest
 
-from syncline import Field, List, Model, Realm, RealmConfiguration, errors
+from syncline import Dictionary, Field, List, Model, Realm, RealmConfiguration, UpdateMode, errors
 
 
 class Author(Model):
@@ -30,6 +30,10 @@ class Book(Model):
     author: Author | None = None
     tags: List[str]
     photo: bytes | None = None
+    number: int = 0
+    marks: Dictionary[int]
+    extra: Any = None
+    others: List[Author]
 
 
 @pytest.fixture
@@ -134,6 +138,46 @@ def test_text_that_is_no_json(
         message = refused(realm, lambda: realm.import_json_lines(Book, StringIO(line)))
         assert said[0].split(" (character")[0] in message
         assert "in line 1 of the import" in message
+
+
+@pytest.mark.parametrize(
+    ("text", "column", "said"),
+    [
+        ("No,Titel\n99999999999999999999,a\n", "No", "does not fit into 64 bits"),
+        ("Titel,No\na,\n", "No", "Book.isbn: cannot be None"),
+        ("Titel,No\na,1\nb,1\n", "No", "primary key 1 exists already"),
+        ("No,Titel,Zahl\n1,a,99999999999999999999\n", "Zahl", "does not fit into 64 bits"),
+        ("No,Titel,Zahl\n1,a,\n", "Zahl", "Book.number: cannot be None"),
+        ("No,Titel,Autor\n1,a,Nobody\n", "Autor", "no Author with the primary key 'Nobody'"),
+        ("No,Titel,Marken\n1,a,[1]\n", "Marken", "Book.tags: expected str, got int 1"),
+        ("No,Titel,Marken\n1,a,5\n", "Marken", "Book.tags: expected a collection, got int 5"),
+        ('No,Titel,Noten\n1,a,"{""$a"": 1}"\n', "Noten", "dictionary key '$a'"),
+        ('No,Mehr,Titel\n1,"{""b"": {""$a"": 1}}",a\n', "Mehr", "dictionary key '$a'"),
+        ('No,Mehr,Titel\n1,"{""$ref"": [""Author"", ""x""]}",a\n', "Mehr", "no Author with the primary key 'x'"),
+        ('No,Titel,Autoren\n1,a,"[""x""]"\n', "Autoren", "no Author with the primary key 'x'"),
+        ('No,Titel,Autoren\n1,a,"[{""name"": 5}]"\n', "Autoren", "Author.name: expected str, got int 5"),
+    ],
+)
+def test_csv_names_the_column_of_what_cannot_be_written(realm: Realm, text: str, column: str, said: str) -> None:
+    columns = {"No": "isbn", "Titel": "title", "Zahl": "number", "Autor": "author", "Marken": "tags", "Noten": "marks"}
+    columns |= {"Mehr": "extra", "Autoren": "others"}
+    header, *lines = text.splitlines()
+    known = {name: columns[name] for name in header.split(",")}
+    message = refused(realm, lambda: realm.import_csv(Book, StringIO(text), columns=known))
+    assert said in message
+    assert message.splitlines()[1:] == [f"in column {column!r}", f"in line {len(lines) + 1} of the import"]
+
+
+@pytest.mark.parametrize("mode", [UpdateMode.ALL, UpdateMode.MODIFIED])
+def test_csv_names_the_column_of_what_cannot_be_updated(realm: Realm, mode: UpdateMode) -> None:
+    text = "isbn,title,Marken\n1,a,\n1,b,[2]\n"
+    message = refused(realm, lambda: realm.import_csv(Book, StringIO(text), columns={"Marken": "tags"}, update=mode))
+    assert message.splitlines()[1:] == ["in column 'Marken'", "in line 3 of the import"]
+
+
+def test_csv_names_no_column_for_a_value_that_is_missing(realm: Realm) -> None:
+    message = refused(realm, lambda: realm.import_csv(Book, StringIO("No\n1\n"), columns={"No": "isbn"}))
+    assert message.splitlines()[1:] == ["in line 2 of the import"]
 
 
 def test_values_and_frames(realm: Realm) -> None:

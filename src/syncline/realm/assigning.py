@@ -18,6 +18,7 @@ from syncline.errors import (
     InvalidatedObjectError,
     MissingPrimaryKeyError,
     ObjectTypeMismatchError,
+    RealmError,
     TypeMismatchError,
 )
 from syncline.realm.attributes import Attribute
@@ -72,6 +73,8 @@ class Assigner:
         self._depth = 0
         self._deferred: list[Callable[[], None]] = []
         self._added: dict[int, ObjectRef] = {}
+        #: the property, of the object that the call is about, to which a value could not be assigned
+        self.refused: Attribute | None = None
 
     # --- objects ------------------------------------------------------------------------------------------------------
 
@@ -279,21 +282,25 @@ class Assigner:
 
     def assign(self, binding: Binding, key: int, attribute: Attribute, value: Any, is_default: bool = False) -> None:
         """Set any property of an object, building what has to be built."""
-        place = binding.places[attribute.place]
-        tx = self.context.writing()
-        if attribute.property.type.is_collection:
-            reference = tx.collection(binding.info, key, place)
-            self.fill(reference, attribute.converter, place, value)
-            return
-        if is_default and value is None:
-            return
-        if self.mode is UpdateMode.MODIFIED and not is_default:
-            done, value = self._merge(attribute.converter, place, tx.get(binding.info, key, place), value)
-            if done:
+        try:
+            place = binding.places[attribute.place]
+            tx = self.context.writing()
+            if attribute.property.type.is_collection:
+                reference = tx.collection(binding.info, key, place)
+                self.fill(reference, attribute.converter, place, value)
                 return
-        self.store(PropertySpot(tx, binding.info, key, place, is_default), attribute.converter, place, value)
-        binding.reread(key)
-        self._wrote(place)
+            if is_default and value is None:
+                return
+            if self.mode is UpdateMode.MODIFIED and not is_default:
+                done, value = self._merge(attribute.converter, place, tx.get(binding.info, key, place), value)
+                if done:
+                    return
+            self.store(PropertySpot(tx, binding.info, key, place, is_default), attribute.converter, place, value)
+            binding.reread(key)
+            self._wrote(place)
+        except RealmError:
+            self.refused = attribute
+            raise
 
     def _merge(self, converter: Converter, place: PropertyInfo, present: Any, value: Any) -> tuple[bool, Any]:
         """Whether a MODIFIED update is done without replacing what is there; if not, what to store (§6.2)."""

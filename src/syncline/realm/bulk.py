@@ -13,7 +13,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from syncline.collector import COLLECTOR_PAUSED
-from syncline.errors import RealmError, TypeMismatchError
+from syncline.errors import ObjectAlreadyExistsError, RealmError, TypeMismatchError
 from syncline.realm.assigning import Assigner, UpdateMode, check_update, same
 from syncline.realm.attributes import Attribute
 from syncline.realm.by_key import ByKey, link_by_key, links_by_key
@@ -55,6 +55,7 @@ class BulkWriter:
         self.plan = binding.plan()
         #: what is being written, when objects are written one by one
         self._tried: Mapping[str, Any] | None = None
+        self._assigner = Assigner(context, mode, ignore_unknown)
         if mode is not UpdateMode.NEVER:
             check_update(mode, binding)
         info = binding.info
@@ -78,14 +79,23 @@ class BulkWriter:
     # --- what is given ------------------------------------------------------------------------------------------------
 
     def write(
-        self, values: Iterable[Mapping[str, Any]], progress: Progress | None = None, origins: Origins | None = None
+        self,
+        values: Iterable[Mapping[str, Any]],
+        progress: Progress | None = None,
+        origins: Origins | None = None,
+        columns: Mapping[str, str] | None = None,
     ) -> int:
-        """Create (or update) an object for each mapping; how many. ``origins``: notes for errors."""
+        """Create (or update) an object for each mapping; how many.
+
+        For the notes of errors: ``origins``, and ``columns``, what those of a table are called, by names in mappings.
+        """
         done = 0
         for batch in _batches(values):
             try:
                 self._write_batch(batch)
             except RealmError as error:
+                if columns:
+                    self._note_column(error, columns)
                 self._note(error, batch, done, origins)
                 raise
             done += len(batch)
@@ -106,6 +116,37 @@ class BulkWriter:
         number = next((number for number, values in enumerate(batch, done) if values is self._tried), None)
         if origins is not None and number is not None:
             error.add_note(origins(number))
+
+    def _note_column(self, error: RealmError, columns: Mapping[str, str]) -> None:
+        """Say in which column the value stands that the error is about, if it is about one."""
+        tried, public = self._tried or {}, self.plan.public_names
+        given = {public.get(name, name): name for name in tried}
+        refused = self._assigner.refused
+        if refused is not None:
+            found = given.get(refused.name)
+        else:  # what a row starts with is written at once
+            found = next((alias for name, alias in given.items() if self._is_refused(name, tried[alias], error)), None)
+        if found is not None:
+            error.add_note(f"in column {columns[found]!r}")
+
+    def _is_refused(self, name: str, value: Any, error: RealmError) -> bool:
+        """Whether the value of a scalar property raises the same by itself."""
+        try:
+            self._try(name, value)
+        except RealmError as again:
+            return str(again) == str(error)
+        return False
+
+    def _try(self, name: str, value: Any) -> None:
+        """Raise what is wrong with a primary key or another scalar, writing nothing."""
+        tx, key = self.context.writing(), self.plan.key
+        if key is not None and name == key.name:
+            stored = self.plan.key_of({name: value}, NO_DEFAULTS)
+            if tx.find(self.binding.info, stored) is not None:
+                raise ObjectAlreadyExistsError(self.binding.name, stored)
+        plain = next((each for each in self.plan.plain if each.name == name), None)
+        if plain is not None:
+            tx.prepare_single(self.binding.info, plain.place, plain.converter.store(value, self.context))
 
     def write_columns(
         self,
@@ -164,7 +205,8 @@ class BulkWriter:
                     else value
                     for name, value in values.items()
                 }
-            Assigner(self.context, self.mode, self.ignore_unknown).run_create(self.binding, values)
+            self._assigner = Assigner(self.context, self.mode, self.ignore_unknown)
+            self._assigner.run_create(self.binding, values)
 
     def add_run(self, names: tuple[str, ...], run: Sequence[Model]) -> bool:
         """Whether unmanaged objects with values for the same properties could be added by column."""

@@ -344,7 +344,7 @@ class RealmExchange:
     ) -> int:
         context = self._context
         return bulk.BulkWriter(context, context.classes.of(cls), update, ignore_unknown).write(
-            rows, progress, origin.of
+            rows, progress, origin.of, origin.columns
         )
 
     # --- copies -------------------------------------------------------------------------------------------------------

@@ -44,6 +44,8 @@ class Origin:
         #: where the objects stand that are not written yet, which are a batch at most
         self._places: deque[int] = deque(maxlen=BATCH)
         self._count = 0
+        #: what the columns of a table are called, by the names under which values are given
+        self.columns: dict[str, str] = {}
 
     def passes(self, place: int) -> None:
         """The next object stands there."""
@@ -280,10 +282,13 @@ class _Table:
         read = [name for name in self.names if name is not None]
         if twice := [name for place, name in enumerate(read) if name in read[:place]]:
             raise InvalidPropertyError(f"two columns are called {twice[0]!r}; leave one out: columns={{…: None}}")
+        #: what the columns are called, by the names of the properties
+        self.headers: dict[str, str] = {}
         self.unknown: list[str] = []
         self._columns: list[tuple[str, Callable[[str], Any], int]] = []
         for place, name in enumerate(self.names):
             if name is not None:
+                self.headers[name] = header[place]
                 read_text = reader.text_column(name)
                 if read_text is None:
                     self.unknown.append(name)
@@ -324,6 +329,7 @@ def csv_rows(
         table = _Table(header, reader, columns)
         if table.unknown and not ignore_unknown:
             raise _unknown_column(reader.binding, table)
+        origin.columns.update(table.headers)
         start = lines.line_num + 1
         for line in lines:
             if line:
