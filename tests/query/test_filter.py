@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+import numpy
 import pytest
 
 from syncline import (
@@ -179,6 +180,28 @@ def test_arguments(realm: Realm) -> None:
     assert found(realm, "id IN $0", (number for number in (0, 2))) == [0, 2]
     text = realm.objects(Dog).filter("best == $0", rex).description
     assert text == 'best == obj("class_Dog", 0)'
+
+
+def test_numbers_of_numpy_are_arguments(realm: Realm) -> None:
+    dogs, three, half = realm.objects(Dog), numpy.int64(3), numpy.float32(0.5)
+    assert found(realm, "years == $0 OR weight == $1", three, half) == found(realm, "years == 3 OR weight == 0.5")
+    assert found(realm, "years IN $0", numpy.array([3])) == found(realm, "years == 3")
+    assert found(realm, "years + $0 == 6", three) == found(realm, "years == 3")
+    assert found(realm, "years BETWEEN {$0, $0}", three) == found(realm, "years == 3")
+    assert found(realm, "extra == $0 OR extra == $1", three, half) == found(realm, "extra == 3 OR extra == 0.5")
+    assert found(realm, "tags[$0] != null", numpy.int8(0)) == found(realm, "tags[0] != null")
+    description = dogs.filter("years == $0 AND weight < $1 LIMIT(2)", three, half).description
+    assert description == "years == 3 and weight < 0.5 LIMIT(2)"
+    for condition in (
+        (Dog.years == three) & (Dog.weight < half),
+        Dog.years.in_(numpy.array([3, 4])),
+        Dog.years.between(three, three),
+        Dog.years + three == 6,
+        Dog.tags[numpy.int64(0)] == "a",
+    ):
+        assert "numpy" not in dogs.where(condition).description
+        assert "obj(" not in dogs.where(condition).description
+    assert dogs.limit(numpy.int64(2)).description == "TRUEPREDICATE LIMIT(2)"
 
 
 def test_filters_add_up(realm: Realm) -> None:

@@ -10,6 +10,7 @@ from fractions import Fraction
 from typing import Any
 from uuid import UUID
 
+import numpy
 import pytest
 from tests.realm.conftest import OpenRealm
 
@@ -65,6 +66,7 @@ KEPT: list[tuple[str, Any, Any]] = [
     ("integer", 2**63 - 1, 2**63 - 1),
     ("integer", -(2**63), -(2**63)),
     ("integer", Colour.RED, 7),
+    ("integer", numpy.int16(7), 7),
     ("flag", True, True),
     ("text", "a\0ä\U0001f600", "a\0ä\U0001f600"),
     ("data", b"\0\xff", b"\0\xff"),
@@ -73,6 +75,8 @@ KEPT: list[tuple[str, Any, Any]] = [
     ("real", 1, 1.0),
     ("real", Fraction(1, 2), 0.5),
     ("real", math.inf, math.inf),
+    ("real", numpy.float32(0.5), 0.5),
+    ("real", numpy.int64(2), 2.0),
     ("single", 0.1, float(Float32(0.1))),
     ("moment", UNIX + timedelta(microseconds=1), UNIX + timedelta(microseconds=1)),
     ("moment", datetime(1960, 5, 1, 12, 0, 0, 250, tzinfo=UTC), datetime(1960, 5, 1, 12, 0, 0, 250, tzinfo=UTC)),
@@ -88,6 +92,12 @@ KEPT: list[tuple[str, Any, Any]] = [
     ("uid", UUID(int=5), UUID(int=5)),
     ("extra", True, True),
     ("extra", 1.5, 1.5),
+    ("extra", numpy.int64(3), 3),
+    ("extra", numpy.uint8(3), 3),
+    ("extra", numpy.float64(1.5), 1.5),
+    ("extra", numpy.float32(0.1), 0.10000000149011612),
+    ("extra", numpy.str_("x"), "x"),
+    ("extra", numpy.bytes_(b"x"), b"x"),
     ("extra", UNIX, UNIX),
     ("extra", Decimal("1.0"), Decimal("1.0")),
     ("extra", bytearray(b"x"), b"x"),
@@ -134,10 +144,12 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("integer", True, "Box.integer: expected int, got bool True"),
     ("integer", 1.0, "Box.integer: expected int, got float 1.0"),
     ("integer", "1", "Box.integer: expected int, got str '1'"),
+    ("integer", numpy.array([1, 2]), "Box.integer: expected int, got ndarray"),
     ("flag", 1, "Box.flag: expected bool, got int 1"),
     ("text", b"x", "Box.text: expected str, got bytes b'x'"),
     ("data", "x", "Box.data: expected bytes, got str 'x'"),
     ("real", "1", "Box.real: expected float, got str '1'"),
+    ("real", numpy.timedelta64(3, "s"), "Box.real: expected float, got timedelta64"),
     ("real", True, "Box.real: expected float, got bool True"),
     ("real", Decimal(1), "Box.real: expected float, got Decimal"),
     ("single", "x", "Box.single: expected float, got str 'x'"),
@@ -149,6 +161,11 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("uid", "x", r"Box.uid: expected UUID, got str 'x'; use UUID\(value\)"),
     ("link", 5, "Box.link: expected Other or None, got int 5"),
     ("link", Box(), "Box.link: expected Other or None, got Box"),
+    ("flag", numpy.bool_(True), "Box.flag: expected bool, got bool"),
+    ("extra", numpy.bool_(True), "Box.extra: expected a value that a Realm can hold, got bool"),
+    ("extra", numpy.datetime64("2020-01-01"), "Box.extra: expected a value that a Realm can hold, got datetime64"),
+    ("extra", numpy.timedelta64(3, "s"), "Box.extra: expected a value that a Realm can hold, got timedelta64"),
+    ("extra", Fraction(1, 3), "Box.extra: expected a value that a Realm can hold, got Fraction"),
     ("extra", object(), "Box.extra: expected a value that a Realm can hold, got object"),
 ]
 
@@ -174,6 +191,8 @@ def test_values_out_of_range_are_refused(box: Box) -> None:
         box.text = "\ud800"
     with pytest.raises(LimitExceededError):
         box.extra = 2**63
+    with pytest.raises(LimitExceededError):
+        box.extra = numpy.uint64(2**63)
     assert box.integer is None
 
 

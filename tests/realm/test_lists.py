@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
+import numpy
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -190,6 +191,35 @@ def test_each_operation_is_one_instruction(person: Person) -> None:
     del person.numbers[0]
     kinds = [type(each) for each in realm_of(person)._context.writing().instructions[start:]]
     assert kinds == [ArrayMove, ArrayInsert, ArrayErase]
+
+
+def test_indexes(person: Person) -> None:
+    """Those of numpy are numbers in SQLite too, and in the history; what is no index is refused."""
+    numbers = person.numbers
+    numbers.extend([1, 2, 3])
+    one = numpy.int64(1)
+    assert (numbers[one], numbers[-one], numbers[one:]) == (2, 3, [2, 3])  # type: ignore[misc]
+    numbers[one] = 5  # type: ignore[call-overload]
+    numbers.insert(one, 4)  # type: ignore[arg-type]
+    numbers.move(numpy.int8(0), one)  # type: ignore[arg-type]
+    numbers.swap(one, numpy.int8(2))  # type: ignore[arg-type]
+    del numbers[one]  # type: ignore[arg-type]
+    assert list(numbers) == [4, 1, 3]
+    assert numbers.pop(one) == 1  # type: ignore[arg-type]
+    realm = realm_of(person)
+    realm.commit_write()
+    assert list(person.numbers) == [4, 3]
+    realm.begin_write()
+    for use in (
+        lambda: numbers["a"],  # type: ignore[call-overload]
+        lambda: numbers.__setitem__("a", 5),  # type: ignore[call-overload]
+        lambda: numbers.insert("a", 5),  # type: ignore[arg-type]
+        lambda: numbers.__delitem__("a"),  # type: ignore[arg-type]
+        lambda: numbers.swap(0, "a"),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(TypeMismatchError, match=r"Person.numbers: an index is an int, got str 'a'"):
+            use()
+    assert list(numbers) == [4, 3]
 
 
 def test_lists_of_objects(person: Person) -> None:

@@ -47,6 +47,7 @@ from syncline.query.ast import (
 from syncline.query.carets import pointed
 from syncline.query.geometry import GeoBox, GeoCircle, GeoPolygon, Shape
 from syncline.values import GlobalKey, Timestamp
+from syncline.values.numbers import plain_number
 
 __all__ = ["MAX_LIST", "QueryObject", "bind", "is_list", "listed", "parse_shape"]
 
@@ -83,7 +84,7 @@ def is_list(value: object) -> TypeGuard[Iterable[Any]]:
 
 def listed(values: Iterable[Any]) -> tuple[Any, ...]:
     """The values as a tuple. Raises QueryArgumentError for more than MAX_LIST of them."""
-    taken = tuple(islice(values, MAX_LIST + 1))
+    taken = tuple(map(plain_number, islice(values, MAX_LIST + 1)))
     if len(taken) > MAX_LIST:
         raise QueryArgumentError(f"a list has at most {MAX_LIST} values")
     return taken
@@ -207,7 +208,7 @@ class _Binder:
         return list(names)
 
     def _index(self, argument: Argument, span: Span | None) -> int | str:
-        value = self._value(argument.number, span)
+        value = plain_number(self._value(argument.number, span))
         if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
             return value
         self._fail(f"[{argument}] needs an index that is not negative, or a key; not {value!r}", span)
@@ -237,7 +238,7 @@ class _Binder:
     def _number(self, value: float | Argument, span: Span | None) -> float:
         if not isinstance(value, Argument):
             return value
-        given = self._value(value.number, span)
+        given = plain_number(self._value(value.number, span))
         if isinstance(given, bool) or not isinstance(given, int | float):
             self._fail(f"{value} needs a number, not {given!r}", span)
         return given
@@ -257,4 +258,4 @@ class _Binder:
 def _plain(value: Any, span: Span | None) -> Any:
     if isinstance(value, GeoBox | GeoCircle | GeoPolygon):
         raise QueryArgumentError(pointed("a shape can only stand behind GEOWITHIN", span))
-    return value
+    return plain_number(value)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import NoReturn, Protocol
+from typing import NoReturn, Protocol, cast
 
 from syncline.errors import QueryArgumentError, QueryError
 from syncline.query.arguments import is_list, listed
@@ -47,6 +47,7 @@ from syncline.query.geometry import GeoBox, GeoCircle, GeoPolygon, Shape
 from syncline.query.printing import operand_to_rql, to_rql
 from syncline.query.text import Fold
 from syncline.values import kinds
+from syncline.values.numbers import plain_number
 
 __all__ = ["ClassRef", "Condition", "Expr", "Filtered", "PropertyRef", "all_of", "any_of", "backlinks", "field"]
 
@@ -202,6 +203,7 @@ class Expr(_NoTruth):
         (``Person.best["count"]``).
         """
         self._path(f"[{key!r}]")
+        key = cast("str | int | slice", plain_number(key))
         if isinstance(key, str):
             if self._target is not None and self._collection != kinds.DICTIONARY_COLLECTION:
                 return self._property(key)
@@ -387,7 +389,7 @@ class Expr(_NoTruth):
 
     def between(self, low: object, high: object) -> Condition:
         """From ``low`` to ``high``, both included."""
-        return Condition(Between(self._operand, Constant(low, given=True), Constant(high, given=True)))
+        return Condition(Between(self._operand, _constant(low), _constant(high)))
 
     def in_(self, values: Iterable[object] | Expr, *, ci: bool = False, di: bool = False) -> Condition:
         """Equal to one of ``values``, of which there may be any number, or to an element of a collection.
@@ -528,7 +530,11 @@ def _operand(value: object) -> Operand:
     """The operand for the other side of an operator: an expression's own, or a constant."""
     if isinstance(value, Expr):
         return value._operand
-    return ConstantList(listed(value), given=True) if is_list(value) else Constant(value, given=True)
+    return ConstantList(listed(value), given=True) if is_list(value) else _constant(value)
+
+
+def _constant(value: object) -> Constant:
+    return Constant(plain_number(value), given=True)
 
 
 #: How many ``where()`` of linked objects are around the one that is built: each needs a variable of its own.

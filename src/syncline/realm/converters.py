@@ -21,8 +21,9 @@ from syncline.realm.custom_types import CustomType
 from syncline.realm.schema import PropertyType
 from syncline.storage.refs import CollectionRef, ObjectRef
 from syncline.values import Decimal128, Float32, ObjectId, Timestamp, kinds
+from syncline.values.numbers import plain_number
 
-__all__ = ["Context", "Converter", "describe", "load_mixed"]
+__all__ = ["Context", "Converter", "describe", "load_mixed", "place_number"]
 
 
 class Context(Protocol):
@@ -54,15 +55,26 @@ def describe(value: object) -> str:
     return f"{type(value).__name__} {text if len(text) <= 60 else text[:57] + '…'}"
 
 
+def place_number(index: object, where: str) -> int:
+    """An index as an ``int``, also one of numpy. Raises TypeMismatchError for anything else."""
+    try:
+        return operator.index(index)  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeMismatchError(f"{where}: an index is an int, got {describe(index)}") from None
+
+
 def _mismatch(where: str, expected: str, value: object, advice: str = "") -> TypeMismatchError:
     got = "None" if value is None else describe(value)
     return TypeMismatchError(f"{where}: expected {expected}, got {got}{advice}")
 
 
 def _int(value: Any, where: str) -> int:
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
+    if isinstance(value, bool):
         raise _mismatch(where, "int", value)
-    number = operator.index(value)
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise _mismatch(where, "int", value) from None
     if not INT_MIN <= number <= INT_MAX:
         raise LimitExceededError(f"{where}: {number} does not fit into a signed 64-bit integer")
     return number
@@ -93,6 +105,8 @@ def _float(value: Any, where: str) -> float:
         return float(value)
     except OverflowError:
         raise LimitExceededError(f"{where}: {value} is too large for a float") from None
+    except TypeError:  # a time span of numpy calls itself Real
+        raise _mismatch(where, "float", value) from None
 
 
 def _float32(value: Any, where: str) -> float:
@@ -256,7 +270,8 @@ class Converter:
         for accepted, kind in _MIXED:
             if isinstance(value, accepted):
                 return value if kind is None else SCALARS[kind][1](value, self.where)
-        return None
+        number = plain_number(value)
+        return None if number is value else self._scalar_in_mixed(number)
 
     def _expected(self) -> str:
         return f"{self.type.target} or None" if self.nullable else str(self.type.target)
@@ -274,7 +289,7 @@ _MIXED: Final[tuple[tuple[Any, int | None], ...]] = (
     (bool, None),
     (int, kinds.INT),
     (Float32, None),
-    (float, None),
+    (float, kinds.DOUBLE),
     (str, kinds.STRING),
     ((bytes, bytearray, memoryview), kinds.BINARY),
     (Timestamp, None),

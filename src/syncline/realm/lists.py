@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from syncline.errors import IllegalOperationError, OutOfBoundsError
 from syncline.realm.collection_summaries import SummarizedCollection
+from syncline.realm.converters import place_number
 from syncline.realm.deleting import delete
 from syncline.realm.linked import delete_objects, results_of
 from syncline.realm.live import LiveCollection, equality_key
@@ -53,7 +54,8 @@ class List(SummarizedCollection, MutableSequence[T]):
             return cast(T, self._load(reader.list_get(self._reference, place)))
 
     def _index(self, index: int) -> int:
-        """A visible index from 0. Raises IndexError."""
+        """A visible index from 0. Raises IndexError, TypeMismatchError."""
+        index = place_number(index, self._converter.where)
         if index < 0:
             index += len(self)
         if index < 0:
@@ -127,6 +129,7 @@ class List(SummarizedCollection, MutableSequence[T]):
     def insert(self, index: int, value: T) -> None:
         """Insert before ``index``; as with Python's list, an index beyond the ends means the end."""
         tx = self._write()
+        index = place_number(index, self._converter.where)
         size = tx.size(self._reference)
         place = max(0, index + size) if index < 0 else min(index, size)
         if built_in_place(self._place, value):

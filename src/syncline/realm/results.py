@@ -40,6 +40,7 @@ from syncline.storage import query_run
 from syncline.storage.catalogue import Catalogue
 from syncline.storage.connection import translating
 from syncline.storage.refs import ObjectRef
+from syncline.values.numbers import plain_number
 
 if TYPE_CHECKING:
     from syncline.realm.changes import CollectionChange
@@ -151,7 +152,7 @@ class Results(ResultsExchange, ResultsSummaries, ResultsSnapshots[T], ResultsFre
 
     def limit(self, count: int) -> Results[T]:
         """At most the first ``count`` objects."""
-        return self._with(None, Limit(count))
+        return self._with(None, Limit(cast(int, plain_number(count))))
 
     @property
     def description(self) -> str:
