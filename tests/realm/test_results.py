@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from tests.realm.conftest import OpenRealm
@@ -277,3 +278,40 @@ def test_the_place_of_what_cannot_be_there(open_realm: OpenRealm) -> None:
         assert other not in dogs
     assert cat not in dogs
     assert bo not in dogs
+
+
+WRONG: dict[str, tuple[Callable[[Realm, Any], object], str]] = {
+    "objects": (lambda realm, wrong: realm.objects(wrong), "expected a model class or the name of one, got"),
+    "get": (lambda realm, wrong: realm.get(wrong, 1), "expected a model class or the name of one, got"),
+    "filter": (lambda realm, wrong: realm.objects(Dog).filter(wrong), "a query is a string such as 'age > 3', not"),
+    "sort": (lambda realm, wrong: realm.objects(Dog).sort(wrong), "expected a property such as Dog.age or 'age', got"),
+    "distinct": (lambda realm, wrong: realm.objects(Dog).distinct(wrong), "expected a property such as Dog.age or"),
+    "min": (lambda realm, wrong: realm.objects(Dog).min(wrong), "expected a property such as Dog.age or 'age', got"),
+    "values": (lambda realm, wrong: realm.objects(Dog).values(wrong), "expected a property such as Dog.age or 'age'"),
+    "sectioned": (lambda realm, wrong: realm.objects(Dog).sectioned(wrong), "expected the name of a property or a"),
+    "an index": (lambda realm, wrong: realm.objects(Dog)[wrong], "Results of Dog: an index is an int, got"),
+    "of a snapshot": (
+        lambda realm, wrong: realm.objects(Dog).snapshot()[wrong],
+        "the snapshot: an index is an int, got",
+    ),
+}
+
+
+@pytest.mark.parametrize("wrong", [None, 1.5, ["name"], Dog.age > 3])
+@pytest.mark.parametrize(("use", "message"), WRONG.values(), ids=WRONG)
+def test_what_is_of_another_type_is_refused(
+    realm: Realm, use: Callable[[Realm, Any], object], message: str, wrong: Any
+) -> None:
+    with pytest.raises(TypeMismatchError, match=message):
+        use(realm, wrong)
+
+
+def test_a_place_is_asked_for_by_a_condition(realm: Realm) -> None:
+    dogs = realm.objects(Dog)
+    for wrong in (5, None, Dog.age):
+        with pytest.raises(QueryError, match=r"index_of\(\) takes conditions such as Dog.age > 3, got"):
+            dogs.index_of(wrong)  # type: ignore[arg-type]
+    with pytest.raises(TypeMismatchError, match="Results of Dog: an index is an int, got str 'name'"):
+        dogs["name"]  # type: ignore[call-overload]
+    with pytest.raises(TypeMismatchError, match=r"where\(\) takes conditions"):
+        dogs.filter(Dog.age > 3)  # type: ignore[arg-type]

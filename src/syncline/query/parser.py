@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Final
 
-from syncline.errors import QuerySyntaxError
+from syncline.errors import QuerySyntaxError, TypeMismatchError
 from syncline.query.ast import Query, Span
 from syncline.query.carets import pointed
 from syncline.query.text import half_character
@@ -32,10 +32,12 @@ def parse(text: str, *, max_length: int = MAX_LENGTH, max_depth: int = MAX_DEPTH
     """The tree of a query text: its predicate and its SORT, DISTINCT and LIMIT, not yet bound to arguments.
 
     Raises QuerySyntaxError, with the place and what was expected there; also for a text of more than ``max_length``
-    characters or ``max_depth`` levels. Raises TypeError for anything but a string.
+    characters or ``max_depth`` levels. Raises TypeMismatchError for anything but a string.
     """
     if not isinstance(text, str):
-        raise TypeError(f"a query is a string such as 'age > 3', not {type(text).__name__}")
+        raise TypeMismatchError(
+            f"a query is a string such as 'age > 3', not {type(text).__name__}; where() takes conditions"
+        )
     if len(text) > max_length:
         raise QuerySyntaxError(
             f"the query has {len(text)} characters, more than {max_length}; give long lists as arguments: a IN $0"

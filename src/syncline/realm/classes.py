@@ -112,9 +112,12 @@ class Classes:
     def of(self, cls: type[Model] | str) -> Binding:
         """The class given as a model or by name.
 
-        Raises NoSuchTableError if this Realm does not have it.
+        Raises NoSuchTableError if this Realm does not have it, TypeMismatchError for anything else.
         """
-        binding = self._by_class.get(cls)
+        try:
+            binding = self._by_class.get(cls)
+        except TypeError:  # a list, for example, has no hash
+            raise _no_class(cls) from None
         if binding is None:
             binding = self._by_class[cls] = self._look_up(cls)
         return binding
@@ -132,7 +135,7 @@ class Classes:
                     f"RealmConfiguration(schema=[{', '.join([*self.names(), cls.__name__])}])"
                 )
         else:
-            raise TypeMismatchError(f"expected a model class or the name of one, got {describe(cls)}")
+            raise _no_class(cls)
         info = catalogue.find(name)
         if info is None and self.models is not None and name in self.models:
             if name not in self._missing:
@@ -197,6 +200,10 @@ class Classes:
             {model._info.public_name: stored for stored, model in known},
             {stored: _names(model._info) for stored, model in known},
         )
+
+
+def _no_class(value: object) -> TypeMismatchError:
+    return TypeMismatchError(f"expected a model class or the name of one, got {describe(value)}")
 
 
 def _names(info: ModelInfo) -> dict[str, str | tuple[str, ...]]:

@@ -13,7 +13,7 @@ from syncline.errors import InvalidPropertyError, QueryError
 from syncline.query.ast import Path
 from syncline.query.expression import Expr
 from syncline.realm.attributes import Attribute
-from syncline.realm.converters import load_mixed
+from syncline.realm.converters import load_mixed, no_property
 from syncline.realm.models import unknown_property
 from syncline.storage.column_reader import keys_of, read_collections, read_columns
 from syncline.storage.refs import CollectionRef, ObjectRef
@@ -45,9 +45,13 @@ def column_names(binding: Binding, names: Sequence[str | Expr]) -> list[str]:
 
 
 def _path(name: str | Expr) -> str:
-    """The names on the way, with points between them. Raises QueryError for an expression that is no property."""
+    """The names on the way, with points between them. Raises QueryError for an expression that is no property,
+    TypeMismatchError for anything else.
+    """
     if isinstance(name, str):
         return name
+    if not isinstance(name, Expr):
+        raise no_property(name)
     operand = name._operand
     elements = operand.elements if isinstance(operand, Path) else ()
     if not elements or not all(isinstance(element, str) for element in elements):

@@ -23,7 +23,7 @@ from syncline.storage.refs import CollectionRef, ObjectRef
 from syncline.values import Decimal128, Float32, ObjectId, Timestamp, kinds
 from syncline.values.numbers import plain_number
 
-__all__ = ["Context", "Converter", "describe", "load_mixed", "place_number"]
+__all__ = ["Context", "Converter", "describe", "load_mixed", "no_index", "no_property", "place_number"]
 
 
 class Context(Protocol):
@@ -55,12 +55,22 @@ def describe(value: object) -> str:
     return f"{type(value).__name__} {text if len(text) <= 60 else text[:57] + '…'}"
 
 
+def no_index(value: object, where: str) -> TypeMismatchError:
+    """The error for what is no index."""
+    return TypeMismatchError(f"{where}: an index is an int, got {describe(value)}")
+
+
 def place_number(index: object, where: str) -> int:
     """An index as an ``int``, also one of numpy. Raises TypeMismatchError for anything else."""
     try:
         return operator.index(index)  # type: ignore[arg-type]
     except TypeError:
-        raise TypeMismatchError(f"{where}: an index is an int, got {describe(index)}") from None
+        raise no_index(index, where) from None
+
+
+def no_property(value: object) -> TypeMismatchError:
+    """The error for what is neither a property nor the name of one."""
+    return TypeMismatchError(f"expected a property such as Dog.age or 'age', got {describe(value)}")
 
 
 def _mismatch(where: str, expected: str, value: object, advice: str = "") -> TypeMismatchError:

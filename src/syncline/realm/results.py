@@ -17,7 +17,6 @@ from syncline.errors import (
     OutOfBoundsError,
     QueryError,
     StaleAccessorError,
-    TypeMismatchError,
 )
 from syncline.query.arguments import bind
 from syncline.query.ast import Always, And, Distinct, Limit, Path, Predicate, Query, Sort, SortKey, Stage
@@ -26,7 +25,7 @@ from syncline.query.parser import parse
 from syncline.query.printing import query_to_rql, to_rql
 from syncline.query.resolve import resolve
 from syncline.realm.binding import Binding
-from syncline.realm.converters import describe
+from syncline.realm.converters import describe, no_index, no_property
 from syncline.realm.deleting import delete_keys
 from syncline.realm.exchange import ResultsExchange
 from syncline.realm.freezing import ResultsFreezing
@@ -113,12 +112,7 @@ class Results(ResultsExchange, ResultsSummaries, ResultsSnapshots[T], ResultsFre
         """
         results = self
         for condition in conditions:
-            if not isinstance(condition, Condition):
-                raise QueryError(
-                    f"where() takes conditions such as Dog.age > 3, got {describe(condition)}; compare properties of "
-                    "the class, not of an object, and combine conditions with & | ~"
-                )
-            results = results._with(predicate=condition.node)
+            results = results._with(predicate=_condition("where", condition).node)
         return results
 
     def filter(self, rql: str, *arguments: Any) -> Results[T]:
@@ -243,6 +237,8 @@ class Results(ResultsExchange, ResultsSummaries, ResultsSnapshots[T], ResultsFre
             raise OutOfBoundsError(
                 f"index {index} is out of range: there are {len(keys)} {self._binding.name} objects"
             ) from None
+        except TypeError:
+            raise no_index(index, f"Results of {self._binding.name}") from None
         return cast(T, self._object(index + len(keys) if index < 0 else index, key))
 
     def _object(self, index: int, key: int) -> Model:
@@ -302,7 +298,11 @@ class Results(ResultsExchange, ResultsSummaries, ResultsSnapshots[T], ResultsFre
 
         Raises ValueError if none does, and what :meth:`filter` raises for a text that makes no sense.
         """
-        node = bind(parse(condition), arguments).predicate if isinstance(condition, str) else condition.node
+        node = (
+            bind(parse(condition), arguments).predicate
+            if isinstance(condition, str)
+            else _condition("index_of", condition).node
+        )
         both = And((*_terms(self._query.predicate), *_terms(node)))
         matching = set(Results[T](self._binding, Query(both), self._source)._all_keys())
         for place, key in enumerate(self._all_keys()):
@@ -403,6 +403,16 @@ def _terms(predicate: Predicate) -> tuple[Predicate, ...]:
     return predicate.terms if isinstance(predicate, And) else (predicate,)
 
 
+def _condition(method: str, value: object) -> Condition:
+    """The condition that was given. Raises QueryError for anything else."""
+    if isinstance(value, Condition):
+        return value
+    raise QueryError(
+        f"{method}() takes conditions such as Dog.age > 3, got {describe(value)}; compare properties of the class, "
+        "not of an object, and combine conditions with & | ~"
+    )
+
+
 def _sort_key(key: SortKey | Expr | str, descending: bool) -> SortKey:
     if isinstance(key, SortKey):
         return key
@@ -410,7 +420,7 @@ def _sort_key(key: SortKey | Expr | str, descending: bool) -> SortKey:
         return key.desc() if descending else key.asc()
     if isinstance(key, str) and key:
         return SortKey(_path(key), not descending)
-    raise TypeMismatchError(f"expected a property such as Dog.age or 'age', got {describe(key)}")
+    raise no_property(key)
 
 
 def _path(text: str) -> Path:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast, overload
 
-from syncline.errors import KeyNotFoundError, OutOfBoundsError, StaleAccessorError
-from syncline.realm.converters import Converter
+from syncline.errors import KeyNotFoundError, OutOfBoundsError, StaleAccessorError, TypeMismatchError
+from syncline.realm.converters import Converter, describe
 from syncline.realm.models import unknown_property
 from syncline.realm.schema import PropertyType
 from syncline.values import kinds
@@ -66,7 +66,7 @@ class ResultsSections:
         """The results in sections by a property, or by what ``key(obj)`` gives: ``first_letter("name")``.
 
         Sections stand in the order in which their keys first occur, so sort by what the key is made of. Keys are null
-        or scalars. Raises InvalidPropertyError for an unknown property.
+        or scalars. Raises InvalidPropertyError for an unknown property, TypeMismatchError for what is neither.
         """
         results = cast("Results[Any]", self)
         if isinstance(key, str):
@@ -74,6 +74,8 @@ class ResultsSections:
             if key not in attributes:
                 raise unknown_property(results._binding.name, key, attributes)
             key = _OfProperty(key)
+        elif not callable(key):
+            raise TypeMismatchError(f"expected the name of a property or a function of an object, got {describe(key)}")
         return SectionedResults(results, key)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
 
 from syncline.errors import OutOfBoundsError
 from syncline.realm.binding import Binding
+from syncline.realm.converters import place_number
 from syncline.realm.objects import PAGE
 from syncline.storage.query_explain import Explanation, explain
 
@@ -43,6 +44,7 @@ class Snapshot(Sequence["T | None"], Generic[T]):
     def __getitem__(self, index: int | slice) -> T | list[T | None] | None:
         if isinstance(index, slice):
             return list(self._objects(self._keys[index]))
+        index = place_number(index, "the snapshot")
         if not -len(self) <= index < len(self):
             raise OutOfBoundsError(f"index {index} is out of range: the snapshot has {len(self)} objects")
         return next(self._objects(array("q", [self._keys[index]])))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from syncline.errors import IllegalOperationError, QueryError
 from syncline.query.ast import Aggregation, Path, Query
 from syncline.query.expression import Expr
-from syncline.realm.converters import Converter, load_mixed
+from syncline.realm.converters import Converter, load_mixed, no_property
 from syncline.realm.models import unknown_property
 from syncline.storage import query_run
 from syncline.values import Decimal128, kinds
@@ -82,13 +82,15 @@ class ResultsSummaries:
 
 
 def _own_attribute(binding: Binding, prop: str | Expr) -> Attribute:
-    """The attribute of a property of the class itself. Raises InvalidPropertyError, QueryError."""
+    """The attribute of a property of the class itself. Raises InvalidPropertyError, QueryError, TypeMismatchError."""
     attributes: dict[str, Attribute] = binding.model._info.attributes
     if isinstance(prop, str):
         found = attributes.get(prop)
         if found is None:
             raise unknown_property(binding.name, prop, attributes)
         return found
+    if not isinstance(prop, Expr):
+        raise no_property(prop)
     operand = prop._operand
     name = operand.elements[0] if isinstance(operand, Path) and len(operand.elements) == 1 else None
     found = next((each for each in attributes.values() if each.property.stored_name == name), None)
