@@ -17,7 +17,7 @@ COMPILED = {
     "merge": "*",
     "protocol": "head bodies from_client from_server checks turns server_outbox client_session server_session "
     "client server",
-    "realm": "objects",
+    "realm": "identity_map live_object objects",
     "storage": "apply backlinks buffers bulk catalogue changes collection_writer columns deletion evolution full_text "
     "layout links lists members places reader recording refs resetting row_shape rows schema tables transaction "
     "workspace",

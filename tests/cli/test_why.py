@@ -29,7 +29,6 @@ from syncline import (
     SyncConfiguration,
     SyncCredentials,
     SyncManager,
-    SyncUser,
 )
 from syncline.changesets.instructions import CreateObject
 from syncline.cli.commands import build_app

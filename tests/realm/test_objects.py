@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import gc
+import operator
 import threading
 import weakref
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 from tests.realm.conftest import OpenRealm
 
-from syncline import Field, Model, Realm, RealmConfiguration, WrongThreadError
+from syncline import Field, List, Model, Realm, RealmConfiguration, WrongThreadError
 from syncline.realm.objects import PAGE
 
 COUNT = 3 * PAGE + 7
@@ -150,7 +154,7 @@ def test_objects_that_nobody_holds_are_forgotten(realm: Realm) -> None:
     for _ in range(8):
         for _thing in realm.objects(Thing):
             pass
-    assert len(binding._objects) < 4 * COUNT
+    assert len(binding.known) < 4 * COUNT
 
 
 def test_every_read_looks_at_the_thread(realm: Realm) -> None:
@@ -191,3 +195,294 @@ def test_a_class_is_freed_after_its_objects(tmp_path: Path) -> None:
     for _ in range(2):  # what the Realm leaves may take two
         gc.collect()
     assert [cls() for cls in classes] == [None, None]
+
+
+# --- loops: objects that nobody holds serve again ---------------------------------------------------------------------
+
+
+def test_objects_of_a_loop_that_nobody_holds_are_not_remembered(realm: Realm) -> None:
+    binding = realm._context.classes.of(Thing)
+    assert sum(thing.number for thing in realm.objects(Thing)) == -sum(range(COUNT))
+    assert len(binding.known) <= 2
+    held = list(realm.objects(Thing).sort(Thing.number))
+    assert len(binding.known) == COUNT
+    assert [thing.id for thing in held] == list(range(COUNT))[::-1]
+    assert sum(map(operator.is_, reversed(held), realm.objects(Thing))) == COUNT
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 5])
+def test_objects_that_are_held_stay_what_they_are(realm: Realm, step: int) -> None:
+    held = {}
+    for number, thing in enumerate(realm.objects(Thing)):
+        if number % step == 0:
+            held[number] = thing
+    assert [thing.id for thing in held.values()] == list(held)
+    assert all(realm.get(Thing, number) is thing for number, thing in held.items())
+    assert len({id(thing) for thing in held.values()}) == len(held)
+
+
+def test_loops_beside_each_other_give_the_same_objects(realm: Realm) -> None:
+    things = realm.objects(Thing)
+    assert all(one is other for one, other in zip(things, things, strict=True))
+    assert all(one is other for one, other in zip(things, things.sort(Thing.id), strict=True))
+    later = iter(things)
+    ahead = [next(later), next(later)]
+    assert all(one is other for one, other in zip(ahead, things, strict=False))
+    for outer in things[:3]:
+        assert [inner is outer for inner in things][:3] == [outer.id == place for place in range(3)]
+    for thing in things:
+        assert realm.get(Thing, thing.id) is thing
+
+
+def test_a_row_that_comes_twice_is_one_object(open_realm: OpenRealm) -> None:
+    class Tag(Model):
+        name: str
+
+    class Post(Model):
+        tags: List[Tag]
+
+    realm = open_realm(Tag, Post)
+    with realm.write():
+        one, two = realm.create(Tag, name="one"), realm.create(Tag, name="two")
+        post = realm.create(Post, tags=[one, one, two, one, two, two])
+    del one, two
+    gc.collect()
+    tags = list(post.tags)
+    assert [tag.name for tag in tags] == ["one", "one", "two", "one", "two", "two"]
+    assert tags[0] is tags[1] is tags[3]
+    assert tags[2] is tags[4] is tags[5]
+    assert [tag.name for tag in post.tags] == ["one", "one", "two", "one", "two", "two"]
+
+
+def test_a_weak_reference_never_comes_to_another_object(realm: Realm) -> None:
+    references = [weakref.ref(thing) for thing in realm.objects(Thing)]
+    assert [reference() for reference in references] == [None] * COUNT
+
+
+def test_what_was_attached_to_an_object_does_not_come_with_another(open_realm: OpenRealm) -> None:
+    class Noted(Model):
+        id: int
+        shown: str = Field("nothing", ignore=True)
+
+        @functools.cached_property
+        def twice(self) -> int:
+            return 2 * self.id
+
+    realm = open_realm(Noted)
+    with realm.write():
+        realm.create_many(Noted, ({"id": number} for number in range(20)))
+    for noted in realm.objects(Noted):
+        assert noted.twice == 2 * noted.id
+        assert noted.shown == "nothing"
+        assert not hasattr(noted, "_mine")
+        noted.shown = "this"
+        noted._mine = noted.id
+
+
+def test_collections_belong_to_the_object_they_were_read_from(open_realm: OpenRealm) -> None:
+    class Box(Model):
+        id: int
+        things: List[int]
+
+    realm = open_realm(Box)
+    with realm.write():
+        for number in range(10):
+            realm.create(Box, id=number, things=[number, number])
+    boxes = realm.objects(Box)
+    held = [box.things for box in boxes]
+    assert [list(things) for things in held] == [[number, number] for number in range(10)]
+    assert [sum(box.things) for box in boxes] == [2 * number for number in range(10)]
+    with realm.write():
+        for number, things in enumerate(held):
+            things.append(number)
+    assert [len(box.things) for box in boxes] == [3] * 10
+
+
+def test_writes_in_a_loop_reach_the_objects_that_are_still_to_come(realm: Realm) -> None:
+    asked: list[str] = []
+    with realm.write():
+
+        def count_up() -> None:
+            for thing in realm.objects(Thing):
+                thing.value += 1
+                after = realm.get(Thing, thing.id + 1)
+                if after is not None:
+                    after.value += 1000  # nobody holds it until its turn comes
+                    del after
+
+        asked += statements(realm, count_up)
+        assert len([sql for sql in asked if "LIMIT" in sql or "carray" in sql]) <= 6, asked
+        assert [thing.value for thing in realm.objects(Thing)] == [n / 2 + 1 + (1000 if n else 0) for n in range(COUNT)]
+
+
+def test_a_loop_that_is_left_forgets_nothing(realm: Realm) -> None:
+    first = second = None
+    for thing in realm.objects(Thing):
+        first, second = second, thing
+        if thing.id == 7:
+            break
+    assert first is not None
+    assert second is not None
+    assert realm.get(Thing, 6) is first
+    assert realm.get(Thing, 7) is second
+    with realm.write():
+        second.value = -7.0
+    assert [each.value for each in realm.objects(Thing) if each.id in (6, 7)] == [3.0, -7.0]
+
+
+def test_an_exhausted_loop_stays_exhausted(realm: Realm) -> None:
+    for results in (realm.objects(Thing), realm.objects(Thing).sort(Thing.number)):
+        loop = iter(results)
+        assert len(list(loop)) == COUNT
+        with realm.write():
+            realm.create(Thing, id=10_000 + len(realm.objects(Thing)), name="new", number=1, value=1.0)
+            realm.delete(realm.objects(Thing).where(Thing.id >= 10_000))
+        assert list(loop) == []
+
+
+def test_frozen_objects_of_several_threads(realm: Realm) -> None:
+    frozen = realm.freeze()
+    sums: list[int] = []
+
+    def read() -> None:
+        for _ in range(5):
+            sums.append(sum(thing.number for thing in frozen.objects(Thing)))
+
+    threads = [threading.Thread(target=read) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sums == [-sum(range(COUNT))] * 20
+    frozen.close()
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_loops_writes_and_held_objects_in_any_order(realm: Realm, seed: int) -> None:
+    """Whatever is held is one object for each row and shows what was written last."""
+    random = Random(seed)
+    values = {n: n / 2 for n in range(COUNT)}
+    loops: list[Any] = []
+    held: list[tuple[int, Thing]] = []
+
+    def take(thing: Thing | None) -> None:
+        if thing is None:
+            return
+        assert thing.value == values[thing.id]
+        assert [other is thing for key, other in held if key == thing.id] in ([], [True])
+        if random.random() < 0.3 and thing.id not in dict(held):
+            held.append((thing.id, thing))
+
+    def step() -> None:
+        choice = random.random()
+        if choice < 0.05 or not loops:
+            things = realm.objects(Thing)
+            loops.append(iter(things if random.random() < 0.5 else things.sort(Thing.number)))
+        elif choice < 0.8:
+            loop = random.choice(loops)
+            for _ in range(random.randrange(1, 40)):
+                take(next(loop, None))
+        elif choice < 0.85:
+            take(realm.get(Thing, random.randrange(COUNT)))
+        elif choice < 0.9:
+            loops.remove(random.choice(loops))
+        elif choice < 0.95 and held:
+            held.remove(random.choice(held))
+        elif realm.in_write:
+            key = random.randrange(COUNT)
+            thing = realm.get(Thing, key)
+            if thing is not None and random.random() < 0.2:
+                held[:] = [(other, each) for other, each in held if other != key]
+                realm.delete(thing)
+                del values[key]
+            elif thing is not None:
+                thing.value = values[key] = random.random()
+
+    for _ in range(12):
+        with realm.write() if random.random() < 0.5 else contextlib.nullcontext():
+            for _ in range(15):
+                step()
+        assert [(thing.id, thing.value) for _, thing in held] == [(key, values[key]) for key, _ in held]
+    assert {thing.id: thing.value for thing in realm.objects(Thing)} == values
+
+
+# --- loops read what they need ----------------------------------------------------------------------------------------
+
+
+def columns_read(realm: Realm, asked: list[str]) -> list[int]:
+    """How many columns the pages have that were read, the key among them."""
+    return [sql[: sql.index(" FROM")].count(",") + 1 for sql in asked if "LIMIT" in sql or "carray" in sql]
+
+
+@pytest.mark.parametrize("in_order", [False, True])
+def test_a_loop_reads_the_properties_that_it_asks_for(realm: Realm, in_order: bool) -> None:
+    things = realm.objects(Thing).sort(Thing.number, descending=True) if in_order else realm.objects(Thing)
+    found: list[Any] = []
+    asked = statements(realm, lambda: found.extend(thing.value for thing in things))
+    assert found == [n / 2 for n in range(COUNT)]
+    assert columns_read(realm, asked) == [6, 2, 2, 2]  # all at first, to see what is asked for
+    asked = statements(realm, lambda: found.extend((thing.id, thing.name, thing.good) for thing in things))
+    assert found[COUNT:] == [(n, f"{n}", False) for n in range(COUNT)]
+    assert columns_read(realm, asked) == [6, 4, 4, 4]
+
+
+def test_a_property_that_is_asked_for_late_is_read_then_and_with_the_pages_that_follow(realm: Realm) -> None:
+    found: list[tuple[int, str | None]] = []
+
+    def look() -> None:
+        for thing in realm.objects(Thing):
+            found.append((thing.id, thing.name if thing.id == PAGE + 3 or thing.id > 2 * PAGE else None))
+
+    asked = statements(realm, look)
+    assert found == [(n, f"{n}" if n == PAGE + 3 or n > 2 * PAGE else None) for n in range(COUNT)]
+    assert columns_read(realm, asked) == [6, 2, 3, 3]
+    assert len([sql for sql in asked if "WHERE k = ?" in sql]) == 1
+
+
+def test_a_loop_that_asks_for_all_or_nothing_or_collects_reads_all(realm: Realm) -> None:
+    things = realm.objects(Thing)
+
+    def read_all() -> None:
+        for thing in things:
+            assert (thing.id, thing.name, -thing.number, thing.value) == (
+                thing.id,
+                f"{thing.id}",
+                thing.id,
+                thing.id / 2,
+            )
+            assert not thing.good
+
+    def read_nothing() -> None:
+        for _ in things:
+            pass
+
+    assert columns_read(realm, statements(realm, read_all)) == [6] * 4
+    assert columns_read(realm, statements(realm, read_nothing)) == [6] * 4
+    held: list[Thing] = []
+    assert columns_read(realm, statements(realm, lambda: held.extend(things))) == [6] * 4
+    assert statements(realm, lambda: [thing.name for thing in held]) == []
+    del held[:]
+    by_value = statements(realm, lambda: held.extend(sorted(things, key=lambda thing: thing.value)))
+    assert columns_read(realm, by_value) == [6] * 4
+    assert statements(realm, lambda: [thing.name for thing in held]) == []
+
+
+def test_an_object_read_in_part_is_written_to_deleted_and_frozen(realm: Realm) -> None:
+    held: dict[int, Thing] = {}
+    for thing in realm.objects(Thing):
+        assert thing.value >= 0
+        if thing.id in (PAGE + 3, PAGE + 90, PAGE + 200):
+            held[thing.id] = thing
+    one, two, three = held.values()
+    with realm.write():
+        one.name, two.value = "other", -5.0
+        assert (one.name, one.value, one.number) == ("other", (PAGE + 3) / 2, -PAGE - 3)
+        assert (two.value, two.name) == (-5.0, f"{PAGE + 90}")
+        realm.delete(three)
+    assert (one.name, one.value) == ("other", (PAGE + 3) / 2)
+    assert not three.is_valid
+    for thing in realm.objects(Thing):
+        assert thing.value > -6
+        if thing.id == 2 * PAGE:
+            frozen = thing.freeze()
+            assert (frozen.name, frozen.value) == (f"{2 * PAGE}", PAGE)

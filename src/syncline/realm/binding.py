@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from syncline.errors import InvalidatedObjectError, InvalidExternalSchemaChangeError, QueryError, RealmError
 from syncline.realm.attributes import Attribute
+from syncline.realm.live_object import DELETED
 from syncline.realm.models import Model, ModelMeta, unknown_property
-from syncline.realm.objects import DELETED, ClassObjects
+from syncline.realm.objects import ClassObjects
 from syncline.realm.plans import Plan
 from syncline.realm.spots import built_in_place
 from syncline.storage.catalogue import Catalogue, ClassInfo, PropertyInfo
@@ -106,8 +107,8 @@ class Binding(ClassObjects):
 
     def forget_from(self, first: int) -> None:
         """The rows with keys from ``first`` on were undone, with the collections of their objects."""
-        for key in [key for key in self._objects if key >= first]:
-            obj = self._objects[key]()
+        for key in [key for key in self.known.all_keys() if key >= first]:
+            obj = self.known.find(key)
             if obj is not None and obj._values:
                 for collection in obj._values.values():
                     collection._epoch = DELETED

@@ -15,8 +15,8 @@ from syncline.errors import InvalidatedObjectError, StaleAccessorError, WrongThr
 from syncline.realm.converters import Converter
 from syncline.realm.custom_types import custom_type
 from syncline.realm.freezing import CollectionFreezing
+from syncline.realm.live_object import DELETED
 from syncline.realm.models import Model
-from syncline.realm.objects import DELETED
 from syncline.realm.schema import PropertyType
 from syncline.storage.catalogue import PropertyInfo
 from syncline.storage.columns import INT_MAX, INT_MIN

@@ -27,7 +27,7 @@ from syncline.realm.attributes import Attribute, BacklinksAttribute, make_attrib
 from syncline.realm.copies import ModelCopies
 from syncline.realm.declarations import AnnotationReader, Declared, Field, FieldInfo, Misdeclared, Origin, Unresolved
 from syncline.realm.freezing import ModelFreezing
-from syncline.realm.objects import LiveObject
+from syncline.realm.live_object import LiveObject
 from syncline.realm.schema import MISSING, ObjectSchema, Property, PropertyType, schema_error
 from syncline.realm.validation import class_problems
 from syncline.values import kinds
@@ -321,7 +321,7 @@ def _names_around(cls: type, frame: Any) -> ChainMap[str, Any]:
     return ChainMap({cls.__name__: cls}, scope, frame.f_globals)
 
 
-_STATE: Final = frozenset({"_binding", "_defaults", "_epoch", "_key", "_row", "_values"})  # of LiveObject
+_STATE: Final = frozenset({"_binding", "_columns", "_defaults", "_epoch", "_key", "_row", "_values"})  # of LiveObject
 _RESERVED: Final = frozenset(
     {"realm", "is_valid", "is_managed", "is_frozen", "observe", "changes", "freeze", "same_object"}
     | {"linking_objects", "linking_objects_count", "to_dict", "detach", "thaw"}

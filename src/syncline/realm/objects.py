@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final, cast
-from weakref import ReferenceType
 
 from mypy_extensions import mypyc_attr
 
 from syncline.collector import COLLECTOR_PAUSED
 from syncline.errors import InvalidatedObjectError
+from syncline.realm.identity_map import IdentityMap
+from syncline.realm.live_object import DELETED, NO_KEY, UNREAD, Columns, LiveObject
 from syncline.storage.catalogue import ClassInfo
 from syncline.storage.reader import Reader
 from syncline.storage.row_shape import RowShape, ValueRow
@@ -26,15 +27,19 @@ from syncline.values import Key
 if TYPE_CHECKING:
     from syncline.realm.schema import Property
 
-__all__ = ["ANY_THREAD", "DELETED", "PAGE", "UNREAD", "ClassObjects", "LiveObject", "Moment", "ReadProperty"]
-
-#: The epoch of an object whose row was never read, and of one that was deleted through this handle: such an object
-#: stays invalid even if the transaction is rolled back (spec/sdk.md §5.1).
-UNREAD: Final = -1
-DELETED: Final = -2
+__all__ = ["ANY_THREAD", "PAGE", "ClassObjects", "Moment", "ObjectIterator", "ReadProperty"]
 
 #: Rows read at once when results or lists are iterated. More are slower: their objects leave the processor's caches.
 PAGE: Final = 256
+
+#: A loop reads fewer columns if it can leave out one for so many that it needs: finding their places costs a little.
+_NARROW: Final = 4
+
+#: A loop that keeps more objects of a page than these is one that collects them.
+_FEW: Final = PAGE // 64
+
+#: Rows of so many different choices of columns are remembered for each class.
+_SHAPES: Final = 64
 
 #: From so many objects on the garbage collector rests while they are made.
 _MANY: Final = 64
@@ -94,28 +99,6 @@ class Moment:
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
-class LiveObject:
-    """The state of an object of a model class.
-
-    ``_binding``: the :class:`ClassObjects` it is one of, None for an unmanaged object. ``_values``: of an unmanaged
-    object what was assigned, of a managed one its live collections. ``_defaults``: of an unmanaged object the defaults
-    made for it. ``_key``, ``_epoch``, ``_row``: of a managed object its row's key, and its values at an epoch.
-    """
-
-    __slots__ = ("_binding", "_defaults", "_epoch", "_key", "_row", "_values")
-
-    _binding: Any
-    _defaults: Any
-    _epoch: int
-    _key: int
-    _row: ValueRow
-    _values: Any
-
-
-_new: Final = LiveObject.__new__
-
-
-@mypyc_attr(allow_interpreted_subclasses=True)
 class ReadProperty:
     """Descriptor of a property, as far as reading it goes. ``slot`` is the place of its value in an object's row.
 
@@ -142,10 +125,18 @@ class ReadProperty:
         thread = moment.thread
         if live._epoch != moment.epoch or (thread != ANY_THREAD and thread != _this_thread()):
             objects.load(live)
+        slot = self.slot
+        if live._columns is not None:
+            columns: Columns = live._columns
+            slot = columns.place(slot)
+            if not slot:
+                live._epoch = UNREAD
+                objects.load(live)
+                slot = self.slot
         load = self.load
         if load is None:
-            return live._row[self.slot]
-        return load(live._row[self.slot], moment)
+            return live._row[slot]
+        return load(live._row[slot], moment)
 
     def unmanaged(self, obj: Any) -> Any:
         """The value of an object in no Realm: what was assigned, or the model's default, or null."""
@@ -157,19 +148,13 @@ class ReadProperty:
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class ClassObjects:
-    """The live objects of one class of an open Realm.
-
-    Objects of the same row are the same Python object as long as somebody holds it, so one row serves all and a write
-    is seen by every reader at once.
-    """
+    """The live objects of one class of an open Realm."""
 
     def __init__(self, context: Moment, model: Any) -> None:
         self.context = context
         self.model: Any = model
         self.name: str = model.__name__
-        #: the live objects by key, as weak references
-        self._objects: dict[int, Any] = {}
-        self._sweep_at = 1024
+        self.known = IdentityMap(self, model)
         #: some row has two objects (one was made unmanaged and added over the other): writing to one must reach both
         self._has_twins = False
 
@@ -177,24 +162,19 @@ class ClassObjects:
         """Objects are those of ``info``, with rows of that shape."""
         self.info = info
         self.shape = shape
+        #: rows of some of the properties, by their slots
+        self._shapes: dict[tuple[int, ...], RowShape] = {}
 
     # --- one object ---------------------------------------------------------------------------------------------------
 
     def object_at(self, key: int) -> Any:
         """The live object of that row; whether it exists is not looked at."""
-        known = self._objects.get(key)
-        obj = known() if known is not None else None
+        obj = self.known.find(key)
         return self.new(key) if obj is None else obj
 
     def new(self, key: int) -> Any:
         """A live object for a row that has none yet."""
-        obj: LiveObject = _new(self.model)
-        obj._binding = self
-        obj._key = key
-        obj._epoch = UNREAD
-        obj._values = None
-        self._intern(obj, key)
-        return obj
+        return self.known.new(key)
 
     def adopt(self, obj: LiveObject, key: int) -> None:
         """Turn an unmanaged object into the live object of the row ``key``."""
@@ -202,47 +182,26 @@ class ClassObjects:
         obj._epoch = UNREAD
         obj._values = None
         obj._binding = self
-        known = self._objects.get(key)
-        self._has_twins = self._has_twins or (known is not None and known() is not None)
-        self._intern(obj, key)
-
-    def _intern(self, obj: LiveObject, key: int) -> None:
-        """Remember the object while somebody holds it."""
-        self._objects[key] = ReferenceType(obj)
-        if len(self._objects) > self._sweep_at:
-            self._sweep()
-
-    def _sweep(self) -> None:
-        """Forget the objects that nobody holds any more."""
-        known = dict(self._objects)  # a copy, as other threads add to those of a frozen Realm
-        keys, references = list(known), list(known.values())
-        objects: dict[int, Any] = {}
-        for place in range(len(references)):
-            reference = references[place]
-            if reference() is not None:
-                objects[keys[place]] = reference
-        self._objects = objects
-        self._sweep_at = max(1024, 2 * len(self._objects))
+        self._has_twins = self._has_twins or self.known.find(key) is not None
+        self.known.add(obj, key)
 
     def forget(self, key: int) -> None:
         """The row was deleted through this handle."""
-        known = self._objects.pop(key, None)
-        obj = known() if known is not None else None
+        obj = self.known.pop(key)
         if obj is not None:
             live: LiveObject = obj
             live._epoch = DELETED
 
     def forget_all(self) -> None:
         """All rows of the class were deleted through this handle."""
-        for key in list(self._objects):
+        for key in self.known.all_keys():
             self.forget(key)
 
     def reread(self, key: int) -> None:
         """The row was written past its object: read it again when it is needed."""
         if self._has_twins:
             self.context.touch()
-        known = self._objects.get(key)
-        obj = known() if known is not None else None
+        obj = self.known.find(key)
         if obj is not None:
             live: LiveObject = obj
             live._epoch = UNREAD
@@ -251,9 +210,14 @@ class ClassObjects:
         """A value was written to the object's row."""
         self.context.changes += 1
         if obj._epoch == self.context.epoch:
-            row = list(obj._row)
-            row[slot] = value
-            obj._row = tuple(row)
+            place = slot
+            if obj._columns is not None:
+                columns: Columns = obj._columns
+                place = columns.places[slot]
+            if place:
+                row = list(obj._row)
+                row[place] = value
+                obj._row = tuple(row)
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
@@ -267,7 +231,7 @@ class ClassObjects:
         with context.lock:
             if context.tx is None:
                 row = self.shape.find(reader, key)
-                return None if row is None else self._objects_of([row])[0]
+                return None if row is None else self.known.of_rows([row], context.epoch)[0]
             number = reader.find(self.info, key)
         return None if number is None else self.object_at(number)
 
@@ -288,6 +252,7 @@ class ClassObjects:
         except InvalidatedObjectError:
             raise self._deleted() from None
         obj._row = row
+        obj._columns = None
         obj._epoch = context.epoch
 
     def check_exists(self, obj: LiveObject) -> None:
@@ -334,79 +299,30 @@ class ClassObjects:
         if len(keys) < _MANY:
             with context.lock:
                 rows = self.shape.by_keys(reader, keys)
-            return self._objects_of(rows)
+            return self.known.of_rows(rows, context.epoch)
         with COLLECTOR_PAUSED:
             with context.lock:
                 rows = self.shape.by_keys(reader, keys)
-            return self._objects_of(rows)
+            return self.known.of_rows(rows, context.epoch)
 
-    def _page_after(self, last: int, end: int) -> list[Any]:
-        """The live objects of the next rows in the order of their keys."""
-        context = self.context
-        reader = context.reader()
-        with COLLECTOR_PAUSED:
-            with context.lock:
-                rows = self.shape.after(reader, last, end, PAGE)
-            return self._objects_of(rows)
-
-    def _objects_of(self, rows: list[ValueRow]) -> list[Any]:
-        """The live objects of rows that were just read."""
-        epoch, model, known = self.context.epoch, self.model, self._objects
-        found: list[Any] = []
-        for row in rows:
-            key = row[0]  # as it came: the dictionary wants a Python object
-            reference = known.get(key)
-            obj = reference() if reference is not None else None
-            if obj is None:
-                made: LiveObject = _new(model)
-                made._binding = self
-                made._key = key
-                made._values = None
-                made._row = row
-                made._epoch = epoch
-                known[key] = ReferenceType(made)
-                found.append(made)
-            else:
-                held: LiveObject = obj
-                if held._epoch != epoch:
-                    held._row = row
-                    held._epoch = epoch
-                found.append(held)
-        if len(known) > self._sweep_at:
-            self._sweep()
-        return found
+    def shape_of(self, slots: tuple[int, ...]) -> RowShape:
+        """Rows of some of the properties."""
+        shape = self._shapes.get(slots)
+        if shape is None:
+            if len(self._shapes) >= _SHAPES:
+                self._shapes = {}
+            shape = self._shapes[slots] = self.shape.narrowed(slots)
+        return shape
 
     def iterate(self, keys: Sequence[int]) -> Iterator[Any]:
         """The objects of ``keys``, read page by page; those that are deleted meanwhile are skipped."""
-        context = self.context
-        for start in range(0, len(keys), PAGE):
-            page = self.page(keys[start : start + PAGE])
-            epoch = context.epoch
-            for obj in page:
-                live: LiveObject = obj
-                if (context.epoch == epoch and live._epoch == epoch) or self.is_valid(live):
-                    yield live
+        return ObjectIterator(self, keys, NO_KEY)
 
     def iterate_all(self) -> Iterator[Any]:
         """All objects there are now in the order of their keys, without asking for the keys first; see
         :meth:`iterate`.
         """
-        return self._iterate_to(self._last_key())
-
-    def _iterate_to(self, end: int) -> Iterator[Any]:
-        context = self.context
-        last = -1
-        while last < end:
-            page = self._page_after(last, end)
-            if not page:
-                return
-            epoch = context.epoch
-            newest: LiveObject = page[-1]
-            last = newest._key
-            for obj in page:
-                live: LiveObject = obj
-                if (context.epoch == epoch and live._epoch == epoch) or self.is_valid(live):
-                    yield live
+        return ObjectIterator(self, None, self._last_key())
 
     def _last_key(self) -> int:
         """The largest object key, -1 if there is none."""
@@ -416,3 +332,106 @@ class ClassObjects:
             reader.flush()
             rows = reader.tables.query(f"SELECT ifnull(max(k), -1) FROM {self.info.table}")
         return cast(int, rows[0][0])
+
+
+class ObjectIterator:
+    """The live objects of ``keys``, or of all rows up to the key ``end``, whose rows are read page by page.
+
+    An object is made of its row when its turn comes. A loop that asks for few of the properties is given rows of these
+    alone. Where objects are collected, or written to, those of a page are made together: collecting them costs less
+    so, and the next writes reach them.
+    """
+
+    def __init__(self, objects: ClassObjects, keys: Sequence[int] | None, end: int) -> None:
+        self._objects = objects
+        self._known = objects.known
+        self._keys = keys
+        self._start = 0
+        self._last = NO_KEY
+        self._end = end
+        #: what was read: rows with these columns (None: with all), or objects
+        self._page: list[Any] = []
+        self._columns: Any = None
+        self._has_objects = False
+        self._place = 0
+        self._asked = [False] * (objects.shape.width + 1)
+        #: what the Realm was at when the page was read, and how many objects had turned out to be held
+        self._epoch = UNREAD
+        self._changes = UNREAD
+        self._held = 0
+        self._collects = False
+
+    def __iter__(self) -> ObjectIterator:
+        return self
+
+    def __next__(self) -> Any:
+        objects = self._objects
+        context = objects.context
+        while True:
+            place = self._place
+            if place == len(self._page):
+                self._turn_page()
+                continue
+            if self._has_objects:
+                self._place = place + 1
+                live: LiveObject = self._page[place]
+                if (context.epoch == self._epoch and live._epoch == self._epoch) or objects.is_valid(live):
+                    return live
+            elif context.changes == self._changes:
+                self._place = place + 1
+                return self._known.of_row(self._page[place], self._epoch, self._columns)
+            else:
+                self._take(objects.page([row[0] for row in self._page[place:]]), True)
+
+    def _take(self, page: list[Any], has_objects: bool) -> None:
+        context = self._objects.context
+        self._page, self._place, self._has_objects = page, 0, has_objects
+        self._epoch, self._changes = context.epoch, context.changes
+
+    def _turn_page(self) -> None:
+        """Read the next rows that exist. Raises StopIteration if there are none."""
+        objects = self._objects
+        context = objects.context
+        reader = context.reader()
+        held = self._known.held
+        self._collects = self._collects or held > self._held + _FEW
+        self._held = held
+        is_written = self._changes != UNREAD and self._changes != context.changes
+        makes_objects = self._collects or is_written or context.thread == ANY_THREAD
+        shape = objects.shape if makes_objects else self._choose_columns()
+        with COLLECTOR_PAUSED:
+            with context.lock:
+                rows = self._next_rows(shape, reader)
+            if not rows:
+                self._page, self._place, self._last = [], 0, self._end
+                self._known.settle()
+                raise StopIteration
+            self._last = rows[-1][0]
+            self._take(self._known.of_rows(rows, context.epoch) if makes_objects else list(rows), makes_objects)
+
+    def _next_rows(self, shape: RowShape, reader: Reader) -> list[ValueRow]:
+        keys = self._keys
+        if keys is None:
+            return shape.after(reader, self._last, self._end, PAGE) if self._last < self._end else []
+        rows: list[ValueRow] = []
+        while not rows and self._start < len(keys):
+            rows = shape.by_keys(reader, keys[self._start : self._start + PAGE])
+            self._start += PAGE
+        return rows
+
+    def _choose_columns(self) -> RowShape:
+        """What to read of the next page: all at first, to see what is asked for."""
+        objects = self._objects
+        shape = objects.shape
+        asked = [slot for slot in range(len(self._asked)) if self._asked[slot]]
+        if self._changes == UNREAD:
+            self._columns = Columns(list(range(shape.width + 1)), self._asked)
+        elif not asked or _NARROW * (shape.width - len(asked)) < len(asked):
+            self._columns = None
+        else:
+            places = [0] * (shape.width + 1)
+            for number in range(len(asked)):
+                places[asked[number]] = number + 1
+            self._columns = Columns(places, self._asked)
+            shape = objects.shape_of(tuple(asked))
+        return shape

@@ -65,6 +65,15 @@ class RowShape:
         self._find_sql = "" if key is None else f"SELECT {names} FROM {cls.table} WHERE {key.columns[0]} = ?"
         self._find_null_sql = "" if key is None else f"SELECT {names} FROM {cls.table} WHERE {key.columns[0]} IS NULL"
 
+    @property
+    def width(self) -> int:
+        """How many properties there are."""
+        return len(self._props)
+
+    def narrowed(self, slots: Sequence[int]) -> RowShape:
+        """Rows with the values in these places of a row alone."""
+        return RowShape(self.info, [self._props[slot - 1] for slot in slots])
+
     def all(self, reader: Reader) -> list[ValueRow]:
         """All rows, in the order of their keys."""
         reader.flush()

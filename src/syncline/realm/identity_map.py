@@ -1,0 +1,207 @@
+"""IdentityMap: the live objects of one class of an open Realm that somebody holds. Compiled, like what uses it.
+
+Objects of the same row are the same Python object as long as somebody holds it, so one row serves all and a write is
+seen by every reader at once (spec/sdk.md §6).
+"""
+
+from __future__ import annotations
+
+from sys import getrefcount
+from typing import Any, Final
+from weakref import ReferenceType, getweakrefcount
+
+from syncline.realm.live_object import NO_KEY, UNREAD, LiveObject
+from syncline.storage.row_shape import ValueRow
+
+__all__ = ["IdentityMap"]
+
+#: The map is looked through for objects that are gone when it has so many, and then twice as many as were left.
+_SWEEP_AT: Final = 1024
+
+# constants, which compiled code need not look up
+_new: Final = LiveObject.__new__
+_references: Final = getrefcount
+_weak_references: Final = getweakrefcount
+
+
+class _Loose:
+    """The last two objects that a loop was given: not in the map, unless somebody turns out to hold them.
+
+    When the loop asks for a third, it usually holds the second and nobody the first, which then serves again: nothing
+    is made, remembered or freed.
+    """
+
+    def __init__(self) -> None:
+        self.older: Any = None
+        self.newer: Any = None
+        self.older_key = NO_KEY
+        self.newer_key = NO_KEY
+
+    def references(self) -> int:
+        """How many references there are to the older object, with those that counting them takes."""
+        older = self.older
+        return _references(older)
+
+
+def _unheld() -> int:
+    """What :meth:`_Loose.references` says of an object that nobody else holds: more where nothing is compiled."""
+    loose = _Loose()
+    loose.older = object()
+    return loose.references()
+
+
+_UNHELD: Final = _unheld()
+
+
+class IdentityMap:
+    """The live objects of ``model`` by their rows' keys; ``binding`` is theirs."""
+
+    def __init__(self, binding: Any, model: Any) -> None:
+        self._binding = binding
+        self._model = model
+        #: objects can have attributes that are not of the model
+        self._has_dict = bool(model.__dictoffset__)
+        #: weak references by key, some of which are dead
+        self._references: dict[int, Any] = {}
+        self._sweep_at = _SWEEP_AT
+        self._loose = _Loose()
+        #: how many objects were still held when a loop had gone on
+        self.held = 0
+
+    def __len__(self) -> int:
+        """How many objects there are at most."""
+        self.settle()
+        return len(self._references)
+
+    def all_keys(self) -> list[int]:
+        """The keys of all objects, and some of objects that are gone."""
+        self.settle()
+        return list(self._references)
+
+    def find(self, key: int) -> Any:
+        """The object of that row if somebody holds it, or None."""
+        self.settle()
+        reference = self._references.get(key)
+        return None if reference is None else reference()
+
+    def pop(self, key: int) -> Any:
+        """Like :meth:`find`; the map has it no more."""
+        self.settle()
+        reference = self._references.pop(key, None)
+        return None if reference is None else reference()
+
+    def new(self, key: int) -> Any:
+        """An object for a row that has none yet."""
+        obj: LiveObject = _new(self._model)
+        obj._binding = self._binding
+        obj._key = key
+        obj._epoch = UNREAD
+        obj._values = None
+        self.add(obj, key)
+        return obj
+
+    def add(self, obj: LiveObject, key: int) -> None:
+        """Remember an object while somebody holds it."""
+        self._references[key] = ReferenceType(obj)
+        if len(self._references) > self._sweep_at:
+            self._sweep()
+
+    def settle(self) -> None:
+        """Have everything in the map that somebody may hold."""
+        loose = self._loose
+        if loose.newer_key == NO_KEY:
+            return
+        older, newer, older_key, newer_key = loose.older, loose.newer, loose.older_key, loose.newer_key
+        loose.older = loose.newer = None
+        loose.older_key = loose.newer_key = NO_KEY
+        if older_key != NO_KEY:
+            self.add(older, older_key)
+        self.add(newer, newer_key)
+
+    def of_row(self, row: ValueRow, epoch: int, columns: Any) -> Any:
+        """The object of a row that was just read with these columns, for a loop.
+
+        An object that the loop was given before, and that nobody holds any more, serves again.
+        """
+        key: int = row[0]
+        loose = self._loose
+        if key == loose.newer_key or key == loose.older_key:
+            self.settle()
+        known = self._references
+        if known:
+            reference = known.get(row[0])
+            obj = reference() if reference is not None else None
+            if obj is not None:
+                held: LiveObject = obj
+                if held._epoch != epoch:
+                    held._row = row
+                    held._columns = columns
+                    held._epoch = epoch
+                return held
+        made: Any = None
+        if loose.older_key != NO_KEY:
+            if loose.references() != _UNHELD:
+                self.held += 1
+                self.add(loose.older, loose.older_key)
+            elif self._is_as_new(loose.older):
+                made = loose.older
+        if made is None:
+            made = _new(self._model)
+        live: LiveObject = made
+        live._binding = self._binding
+        live._key = key
+        live._values = None
+        live._row = row
+        live._columns = columns
+        live._epoch = epoch
+        loose.older = loose.newer
+        loose.older_key = loose.newer_key
+        loose.newer = live
+        loose.newer_key = key
+        return live
+
+    def _is_as_new(self, obj: Any) -> bool:
+        """Whether nobody would notice that the object becomes another one: no weak reference, nothing attached."""
+        return _weak_references(obj) == 0 and not (self._has_dict and obj.__dict__)
+
+    def of_rows(self, rows: list[ValueRow], epoch: int) -> list[Any]:
+        """The objects of complete rows that were just read."""
+        self.settle()
+        binding, model, known = self._binding, self._model, self._references
+        found: list[Any] = []
+        for row in rows:
+            key = row[0]  # as it came: the dictionary wants a Python object
+            reference = known.get(key)
+            obj = reference() if reference is not None else None
+            if obj is None:
+                made: LiveObject = _new(model)
+                made._binding = binding
+                made._key = key
+                made._values = None
+                made._row = row
+                made._columns = None
+                made._epoch = epoch
+                known[key] = ReferenceType(made)
+                found.append(made)
+            else:
+                held: LiveObject = obj
+                if held._epoch != epoch:
+                    held._row = row
+                    held._columns = None
+                    held._epoch = epoch
+                found.append(held)
+        if len(known) > self._sweep_at:
+            self._sweep()
+        return found
+
+    def _sweep(self) -> None:
+        """Forget the objects that nobody holds any more."""
+        known = dict(self._references)  # a copy, as other threads add to those of a frozen Realm
+        keys, references = list(known), list(known.values())
+        left: dict[int, Any] = {}
+        for place in range(len(references)):
+            reference = references[place]
+            if reference() is not None:
+                left[keys[place]] = reference
+        self._references = left
+        self._sweep_at = max(_SWEEP_AT, 2 * len(left))
