@@ -20,6 +20,7 @@ from tests.realm.test_threads import elsewhere
 from syncline import (
     CollectionChange,
     Dictionary,
+    EmbeddedModel,
     Field,
     FileError,
     InvalidatedObjectError,
@@ -487,3 +488,67 @@ def test_objects_of_a_cancelled_transaction_do_not_become_others(open_realm: Ope
     assert [each.is_valid for each in (*undone, nicknames, friends)] == [False] * 4
     assert not any(dog is old for dog in realm.objects(Dog) for old in undone)
     assert [dog.name for dog in created] == ["Ann", "Bea"]
+
+
+class Page(EmbeddedModel):
+    number: int
+
+
+class Book(Model):
+    id: int = Field(primary_key=True)
+    title: str = ""
+    first: Page | None
+    pages: List[Page]
+
+
+def test_a_cancelled_transaction_keeps_objects_invalid_that_went_with_others(open_realm: OpenRealm) -> None:
+    realm = open_realm(Book, Page)
+    with realm.write():
+        one = realm.create(Book, id=1, first=Page(number=0), pages=[Page(number=n) for n in range(3)])
+        two = realm.create(Book, id=2, first=Page(number=9))
+    pages, others = [one.first, *one.pages], [two.first]
+    realm.begin_write()
+    realm.delete(one)
+    two.first = None
+    assert [page.is_valid for page in (*pages, *others)] == [False] * 5
+    realm.cancel_write()
+    assert [page.is_valid for page in (*pages, *others)] == [False] * 5
+    assert not one.is_valid
+    again = realm.get(Book, 1)
+    assert again is not None
+    assert [page.number for page in (again.first, *again.pages)] == [0, 0, 1, 2]
+    assert two.first is not None
+    assert two.first.number == 9
+
+
+@pytest.mark.parametrize("through_older", [False, True])
+def test_both_objects_of_a_row_stay_invalid(open_realm: OpenRealm, through_older: bool) -> None:
+    realm = open_realm(Book, Page)
+    with realm.write():
+        older = realm.create(Book, id=1, title="first")
+        newer = Book(id=1, title="second")
+        realm.add(newer, update=UpdateMode.ALL)
+    assert older is not newer
+    realm.begin_write()
+    realm.delete(older if through_older else newer)
+    assert [older.is_valid, newer.is_valid] == [False, False]
+    realm.cancel_write()
+    assert [older.is_valid, newer.is_valid] == [False, False]
+    again = realm.get(Book, 1)
+    assert again is not None
+    assert again.title == "second"
+
+
+def test_both_objects_of_a_row_that_was_never_committed_stay_invalid(open_realm: OpenRealm) -> None:
+    realm = open_realm(Book, Page)
+    realm.begin_write()
+    older = realm.create(Book, id=1, title="first", pages=[Page(number=1)])
+    pages = older.pages
+    newer = Book(id=1, title="second")
+    realm.add(newer, update=UpdateMode.ALL)
+    realm.cancel_write()
+    with realm.write():
+        other = realm.create(Book, id=2, title="another", pages=[Page(number=7)])
+    assert [older.is_valid, newer.is_valid, other.is_valid] == [False, False, True]
+    with pytest.raises(InvalidatedObjectError):
+        len(pages)

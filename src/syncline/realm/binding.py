@@ -108,9 +108,8 @@ class Binding(ClassObjects):
     def forget_from(self, first: int) -> None:
         """The rows with keys from ``first`` on were undone, with the collections of their objects."""
         for key in [key for key in self.known.all_keys() if key >= first]:
-            obj = self.known.find(key)
-            if obj is not None and obj._values:
-                for collection in obj._values.values():
+            for obj in self.known.all_of(key):
+                for collection in (obj._values or {}).values():
                     collection._epoch = DELETED
             self.forget(key)
 

@@ -175,8 +175,14 @@ class Classes:
             elif self.context.tx is None:
                 del self._dropped[name]
 
-    def forget_created(self, tx: WriteTransaction) -> None:
-        """The transaction is undone: later objects get the keys of those that it made, which stay invalid."""
+    def undone(self, tx: WriteTransaction) -> None:
+        """The transaction is undone: objects that it deleted stay invalid where they are held (spec/sdk.md §5.1), as do
+        those that it made, whose keys later ones get.
+        """
+        for class_id, keys in tx.changes.deleted.items():
+            if class_id in self._bindings:
+                for key in keys:
+                    self._bindings[class_id].forget(key)
         for class_id, first in tx.workspace.created.items():
             if class_id in self._bindings:
                 self._bindings[class_id].forget_from(first)

@@ -329,7 +329,7 @@ class Context(Moment):
         try:
             snapshot = self.file.commit_pinned(tx)
         except BaseException:
-            self.classes.forget_created(tx)
+            self.classes.undone(tx)
             self._lose_version()
             raise
         self.pins.snapshot, self._reader, self.lock = snapshot, snapshot.reader, snapshot.lock
@@ -390,7 +390,7 @@ class Context(Moment):
         tx = self.writing()
         self._check_ends()
         self.tx = self.pins.tx = None
-        self.classes.forget_created(tx)
+        self.classes.undone(tx)
         if self.group is not None:
             self.group.rollback(tx)
             self.touch()

@@ -64,6 +64,8 @@ class IdentityMap:
         #: weak references by key, some of which are dead
         self._references: dict[int, Any] = {}
         self._sweep_at = _SWEEP_AT
+        #: weak references to the objects of rows that another object was added over
+        self._twins: dict[int, list[Any]] = {}
         self._loose = _Loose()
         #: how many objects were still held when a loop had gone on
         self.held = 0
@@ -76,7 +78,8 @@ class IdentityMap:
     def all_keys(self) -> list[int]:
         """The keys of all objects, and some of objects that are gone."""
         self.settle()
-        return list(self._references)
+        keys = list(self._references)
+        return keys + [key for key in self._twins if key not in self._references]
 
     def find(self, key: int) -> Any:
         """The object of that row if somebody holds it, or None."""
@@ -84,11 +87,17 @@ class IdentityMap:
         reference = self._references.get(key)
         return None if reference is None else reference()
 
-    def pop(self, key: int) -> Any:
-        """Like :meth:`find`; the map has it no more."""
-        self.settle()
-        reference = self._references.pop(key, None)
-        return None if reference is None else reference()
+    def all_of(self, key: int) -> list[Any]:
+        """All objects of that row: more than one where an object was added over another."""
+        objects = [reference() for reference in self._twins.get(key, [])] + [self.find(key)]
+        return [obj for obj in objects if obj is not None]
+
+    def pop(self, key: int) -> list[Any]:
+        """Like :meth:`all_of`; the map has them no more."""
+        objects = self.all_of(key)
+        self._references.pop(key, None)
+        self._twins.pop(key, None)
+        return objects
 
     def new(self, key: int) -> Any:
         """An object for a row that has none yet."""
@@ -105,6 +114,15 @@ class IdentityMap:
         self._references[key] = ReferenceType(obj)
         if len(self._references) > self._sweep_at:
             self._sweep()
+
+    def add_over(self, obj: LiveObject, key: int) -> bool:
+        """Remember an object in place of the one that the row has; whether there is another one that somebody holds."""
+        older = self.find(key)
+        if older is not None and older is not obj:
+            twins = [twin for twin in self._twins.get(key, []) if twin() is not None]
+            self._twins[key] = [*twins, ReferenceType(older)]
+        self.add(obj, key)
+        return older is not None and older is not obj
 
     def settle(self) -> None:
         """Have everything in the map that somebody may hold."""

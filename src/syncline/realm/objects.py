@@ -182,13 +182,11 @@ class ClassObjects:
         obj._epoch = UNREAD
         obj._values = None
         obj._binding = self
-        self._has_twins = self._has_twins or self.known.find(key) is not None
-        self.known.add(obj, key)
+        self._has_twins = self.known.add_over(obj, key) or self._has_twins
 
     def forget(self, key: int) -> None:
         """The row was deleted through this handle."""
-        obj = self.known.pop(key)
-        if obj is not None:
+        for obj in self.known.pop(key):
             live: LiveObject = obj
             live._epoch = DELETED
 
