@@ -143,6 +143,8 @@ def test_values_come_as_mapping_or_keywords(realm: Realm) -> None:
 def test_unknown_and_missing_values(realm: Realm) -> None:
     with pytest.raises(InvalidPropertyError, match=r"Dog has no property 'nmae': did you mean 'name'?"):
         realm.create(Dog, nmae="Rex")
+    with pytest.raises(InvalidPropertyError, match=r"Dog has no property 5: it has name, "):
+        Dog(name="E")[5]  # type: ignore[index]
     with pytest.raises(InvalidPropertyError, match=r"Dog has no property 'agee': did you mean 'age'?"):
         realm.create(Dog, name="Rex", agee=3)
     with pytest.raises(InvalidPropertyError, match=r"Note has no property 'txt': did you mean 'text'?"):

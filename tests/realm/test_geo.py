@@ -7,6 +7,7 @@ import random
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import numpy
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -269,3 +270,12 @@ def test_sql_finds_what_lies_in_a_shape(world: World, shape: Any) -> None:
     assert {shop.id for shop in found} == {
         n for n, stops in world.stops.items() if any(shape.contains(*s) for s in stops)
     }
+
+
+def test_degrees_of_numpy() -> None:
+    point = GeoPoint(numpy.float32(12.5), numpy.int64(42), numpy.float32(100))
+    assert (type(point.longitude), type(point.latitude), type(point.altitude)) == (float, int, float)
+    assert GeoCircle(point, numpy.float32(0.5)).radius == 0.5
+    assert GeoPointModel(longitude=numpy.float32(12.5), latitude=numpy.int64(42)).latitude == 42
+    with pytest.raises(QueryArgumentError, match=r"is no latitude"):
+        GeoPoint(0, numpy.float32(91))

@@ -14,6 +14,7 @@ from itertools import pairwise
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from syncline.errors import QueryArgumentError
+from syncline.values.numbers import plain_number
 
 __all__ = [
     "MAX_VERTICES",
@@ -89,6 +90,8 @@ class GeoPoint:
     altitude: float | None = None
 
     def __post_init__(self) -> None:
+        for name in ("longitude", "latitude", "altitude"):
+            object.__setattr__(self, name, plain_number(getattr(self, name)))
         for name, value, limit in (("longitude", self.longitude, 180), ("latitude", self.latitude, 90)):
             if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= limit:
                 raise QueryArgumentError(f"{value!r} is no {name}: give degrees from -{limit} to {limit}")
@@ -151,10 +154,11 @@ class GeoCircle:
     _vector: Vector = field(init=False, repr=False, compare=False)
 
     def __init__(self, center: PointLike, radius: float) -> None:
-        if isinstance(radius, bool) or not isinstance(radius, int | float) or not 0 <= radius < math.inf:
+        number = plain_number(radius)
+        if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number < math.inf:
             raise QueryArgumentError(f"a circle's radius is a number of radians, at least 0, not {radius!r}")
         object.__setattr__(self, "center", to_point(center))
-        object.__setattr__(self, "radius", float(radius))
+        object.__setattr__(self, "radius", float(number))
         object.__setattr__(self, "_vector", self.center.vector())
 
     def contains(self, longitude: float, latitude: float) -> bool:

@@ -18,6 +18,7 @@ from syncline.query.expression import Expr, PropertyRef
 from syncline.query.geometry import GeoPoint, PointLike, to_point
 from syncline.realm.lists import List
 from syncline.realm.models import EmbeddedModel
+from syncline.values.numbers import plain_number
 
 __all__ = ["GeoPointModel"]
 
@@ -29,6 +30,7 @@ _LIMITS: Final = (("longitude", 180.0), ("latitude", 90.0))
 def _degrees(owner: str, place: int, value: Any) -> float:
     """A longitude (place 0) or latitude (1) that is on the earth."""
     name, limit = _LIMITS[place]
+    value = plain_number(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeMismatchError(f"{owner}.{name}: {value!r} is no number of degrees")
     if not abs(value) <= limit:
@@ -48,6 +50,7 @@ def _point(owner: str, place: PointLike) -> GeoPoint:
 
 
 def _meters(owner: str, value: Any) -> float:
+    value = plain_number(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeMismatchError(f"{owner}.altitude: {value!r} is no number")
     return float(value)

@@ -206,9 +206,9 @@ def default_problems(schema: ObjectSchema, known: Iterable[str] = ()) -> list[st
     return problems
 
 
-def unknown_property(owner: str, name: str, known: Mapping[str, Any]) -> InvalidPropertyError:
+def unknown_property(owner: str, name: object, known: Mapping[str, Any]) -> InvalidPropertyError:
     """The error for a name that is no property, with a guess at what was meant."""
-    near = get_close_matches(name, known, n=1)
+    near = get_close_matches(name, known, n=1) if isinstance(name, str) else []
     hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(known) or 'no properties'}"
     return InvalidPropertyError(f"{owner} has no property {name!r}: {hint}")
 
