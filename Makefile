@@ -33,16 +33,17 @@ help:
 	@echo "make bench   the figures of docs/explanation/performance.md"
 	@echo "make bench-local the object database beside others, into the same page: half an hour and more; ARGS=--quick"
 
+# Byte code is made of what is imported: that of whole libraries takes as long as installing them.
 $(VENV)/.ready: pyproject.toml setup.py
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --upgrade pip
-	SYNCLINE_PURE=1 $(VENV)/bin/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	SYNCLINE_PURE=1 $(VENV)/bin/pip install --quiet --disable-pip-version-check --no-compile --editable '.[dev]'
 	touch $@
 
 $(COMPILED)/.tools: pyproject.toml
 	$(PYTHON) -m venv $(COMPILED)
 	$(COMPILED)/bin/pip install --quiet --disable-pip-version-check --upgrade pip
-	SYNCLINE_PURE=1 $(COMPILED)/bin/pip install --quiet --disable-pip-version-check '.[dev]'
+	SYNCLINE_PURE=1 $(COMPILED)/bin/pip install --quiet --disable-pip-version-check --no-compile '.[dev]'
 	rm -rf build
 	touch $@
 
@@ -65,11 +66,11 @@ test-interpreted:
 	$(MAKE) test-docs
 	$(MAKE) coverage
 
-# The codec's and the merge's own tests run under coverage instead; the tests of the whole (real processes) run once:
-# compiled, as users do. SYNCLINE_TESTS lets the tests notice wrong modules.
+# The codec's and the merge's own tests run under coverage instead; the tests of the whole (real processes) and of what
+# tests (vectors, simulator, soak) run once: compiled, as users do. SYNCLINE_TESTS lets the tests notice wrong modules.
 test-pure: $(VENV)/.ready
 	SYNCLINE_PURE=1 SYNCLINE_TESTS=interpreted $(VENV)/bin/python -m pytest -q -n $(JOBS) --dist worksteal \
-		--ignore tests/whole --ignore tests/changesets --ignore tests/merge --ignore tests/docs
+		--ignore tests/whole --ignore tests/testing --ignore tests/changesets --ignore tests/merge --ignore tests/docs
 
 test-docs: $(VENV)/.ready
 	$(VENV)/bin/python -m pytest -q -n $(JOBS) --dist worksteal tests/docs
