@@ -276,6 +276,6 @@ def test_degrees_of_numpy() -> None:
     point = GeoPoint(numpy.float32(12.5), numpy.int64(42), numpy.float32(100))
     assert (type(point.longitude), type(point.latitude), type(point.altitude)) == (float, int, float)
     assert GeoCircle(point, numpy.float32(0.5)).radius == 0.5
-    assert GeoPointModel(longitude=numpy.float32(12.5), latitude=numpy.int64(42)).latitude == 42
+    assert Place(longitude=numpy.float32(12.5), latitude=numpy.int64(42)).latitude == 42
     with pytest.raises(QueryArgumentError, match=r"is no latitude"):
         GeoPoint(0, numpy.float32(91))
