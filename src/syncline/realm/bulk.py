@@ -476,7 +476,8 @@ def _columns_of_rows(names: tuple[str, ...], batch: list[Any], done: int) -> dic
             f"create_many: values[{done + number}] has {len(row)} values, but {len(names)} properties are named: "
             f"{', '.join(names)}"
         )
-    return dict(zip(names, map(list, zip(*batch, strict=True)), strict=True))
+    # not zip(*batch): an iterator for each row, and the garbage collector runs for so many
+    return {name: list(map(itemgetter(place), batch)) for place, name in enumerate(names)}
 
 
 def _row(row: Any, number: int) -> tuple[Any, ...]:
