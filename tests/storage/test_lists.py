@@ -177,8 +177,8 @@ def test_lists_and_dictionaries_that_are_open_hold_no_cursor() -> None:
     connection = apsw.Connection(":memory:")
     connection.execute("CREATE TABLE l1(o INT, i INT, v INTEGER, PRIMARY KEY(o, i)) WITHOUT ROWID")
     connection.execute("CREATE TABLE d1(o INT, key TEXT, v INTEGER, PRIMARY KEY(o, key)) WITHOUT ROWID")
-    before = sum(isinstance(one, apsw.Cursor) for one in gc.get_objects())
+    before = sum(type(one) is apsw.Cursor for one in gc.get_objects())
     lists = [ListBuffer(connection, TABLE, owner, False) for owner in range(50)]
     entries = [MemberBuffer(connection, ENTRIES, owner, False) for owner in range(50)]
     assert [one.size for one in lists] == [one.count() for one in entries] == [0] * 50
-    assert sum(isinstance(one, apsw.Cursor) for one in gc.get_objects()) == before
+    assert sum(type(one) is apsw.Cursor for one in gc.get_objects()) == before
