@@ -279,6 +279,123 @@ def test_what_was_attached_to_an_object_does_not_come_with_another(open_realm: O
         noted._mine = noted.id
 
 
+def test_slots_of_a_model_do_not_come_with_another_object(open_realm: OpenRealm) -> None:
+    class Slotted(Model):
+        __slots__ = ("_mine",)
+        id: int
+
+    realm = open_realm(Slotted)
+    with realm.write():
+        realm.create_many(Slotted, ({"id": number} for number in range(20)))
+    for slotted in realm.objects(Slotted):
+        assert not hasattr(slotted, "_mine")
+        slotted._mine = slotted.id
+
+
+def test_every_object_of_a_loop_is_finalized(open_realm: OpenRealm) -> None:
+    gone: list[int] = []
+
+    class Final(Model):
+        id: int
+
+        def __del__(self) -> None:
+            gone.append(self._key)
+
+    realm = open_realm(Final)
+    with realm.write():
+        realm.create_many(Final, ({"id": number} for number in range(20)))
+    keys = [final._key for final in realm.objects(Final)]
+    assert gone == keys
+
+
+class Goodbye:
+    """Calls when it goes."""
+
+    def __init__(self, call: Callable[[], None]) -> None:
+        self.call = call
+
+    def __del__(self) -> None:
+        self.call()
+
+
+def call_when_it_goes(way: str, thing: Any, call: Callable[[], None]) -> None:
+    """Have ``call`` called when an object goes, or soon after."""
+    if way == "reference":
+        weakref.finalize(thing, call).atexit = False
+    elif way == "attribute":
+        thing._goodbye = Goodbye(call)
+    elif way == "collection":
+        weakref.finalize(thing.others, call).atexit = False
+    else:
+        cycle: list[Any] = [Goodbye(call)]
+        cycle.append(cycle)
+
+
+@pytest.mark.parametrize("way", ["reference", "attribute", "collection", "cycle"])
+def test_objects_that_go_tell_somebody_who_looks_objects_up(open_realm: OpenRealm, way: str) -> None:
+    """He does so in the middle of the step of a loop that let them go."""
+
+    class Node(Model):
+        id: int = Field(primary_key=True)
+        others: List[int]
+
+    realm = open_realm(Node)
+    with realm.write():
+        realm.create_many(Node, ({"id": number} for number in range(COUNT)))
+    nodes = realm.objects(Node)
+    held: dict[int, Node] = {}
+    wrong: list[Any] = []
+    calls: list[int] = []
+
+    def see(node: Node | None, number: int, *, hold: bool) -> None:
+        if node is not None and (node.id != number or held.get(number, node) is not node):
+            wrong.append((node.id, number))
+        if node is not None and hold:
+            held[number] = node
+
+    def look(number: int) -> None:
+        if realm.is_closed:
+            return
+        calls.append(number)
+        for place in range(number, number + 4):
+            see(realm.get(Node, place), place, hold=place % 3 == 0)
+        for place, node in enumerate(nodes):
+            see(node, place, hold=False)
+            if place == 5:
+                break
+
+    threshold = gc.get_threshold()
+    gc.set_threshold(5, 2, 2)
+    try:
+        for number, node in enumerate(nodes):
+            see(node, number, hold=number % 11 == 0)
+            if number % 5 == 0:
+                call_when_it_goes(way, node, functools.partial(look, number))
+    finally:
+        gc.set_threshold(*threshold)
+    assert calls
+    assert wrong == []
+    assert [node.id for node in held.values()] == list(held)
+
+
+@pytest.mark.parametrize("kind", ["read", "written", "frozen"])
+def test_objects_that_go_tell_somebody_who_goes_on_with_the_loop(realm: Realm, kind: str) -> None:
+    things = iter((realm.freeze() if kind == "frozen" else realm).objects(Thing))
+    seen: list[int] = []
+
+    def go_on() -> None:
+        seen.extend(thing.id for thing in [next(things, None)] if thing is not None)
+
+    with realm.write() if kind == "written" else contextlib.nullcontext():
+        for thing in things:
+            seen.append(thing.id)
+            if kind == "written":
+                thing.value = 0.0
+            if thing.id % 3 == 0:
+                weakref.finalize(thing, go_on).atexit = False
+    assert sorted(seen) == list(range(COUNT))
+
+
 def test_collections_belong_to_the_object_they_were_read_from(open_realm: OpenRealm) -> None:
     class Box(Model):
         id: int

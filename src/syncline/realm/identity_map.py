@@ -7,6 +7,7 @@ seen by every reader at once (spec/sdk.md §6).
 from __future__ import annotations
 
 from sys import getrefcount
+from types import MemberDescriptorType
 from typing import Any, Final
 from weakref import ReferenceType, getweakrefcount
 
@@ -44,13 +45,22 @@ class _Loose:
 
 
 def _unheld() -> int:
-    """What :meth:`_Loose.references` says of an object that nobody else holds: more where nothing is compiled."""
+    """What :meth:`_Loose.references` says of an object that only who asks has: more where nothing is compiled."""
     loose = _Loose()
     loose.older = object()
-    return loose.references()
+    older = loose.older
+    count = loose.references()
+    return count if loose.older is older else 0
 
 
 _UNHELD: Final = _unheld()
+
+
+def _leaves_traces(model: Any) -> bool:
+    """Whether objects of the class have slots of their own, or do something when they go."""
+    classes = [cls for cls in model.__mro__ if cls is not LiveObject]
+    own = [value for cls in classes for value in vars(cls).values()]
+    return hasattr(model, "__del__") or any(type(value) is MemberDescriptorType for value in own)
 
 
 class IdentityMap:
@@ -59,6 +69,7 @@ class IdentityMap:
     def __init__(self, binding: Any, model: Any) -> None:
         self._binding = binding
         self._model = model
+        self._leaves_traces = _leaves_traces(model)
         #: objects can have attributes that are not of the model
         self._has_dict = bool(model.__dictoffset__)
         #: weak references by key, some of which are dead
@@ -126,15 +137,22 @@ class IdentityMap:
 
     def settle(self) -> None:
         """Have everything in the map that somebody may hold."""
-        loose = self._loose
-        if loose.newer_key == NO_KEY:
-            return
-        older, newer, older_key, newer_key = loose.older, loose.newer, loose.older_key, loose.newer_key
-        loose.older = loose.newer = None
-        loose.older_key = loose.newer_key = NO_KEY
-        if older_key != NO_KEY:
-            self.add(older, older_key)
-        self.add(newer, newer_key)
+        while self._loose.newer_key != NO_KEY:
+            self._settle()
+
+    def _settle(self) -> None:
+        """The same, but what goes now may tell somebody who looks objects up, or goes through them, himself; so may
+        what the garbage collector finds meanwhile.
+        """
+        loose, empty = self._loose, _Loose()
+        older, newer = loose.older, loose.newer
+        if older is not None:
+            self.add(older, loose.older_key)
+        if newer is not None:
+            self.add(newer, loose.newer_key)
+        if self._loose is loose:
+            self._loose = empty
+        loose.older = loose.newer = None  # last: both are in the map, and nobody finds them here
 
     def of_row(self, row: ValueRow, epoch: int, columns: Any) -> Any:
         """The object of a row that was just read with these columns, for a loop.
@@ -145,6 +163,7 @@ class IdentityMap:
         loose = self._loose
         if key == loose.newer_key or key == loose.older_key:
             self.settle()
+            loose = self._loose
         known = self._references
         if known:
             reference = known.get(row[0])
@@ -156,16 +175,17 @@ class IdentityMap:
                     held._columns = columns
                     held._epoch = epoch
                 return held
-        made: Any = None
-        if loose.older_key != NO_KEY:
-            if loose.references() != _UNHELD:
-                self.held += 1
-                self.add(loose.older, loose.older_key)
-            elif self._is_as_new(loose.older):
-                made = loose.older
-        if made is None:
-            made = _new(self._model)
-        live: LiveObject = made
+        older = loose.older
+        if older is None:
+            return self._one_more(row, epoch, columns)
+        if loose.references() != _UNHELD:
+            self.held += 1
+            return self._one_more(row, epoch, columns)
+        # making a dictionary can call the garbage collector, and that somebody who looks objects up
+        if not self._is_as_new(older) or loose.older is not older:
+            return self._one_more(row, epoch, columns)
+        live: LiveObject = older
+        collections = live._values
         live._binding = self._binding
         live._key = key
         live._values = None
@@ -176,11 +196,38 @@ class IdentityMap:
         loose.older_key = loose.newer_key
         loose.newer = live
         loose.newer_key = key
+        if collections is not None:
+            collections.clear()  # last, like in _settle()
         return live
 
     def _is_as_new(self, obj: Any) -> bool:
-        """Whether nobody would notice that the object becomes another one: no weak reference, nothing attached."""
-        return _weak_references(obj) == 0 and not (self._has_dict and obj.__dict__)
+        """Whether nobody who does not hold the object would notice that it becomes another one."""
+        return not self._leaves_traces and _weak_references(obj) == 0 and not (self._has_dict and obj.__dict__)
+
+    def _one_more(self, row: ValueRow, epoch: int, columns: Any) -> Any:
+        """The same where none can serve again."""
+        key: int = row[0]
+        made: LiveObject = _new(self._model)
+        made._binding = self._binding
+        made._key = key
+        made._values = None
+        made._row = row
+        made._columns = columns
+        made._epoch = epoch
+        loose = self._loose
+        if loose.older_key != NO_KEY or loose.newer_key == key:
+            self.settle()
+            loose = self._loose
+        # once more, as somebody may have looked this very object up meanwhile
+        reference = self._references.get(row[0])
+        obj = reference() if reference is not None else None
+        if obj is not None:
+            return obj
+        loose.older = loose.newer
+        loose.older_key = loose.newer_key
+        loose.newer = made
+        loose.newer_key = key
+        return made
 
     def of_rows(self, rows: list[ValueRow], epoch: int) -> list[Any]:
         """The objects of complete rows that were just read."""

@@ -383,8 +383,10 @@ class ObjectIterator:
 
     def _take(self, page: list[Any], has_objects: bool) -> None:
         context = self._objects.context
+        before = self._page
         self._page, self._place, self._has_objects = page, 0, has_objects
         self._epoch, self._changes = context.epoch, context.changes
+        before.clear()  # last: objects that go now may tell somebody who goes on with this loop
 
     def _turn_page(self) -> None:
         """Read the next rows that exist. Raises StopIteration if there are none."""
@@ -401,7 +403,8 @@ class ObjectIterator:
             with context.lock:
                 rows = self._next_rows(shape, reader)
             if not rows:
-                self._page, self._place, self._last = [], 0, self._end
+                self._last = self._end
+                self._take([], False)
                 self._known.settle()
                 raise StopIteration
             self._last = rows[-1][0]
