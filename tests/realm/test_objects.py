@@ -584,6 +584,15 @@ def test_a_loop_that_asks_for_all_or_nothing_or_collects_reads_all(realm: Realm)
     assert statements(realm, lambda: [thing.name for thing in held]) == []
 
 
+def test_a_loop_that_collects_does_not_slow_those_after_it(realm: Realm) -> None:
+    things = realm.objects(Thing)
+    assert len(list(things)) == COUNT
+    found: list[float] = []
+    asked = statements(realm, lambda: found.extend(thing.value for thing in things))
+    assert found == [n / 2 for n in range(COUNT)]
+    assert columns_read(realm, asked) == [6, 2, 2, 2]
+
+
 def test_an_object_read_in_part_is_written_to_deleted_and_frozen(realm: Realm) -> None:
     held: dict[int, Thing] = {}
     for thing in realm.objects(Thing):

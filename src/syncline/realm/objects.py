@@ -356,7 +356,7 @@ class ObjectIterator:
         #: what the Realm was at when the page was read, and how many objects had turned out to be held
         self._epoch = UNREAD
         self._changes = UNREAD
-        self._held = 0
+        self._held = objects.known.held
         self._collects = False
 
     def __iter__(self) -> ObjectIterator:
