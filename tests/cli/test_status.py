@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -231,7 +232,8 @@ def test_watching_in_a_terminal(
         if len(looks) == 3:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(status_view.time, "sleep", sleep)
+    # not time.sleep itself: other threads of this process sleep too
+    monkeypatch.setattr(status_view, "time", SimpleNamespace(sleep=sleep))
     monkeypatch.setattr(status_view, "Console", lambda **settings: Console(**settings, force_terminal=True, width=120))
     result = status("--directory", tmp_path, "--watch", "--interval", "5")
     assert result.exit_code == 0
