@@ -507,6 +507,36 @@ def test_of_a_group_that_cannot_be_stored_nothing_is_kept(tmp_path: Path, monkey
     assert on_a_loop(tmp_path, test) == ["after", "before"]
 
 
+def test_objects_of_a_group_that_cannot_be_stored_do_not_become_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test(realm: Realm) -> None:
+        old = await realm.run_write(maker(realm, "old"))
+        realm.on_callback_error = lambda error: None
+        made: list[Dog] = []
+
+        def replace(name: str) -> None:
+            made.append(realm.create(Dog, name=name))
+            if old.is_valid:
+                realm.delete(old)
+
+        def fail() -> None:
+            raise DiskFullError("no space left")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(realm._context.file.writer, "finish_group", fail)
+            futures = [
+                realm.write_soon(lambda name=name: replace(name), allow_grouping=True)  # type: ignore[misc]
+                for name in ("a", "b")
+            ]
+            await asyncio.gather(*futures, return_exceptions=True)
+        for name in ("c", "d"):
+            await realm.run_write(maker(realm, name))
+        assert [dog.is_valid for dog in (old, *made)] == [False] * 3
+
+    assert on_a_loop(tmp_path, test) == ["c", "d", "old"]
+
+
 def test_a_crash_keeps_nothing_of_a_group_that_has_not_ended(tmp_path: Path) -> None:
     program = f"""
 import asyncio, os

@@ -117,8 +117,10 @@ class Context(Moment):
         self.observers = Observers(self)
         #: what was committed since observers were last told, oldest first; None: unknown, everything may have changed
         self.pending: list[ChangeLog | None] = []
-        #: commits that are stored together, while there are such; who is told when they are, or why they are not
+        #: commits that are stored together, while there are such, and their transactions; who is told when they are,
+        #: or why they are not
         self.group: CommitGroup | None = None
+        self.grouped: list[WriteTransaction] = []
         self.on_settled: Callable[[BaseException | None], None] = lambda error: None
         self.is_relaxed = False
         #: the version that is read, or was read last; and its classes and properties
@@ -346,6 +348,7 @@ class Context(Moment):
         tx = self.writing()
         if self.group is None:
             self.group = CommitGroup(self.file)
+        self.grouped.append(tx)
         self.tx = self.pins.tx = None
         try:
             version = self.group.commit(tx)
@@ -371,6 +374,7 @@ class Context(Moment):
             self._lose_group()
             self.on_settled(error)
             raise
+        self.grouped = []
         self.pins.snapshot, self._reader, self.lock = snapshot, snapshot.reader, snapshot.lock
         self.seen, self.catalogue = snapshot.version, snapshot.catalogue
         self.classes.follow(snapshot.catalogue)
@@ -380,6 +384,9 @@ class Context(Moment):
     def _lose_group(self) -> None:
         """The commits of a group were not stored: their versions will be others', and observers start from what is."""
         self.seen = _NOTHING
+        grouped, self.grouped = self.grouped, []
+        for tx in grouped:
+            self.classes.undone(tx)
         self.observers.settled(stored=False)
         if self.observers.any:
             self.pending.append(None)
